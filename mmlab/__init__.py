@@ -1,0 +1,39 @@
+"""mmlab: multimodal models, derived, run and compared honestly.
+
+Importing this package costs nothing: torch and the rest come with the first name that needs them.
+Shape comments in this package use B batch, T tokens or time, C channels, D width, H heads, N regions, E edges.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Batch", "Card", "History", "Method", "__version__", "fit", "load", "methods"]
+
+if TYPE_CHECKING:
+    from mmlab.card import Card, load, methods
+    from mmlab.method import Batch, Method
+    from mmlab.train import History, fit
+
+_HOME = {
+    "Batch": "mmlab.method",
+    "Card": "mmlab.card",
+    "History": "mmlab.train",
+    "Method": "mmlab.method",
+    "fit": "mmlab.train",
+    "load": "mmlab.card",
+    "methods": "mmlab.card",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the home of a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,137 @@
+"""What a method says about itself, and how methods are found: by listing the folder, without importing torch."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mmlab.method import Method
+
+__all__ = ["Budget", "Card", "Claim", "load", "methods"]
+
+_FOLDER = Path(__file__).parent / "methods"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one run of the chapter may cost; the runner measures it and the page shows both.
+
+    Attributes:
+        cpu_seconds: Wall seconds of the ``cpu`` profile, on one thread.
+        cpu_memory_gb: Peak memory of the ``cpu`` profile, in GB.
+        gpu_minutes: Wall minutes of the ``gpu`` profile on a T4, or None if the chapter has no such profile.
+        gpu_memory_gb: Peak device memory of the ``gpu`` profile, in GB.
+    """
+
+    cpu_seconds: float = 60.0
+    cpu_memory_gb: float = 2.0
+    gpu_minutes: float | None = None
+    gpu_memory_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that the paper claims, in a form that the chapter measures.
+
+    Attributes:
+        metric: Name of the metric in the chapter's table.
+        baseline: What it should beat: the stem of a method or the name of a baseline.
+        direction: Whether better means ``"higher"`` or ``"lower"``.
+    """
+
+    metric: str
+    baseline: str
+    direction: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A method's identity card. Write it with literals only: it is read without running the module.
+
+    Attributes:
+        title: Name of the method, as a heading.
+        family: Part of the book that it belongs to, for example ``"translation"``.
+        paper: Key of the paper in ``book/references.bib``.
+        summary: One sentence that says what the method does.
+        inputs: Keys that its batch must have.
+        outputs: Keys that it produces.
+        claims: What the paper claims and the chapter measures.
+        budget: What the chapter may cost.
+    """
+
+    title: str
+    family: str
+    paper: str
+    summary: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    budget: Budget = field(default_factory=Budget)
+
+
+@cache
+def methods() -> dict[str, Card]:
+    """Cards of all methods, by stem, in alphabetical order. Costs no import of torch.
+
+    Raises:
+        ValueError: If a module in ``mmlab/methods`` has no card, or one that is not made of literals.
+    """
+    stems = sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem != "__init__")
+    return {stem: _read_card(_FOLDER / f"{stem}.py") for stem in stems}
+
+
+def load(stem: str) -> type[Method]:
+    """The class of a method.
+
+    Args:
+        stem: Name of its module in ``mmlab.methods``, for example ``"bridge_matching"``.
+
+    Raises:
+        ValueError: If there is no such method; the message names the nearest one.
+    """
+    if stem not in methods():
+        import difflib
+
+        near = difflib.get_close_matches(stem, methods(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(methods())}."
+        raise ValueError(f"There is no method {stem!r} in mmlab: {hint}")
+    from mmlab.method import Method
+
+    module = importlib.import_module(f"mmlab.methods.{stem}")
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+    ]
+    return next(value for value in own if "card" in vars(value))
+
+
+def _read_card(path: Path) -> Card:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "card" for t in node.targets):
+            card = _evaluate(node.value, path)
+            if isinstance(card, Card):
+                return card
+    raise ValueError(f"{path.name} has no class with a line `card = Card(...)`: every method needs one.")
+
+
+def _evaluate(node: ast.expr, path: Path) -> Any:
+    """A literal, or a call of Card, Claim or Budget on such: the only things a card is made of."""
+    known = {"Card": Card, "Claim": Claim, "Budget": Budget}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known:
+        positional = [_evaluate(argument, path) for argument in node.args]
+        named = {keyword.arg: _evaluate(keyword.value, path) for keyword in node.keywords if keyword.arg}
+        return known[node.func.id](*positional, **named)
+    if isinstance(node, ast.Tuple):
+        return tuple(_evaluate(element, path) for element in node.elts)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(
+            f"The card in {path.name}, line {node.lineno}, is not made of literals: it is read without running it."
+        ) from None
