@@ -1,0 +1,79 @@
+# mmlab: everything that is run from the shell. `make help` lists the targets.
+#
+# make PYTHON=python3.12 ...   another interpreter for the virtual environment
+# make VENV=/path ...          another place for it
+# make TORCH_INDEX=URL ...     take torch from another index, for example the CPU-only one of pytorch.org
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+METHOD ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+MMLAB := $(BIN)/python -m mmlab.cli
+
+# One thread per process: small tensors lose far more to thread switching than they gain from a second core.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export PYTHONPATH := $(CURDIR)
+
+# The last thing that setting up does. While it is missing, the environment is not trusted but built anew.
+READY := $(VENV)/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test check new serve lock format clean
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Create the virtual environment from lock/cpu.txt (the others do it by themselves)
+
+book: $(READY) ## Run every chapter that changed, build the website, print where it is
+	@$(MMLAB) book all
+
+test: check ## Run `make check`, then the tests
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## Lint, formatting, types, import contract, notebooks in step with their sources
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "Some files are not formatted: run 'make format'." >&2; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(MMLAB) book sync --check
+
+new: $(READY) ## Scaffold a method: make new METHOD=<stem>
+	@$(MMLAB) new "$(METHOD)"
+
+serve: $(READY) ## Show the website that `make book` built
+	@$(MMLAB) book serve
+
+format: $(READY) ## Format the code and repair what the linter can
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/ruff format .
+	@$(MMLAB) book sync
+
+# uv solves; `+cpu` is dropped from the pins, since only some indexes carry that label.
+lock: $(READY) ## Solve the dependencies again into lock/cpu.txt, with lock/constraints.txt
+	@command -v uv >/dev/null || test -x $(BIN)/uv || $(PIP) install -qq uv
+	@links=$$($(PIP) config get global.find-links 2>/dev/null || true); \
+	uv=$$(command -v uv || echo $(BIN)/uv); \
+	$$uv pip compile pyproject.toml --quiet --extra book --extra dev --constraint lock/constraints.txt \
+	  --python-version 3.11 --no-annotate --no-header $${links:+--find-links "$$links"} --output-file - </dev/null \
+	  >lock/cpu.txt.new && sed 's/+cpu$$//' lock/cpu.txt.new >lock/cpu.txt && rm lock/cpu.txt.new
+	@echo "lock/cpu.txt pins $$(grep -c == lock/cpu.txt) packages; run 'make test' before you commit it."
+
+clean: ## Delete what was built (the virtual environment and the data stay)
+	rm -rf out _build build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(READY): lock/cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "mmlab needs Python 3.11 to 3.13, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1):" \
+	  "name a fitting one, as in 'make PYTHON=python3.12 $(or $(firstword $(MAKECMDGOALS)),test)'." >&2; exit 1; }
+	@if test -e $@; then rm $@; else echo "Setting up $(VENV) (about a minute) ..."; $(PYTHON) -m venv --clear $(VENV); fi
+	@$(if $(TORCH_INDEX),$(PIP) install -qq --index-url $(TORCH_INDEX) -r lock/constraints.txt)
+	@$(PIP) install -qq --requirement lock/cpu.txt
+	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
