@@ -1,0 +1,269 @@
+"""The registry of data sources: what each set is, under which licence, where it lives and how to get it.
+
+A *prepared* set is a small file (or a few) that the loaders of this package read, made from a public source as its
+``description`` says. Put prepared sets under one folder and name that folder in ``MMLAB_DATA``. The entries themselves
+are in ``sources.json`` beside this module.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmlab.data.arrays import Array, Expected
+
+__all__ = ["File", "Report", "Source", "fetch", "load_arrays", "source", "sources", "verify", "where"]
+
+Access = Literal["free", "form", "account", "agreement"]
+Status = Literal["ok", "missing", "wrong size", "wrong hash"]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a prepared set.
+
+    Attributes:
+        sha256: Hash of its content, 64 hexadecimal digits.
+        bytes: Its size.
+        url: Where exactly this file can be downloaded, or None.
+        extract: Whether the download is an archive, to be unpacked into the folder of its own stem.
+        arrays: For an ``.npz`` file, what its arrays look like.
+    """
+
+    sha256: str
+    bytes: int
+    url: str | None = None
+    extract: bool = False
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set: what it is, who may use it, and how to get it.
+
+    Attributes:
+        name: Its name in this package and of its folder.
+        title: One line.
+        description: What it holds; for a prepared set also what was kept of the source.
+        licence: Name of its licence or terms. "Said to be" marks what was not read at the source itself.
+        licence_url: Text of the licence, if it has an address of its own.
+        citation: Whom to cite.
+        access: ``"free"``, or what it takes: a ``"form"``, an ``"account"``, or a signed ``"agreement"``.
+        how_to_get: Who grants access, and where to put the files.
+        addresses: Where the original is published.
+        files: The files of the prepared set, by name. Empty for a set that readers get for themselves.
+        prepared: Whether mmlab reads this set in its prepared form.
+        may_be_republished: Whether the prepared files may be passed on under the stated licence.
+        acknowledgement: A sentence that the terms ask every user to print, or None.
+        clinical: Whether it describes patients or clinical images: models trained on it are not medical devices.
+    """
+
+    name: str
+    title: str
+    description: str
+    licence: str
+    citation: str
+    access: Access
+    how_to_get: str
+    licence_url: str | None = None
+    addresses: tuple[str, ...] = ()
+    files: Mapping[str, File] = field(default_factory=dict)
+    prepared: bool = False
+    may_be_republished: bool = False
+    acknowledgement: str | None = None
+    clinical: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`verify` found.
+
+    Attributes:
+        name: The set.
+        folder: Where it was looked for.
+        files: State of each file: ``"ok"``, ``"missing"``, ``"wrong size"`` or ``"wrong hash"``.
+        remedy: What to do if a file is not ok.
+    """
+
+    name: str
+    folder: Path
+    files: Mapping[str, Status]
+    remedy: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are files to check and all are as they should be."""
+        return bool(self.files) and all(state == "ok" for state in self.files.values())
+
+    def __str__(self) -> str:
+        if not self.files:
+            return f"{self.name}: mmlab has no list of its files, so nothing was checked. {self.remedy}"
+        if self.ok:
+            return f"{self.name}: all {len(self.files)} files in {self.folder} are ok."
+        wrong = ", ".join(f"{name} ({state})" for name, state in self.files.items() if state != "ok")
+        return f"{self.name}: not as it should be in {self.folder}: {wrong}. {self.remedy}"
+
+
+@cache
+def sources() -> Mapping[str, Source]:
+    """All sources, by name, in alphabetical order.
+
+    Raises:
+        ValueError: If ``sources.json`` is not as it should be; the message names the entry.
+    """
+    path = Path(__file__).with_name("sources.json")
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return MappingProxyType({name: _parse(name, entries[name]) for name in sorted(entries)})
+
+
+def source(name: str) -> Source:
+    """One source.
+
+    Raises:
+        ValueError: If there is no such source; the message names the nearest one.
+    """
+    known = sources()
+    if name not in known:
+        import difflib
+
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "see `mmlab data list`."
+        raise ValueError(f"There is no data set {name!r} in mmlab: {hint}")
+    return known[name]
+
+
+def where(name: str) -> Path:
+    """The folder of a set: ``$MMLAB_DATA/<name>`` if it exists, else ``<name>`` in the cache (which may not exist yet).
+
+    The cache is ``$MMLAB_CACHE``, or else the platform's cache folder.
+
+    Raises:
+        ValueError: If there is no such source.
+    """
+    source(name)
+    if (data := os.environ.get("MMLAB_DATA")) and (Path(data).expanduser() / name).is_dir():
+        return Path(data).expanduser() / name
+    if cached := os.environ.get("MMLAB_CACHE"):
+        return Path(cached).expanduser() / name
+    import pooch
+
+    return Path(pooch.os_cache("mmlab")) / name
+
+
+def verify(name: str) -> Report:
+    """Check the size and the sha256 of every file of a set.
+
+    Raises:
+        ValueError: If there is no such source.
+        OSError: If a file cannot be read.
+    """
+    entry, folder = source(name), where(name)
+    states = {file: _state(folder / file, known) for file, known in entry.files.items()}
+    return Report(name, folder, MappingProxyType(states), entry.how_to_get)
+
+
+def fetch(name: str, files: Iterable[str] | None = None, *, progress: bool = True) -> Path:
+    """Make sure that a set is there and whole; download what is missing and can be downloaded.
+
+    Args:
+        name: The set.
+        files: Only these of its files; default all.
+        progress: Whether to show a bar for a download that takes more than 2 s.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ValueError: If there is no such source, or no such file in it.
+        FileNotFoundError: If files are missing or damaged that have no public address, so that no download can help;
+            the message says who grants access and where to put the files.
+        OSError: If a download fails (:class:`mmlab.data.download.DownloadError`).
+    """
+    from mmlab.data import download
+
+    entry, folder = source(name), where(name)
+    chosen = list(entry.files if files is None else files)
+    if unknown := [file for file in chosen if file not in entry.files]:
+        held = ", ".join(entry.files) or "none"
+        raise ValueError(f"{name} has no file {unknown[0]!r}: mmlab knows {held}.")
+    states = {file: _state(folder / file, entry.files[file]) for file in chosen}
+    lacking = [file for file, state in states.items() if state != "ok"]
+    closed = [f"{file} ({states[file]})" for file in lacking if entry.files[file].url is None]
+    if closed or not entry.files:
+        what = ", ".join(closed) or "it"
+        raise FileNotFoundError(
+            f"{name} cannot be downloaded by mmlab ({what}): {entry.how_to_get} They are looked for in {folder}; "
+            "MMLAB_DATA names the folder that holds one folder per set."
+        )
+    for file in chosen:
+        known = entry.files[file]
+        if file in lacking and known.url:
+            download.download(known.url, folder / file, sha256=known.sha256, size=known.bytes, progress=progress)
+        if known.extract:
+            download.extract(folder / file, folder / Path(file).stem)
+    return folder
+
+
+def load_arrays(name: str, file: str, expected: Expected | None = None) -> dict[str, NDArray[Any]]:
+    """Read arrays of a prepared set, checked: present, of the right kind and shape, finite and within bounds.
+
+    Args:
+        name: The set.
+        file: One of its ``.npz`` files.
+        expected: For each array an :class:`~mmlab.data.arrays.Array`, or just a pair (dtype kind, shape with None for
+            any length), for example ``{"y": ("u", (None,))}``. Default: all arrays, as the registry has them.
+
+    Returns:
+        The arrays by name.
+
+    Raises:
+        FileNotFoundError: If the file is not there; the message says how to get it.
+        ValueError: If the set or the file is unknown, or the content is not as expected; the message names file,
+            array and remedy.
+    """
+    from mmlab.data.arrays import read_arrays
+
+    entry, folder = source(name), where(name)
+    if expected is None:
+        if file not in entry.files or not entry.files[file].arrays:
+            raise ValueError(f"The registry describes no arrays in {file!r} of {name}: say what is expected.")
+        expected = entry.files[file].arrays
+    if not (folder / file).is_file():
+        raise FileNotFoundError(f"{name} needs {folder / file}, which is not there: {entry.how_to_get}")
+    return read_arrays(folder / file, expected, f"put the right file there (check: mmlab data verify {name}).")
+
+
+def _state(path: Path, known: File) -> Status:
+    from mmlab.data.download import sha256_of
+
+    if not path.is_file():
+        return "missing"
+    if path.stat().st_size != known.bytes:
+        return "wrong size"
+    return "ok" if sha256_of(path) == known.sha256 else "wrong hash"
+
+
+def _parse(name: str, entry: dict[str, Any]) -> Source:
+    from mmlab.data.arrays import Array
+
+    try:
+        files = {}
+        for file, known in entry.pop("files", {}).items():
+            arrays = {
+                key: Array(value[0], tuple(value[1]), **(value[2] if len(value) > 2 else {}))
+                for key, value in known.pop("arrays", {}).items()
+            }
+            files[file] = File(**known, arrays=MappingProxyType(arrays))
+        addresses = tuple(entry.pop("addresses", ()))
+        return Source(name=name, addresses=addresses, files=MappingProxyType(files), **entry)
+    except (TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"sources.json: the entry {name!r} is not as it should be ({error}).") from None
