@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim, load, methods
+from mmlab.saving import Saved
 
 __all__ = ["Batch", "Budget", "Card", "Claim", "Method", "Objective", "load", "methods"]
 
@@ -40,7 +37,7 @@ class Objective:
     loss: LossFunction
 
 
-class Method(nn.Module, PyTorchModelHubMixin, library_name="mmlab"):
+class Method(nn.Module, Saved):
     """A published method: an ``nn.Module`` with its loss, its card and its smallest honest example.
 
     A subclass sets :attr:`card`, takes plain JSON-able constructor arguments (they are the saved configuration), and
@@ -71,87 +68,21 @@ class Method(nn.Module, PyTorchModelHubMixin, library_name="mmlab"):
         """The smallest honest instance of the method and a batch for it. The tests train it."""
         raise NotImplementedError(f"{cls.__name__} needs a demo(): the contract tests stand on it.")
 
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """Constructor arguments that the data fix, so that ``mmlab train`` need not be told.
+
+        By default ``shape`` is the shape of the first input, for methods that have such an argument; a method whose
+        data fix more overrides this.
+
+        Args:
+            item: One item of the dataset: tensors without the batch dimension.
+        """
+        if "shape" in inspect.signature(cls.__init__).parameters:
+            return {"shape": list(item[cls.card.inputs[0]].shape)}
+        return {}
+
     @property
     def device(self) -> torch.device:
-        """Where the first parameter lives."""
-        return next(self.parameters()).device
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments, defaults included: what ``save_pretrained`` writes as ``config.json``."""
-        return dict(self._hub_mixin_config or {})
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Refuse constructor arguments that JSON cannot hold: they would be lost by saving.
-
-        Raises:
-            TypeError: If an argument is not made of numbers, strings, booleans, lists and dicts.
-        """
-        names = list(inspect.signature(cls.__init__).parameters)[1:]
-        for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
-            try:
-                json.dumps(value)
-            except TypeError:
-                kind = type(value).__name__
-                raise TypeError(
-                    f"{cls.__name__}: argument {name!r} is a {kind}; pass numbers, strings, booleans or lists of them."
-                ) from None
-        return super().__new__(cls, *args, **kwargs)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        save_file(dict(_unshared(self)), save_directory / "model.safetensors", metadata={"format": "pt"})
-
-    @classmethod
-    def _from_pretrained(  # type: ignore[override]
-        cls,
-        *,
-        model_id: str,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        map_location: str = "cpu",
-        strict: bool = True,
-        **arguments: Any,
-    ) -> Self:
-        """Build the method from its arguments and load its weights: safetensors only, every name and shape checked."""
-        name = "model.safetensors"
-        if Path(model_id).is_dir():
-            file = Path(model_id) / name
-            if not file.exists():
-                raise FileNotFoundError(f"{model_id} holds no {name}: save a method there with save_pretrained first.")
-        else:
-            file = Path(
-                hf_hub_download(
-                    model_id,
-                    name,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    token=token,
-                    local_files_only=local_files_only,
-                )
-            )
-        try:
-            state = load_file(file, device=map_location)
-        except SafetensorError as error:
-            raise ValueError(f"{file} is damaged ({error}): get it again from where it came from.") from None
-        method = cls(**arguments).to(map_location)
-        missing, unexpected = method.load_state_dict(state, strict=False)  # a wrong shape raises here
-        missing = [key for key in missing if key in dict(_unshared(method))]
-        if strict and (missing or unexpected):
-            raise ValueError(
-                f"{file} does not fit {cls.__name__}: missing {missing or 'nothing'}, unknown {unexpected or 'nothing'}."
-            )
-        return method.eval()
-
-
-def _unshared(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The entries of the state dict, each storage once: tied weights are saved under their first name."""
-    seen = set()
-    for name, tensor in module.state_dict().items():
-        if tensor.numel() == 0 or (key := (tensor.data_ptr(), tensor.shape, tensor.stride())) not in seen:
-            yield name, tensor.contiguous()
-            if tensor.numel():
-                seen.add(key)
+        """Where the first parameter or buffer lives."""
+        return next((tensor.device for tensor in chain(self.parameters(), self.buffers())), torch.device("cpu"))
