@@ -1,0 +1,308 @@
+"""How good is a predicted connectome? Measures that a useless predictor cannot pass.
+
+The group mean of the training subjects already agrees with everybody (r near 0.9), so RMSE and r alone say little. The
+demeaned r and the identification accuracy ask whether the *person* is in the prediction. Beware of identification from
+prediction to true on raw edges: whoever predicts the conditional mean, which has the least squared error, shrinks towards
+the group mean and then meets the subjects who are themselves near it. Exaggerating the differences raises that
+number and worsens every other; with the group mean taken off both sides first, scale does not matter. All measures are means over
+the S subjects; predictions and targets are edges (S, E).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mmlab.data.correlation import matrices, number_of_regions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "COLUMNS",
+    "affine_invariant",
+    "block_means",
+    "ceiling_share",
+    "correlate",
+    "differential_identifiability",
+    "evaluate",
+    "identification",
+    "log_euclidean",
+    "project_to_correlation",
+    "rmse",
+    "rowwise_correlation",
+    "table",
+    "violation",
+]
+
+COLUMNS = {
+    "rmse": "RMSE",
+    "r": "edge r",
+    "demeaned_r": "demeaned r",
+    "identification_forward": "identification, prediction to true",
+    "identification_backward": "identification, true to prediction",
+    "identification_demeaned": "identification, demeaned",
+    "differential_identifiability": "differential identifiability",
+    "block_r": "block r",
+    "block_demeaned_r": "demeaned block r",
+    "log_euclidean": "log-Euclidean distance",
+    "negative_eigenvalue": "most negative eigenvalue",
+    "share_beyond_one": "share of |r| > 1",
+}
+"""Order and readable names of what :func:`evaluate` returns; :func:`table` uses both."""
+
+
+def evaluate(
+    prediction: Tensor,
+    target: Tensor,
+    train_mean: Tensor,
+    networks: Sequence[str] | None = None,
+    shrinkage: float = 0.1,
+) -> dict[str, float]:
+    """All measures of one prediction.
+
+    Args:
+        prediction: (S, E), predicted edges, as they came out of the method.
+        target: (S, E), true edges of the same subjects in the same order.
+        train_mean: (E,), mean of the *training* subjects' targets: what is known without looking at the person.
+        networks: Label of each of the N regions; None leaves the block measures out.
+        shrinkage: Weight of the identity that is mixed into both matrices before their logarithm.
+
+    Returns:
+        ``rmse``; ``r``; ``demeaned_r``; ``identification_forward`` (each prediction looks for its true matrix) and
+        ``identification_backward``; ``identification_demeaned`` (mean of both directions after ``train_mean`` is taken
+        off both sides); ``differential_identifiability``; ``block_r`` and ``block_demeaned_r`` (Pearson r
+        of network-block means, S values averaged); ``log_euclidean`` (after projection and shrinkage);
+        ``negative_eigenvalue`` and ``share_beyond_one`` (violation before projection).
+
+    Raises:
+        ValueError: If shapes differ or something is not finite.
+    """
+    _check(prediction, target, train_mean)
+    p, q, mean = prediction.double(), target.double(), train_mean.double()
+    similarity, demeaned = correlate(p, q), correlate(p - mean, q - mean, scale=p)
+    values = {
+        "rmse": rmse(p, q),
+        "r": float(rowwise_correlation(p, q).mean()),
+        "demeaned_r": float(rowwise_correlation(p - mean, q - mean, scale=p).mean()),
+        "identification_forward": identification(similarity),
+        "identification_backward": identification(similarity.T),
+        "identification_demeaned": (identification(demeaned) + identification(demeaned.T)) / 2,
+        "differential_identifiability": differential_identifiability(similarity),
+    }
+    if networks is not None:
+        a, b, c = (block_means(value, networks) for value in (p, q, mean))
+        values["block_r"] = float(rowwise_correlation(a, b).mean())
+        values["block_demeaned_r"] = float(rowwise_correlation(a - c, b - c, scale=a).mean())
+    values["log_euclidean"] = float(log_euclidean(project_to_correlation(matrices(p)), matrices(q), shrinkage).mean())
+    return values | violation(p)
+
+
+def table(
+    predictions: Mapping[str, Tensor],
+    target: Tensor,
+    train_mean: Tensor,
+    networks: Sequence[str] | None = None,
+    shrinkage: float = 0.1,
+) -> pd.DataFrame:
+    """One row per prediction, in the given order; columns in the order and with the names of :data:`COLUMNS`.
+
+    Args:
+        predictions: Predicted edges (S, E) by name.
+        target: (S, E).
+        train_mean: (E,).
+        networks: Label of each region, or None.
+        shrinkage: See :func:`evaluate`.
+    """
+    import pandas as pd
+
+    rows = {name: evaluate(p, target, train_mean, networks, shrinkage) for name, p in predictions.items()}
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename(columns=COLUMNS)
+    frame.index.name = "prediction"
+    return frame[[column for column in COLUMNS.values() if column in frame.columns]]
+
+
+def ceiling_share(value: float, baseline: float, ceiling: float) -> float:
+    """Share of the way from a baseline to the ceiling: 0 at the baseline, 1 at the ceiling, negative if worse.
+
+    Works for measures where lower is better, too, as long as the ceiling is the better of the two.
+
+    Raises:
+        ValueError: If baseline and ceiling are equal.
+    """
+    if ceiling == baseline:
+        raise ValueError(f"Baseline and ceiling are both {ceiling}: there is no way between them to take a share of.")
+    return (value - baseline) / (ceiling - baseline)
+
+
+def rmse(prediction: Tensor, target: Tensor) -> float:
+    """Root of the mean squared error per edge, over all subjects and edges."""
+    return float((prediction - target).double().square().mean().sqrt())
+
+
+def rowwise_correlation(one: Tensor, other: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Pearson r of each row with the same row of another: (S, E), (S, E) -> (S,).
+
+    A constant row has no correlation; it counts as 0, since it says nothing about the other. A row is constant if what
+    is left of it is rounding: below 1e-6 of the norm of ``scale`` (by default of the row itself).
+    """
+    a, b = _standardised(one, scale), _standardised(other, scale)
+    return (a * b).sum(-1)
+
+
+def correlate(one: Tensor, other: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Pearson r of every row with every row of another: (S, E), (R, E) -> (S, R); a constant row counts as 0.
+
+    See :func:`rowwise_correlation` for ``scale``, which belongs to ``one``.
+    """
+    return _standardised(one, scale) @ _standardised(other).T
+
+
+def _standardised(rows: Tensor, scale: Tensor | None = None) -> Tensor:
+    rows = rows.double()
+    centred = rows - rows.mean(-1, keepdim=True)
+    norm = centred.norm(dim=-1, keepdim=True)
+    reference = (rows if scale is None else scale.double()).norm(dim=-1, keepdim=True)
+    return torch.where(norm > 1e-6 * reference, centred / norm.clamp_min(1e-300), torch.zeros_like(centred))
+
+
+def identification(similarity: Tensor) -> float:
+    """Share of rows whose largest entry is on the diagonal (Finn et al. 2015); chance is 1/S.
+
+    A tie of m entries counts 1/m, so that the same prediction for everybody scores 1/S in both directions.
+
+    Args:
+        similarity: (S, S), row i for the one who looks, column j for the candidates.
+    """
+    best = similarity.max(-1, keepdim=True).values
+    winners = similarity >= best - 1e-9
+    return float((winners.diagonal().double() / winners.sum(-1)).mean())
+
+
+def differential_identifiability(similarity: Tensor) -> float:
+    """Mean similarity with oneself minus mean similarity with others (Amico & Goñi 2018): (S, S) -> number."""
+    count = len(similarity)
+    own = similarity.diagonal().sum()
+    return float(own / count - (similarity.sum() - own) / (count * (count - 1)))
+
+
+def block_means(edges: Tensor, networks: Sequence[str]) -> Tensor:
+    """Mean edge of each pair of networks: (..., E) -> (..., number of blocks).
+
+    Blocks go through the pairs of networks in alphabetical order, a network with itself included if it has an edge.
+
+    Raises:
+        ValueError: If the number of labels does not fit the number of edges.
+    """
+    count = number_of_regions(edges.shape[-1])
+    if len(networks) != count:
+        raise ValueError(f"{len(networks)} network labels for {count} regions: give one label per region.")
+    names = sorted(set(networks))
+    code = torch.tensor([names.index(network) for network in networks])
+    rows, columns = torch.triu_indices(count, count, offset=1)
+    low, high = torch.minimum(code[rows], code[columns]), torch.maximum(code[rows], code[columns])
+    block = torch.unique(low * len(names) + high, return_inverse=True)[1].to(edges.device)  # (E,)
+    members = torch.nn.functional.one_hot(block).to(edges.dtype)  # (E, blocks)
+    return edges @ (members / members.sum(0))
+
+
+def project_to_correlation(matrices: Tensor, floor: float = 1e-6) -> Tensor:
+    """A correlation matrix near each matrix: symmetrise, raise eigenvalues to a floor, rescale to a unit diagonal.
+
+    Args:
+        matrices: (..., N, N), any real matrices.
+        floor: Smallest eigenvalue before the rescaling.
+
+    Returns:
+        (..., N, N), symmetric, positive definite, ones on the diagonal. Not the nearest one, but a fixed point: a
+        correlation matrix with eigenvalues above the floor stays as it is.
+    """
+    values, vectors = torch.linalg.eigh((matrices + matrices.mT) / 2)
+    clipped = (vectors * values.clamp_min(floor)[..., None, :]) @ vectors.mT
+    scale = clipped.diagonal(dim1=-2, dim2=-1).rsqrt()
+    projected = clipped * scale[..., None] * scale[..., None, :]
+    projected = ((projected + projected.mT) / 2).clamp(-1, 1)
+    projected.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+    return projected
+
+
+def violation(edges: Tensor) -> dict[str, float]:
+    """How far predicted edges (S, E) are from a correlation matrix, before any projection.
+
+    Returns:
+        ``negative_eigenvalue``: mean over subjects of the smallest eigenvalue where it is negative, else 0;
+        ``share_beyond_one``: share of edges with |r| > 1. Both are 0 for correlation matrices.
+    """
+    smallest = torch.linalg.eigvalsh(matrices(edges.double()))[..., 0]
+    # A correlation matrix of fewer frames than regions has zero eigenvalues, which rounding makes slightly negative.
+    negative = torch.where(smallest < -1e-6, smallest, torch.zeros_like(smallest))
+    return {
+        "negative_eigenvalue": float(negative.mean()),
+        "share_beyond_one": float((edges.abs() > 1 + 1e-6).double().mean()),
+    }
+
+
+def log_euclidean(one: Tensor, other: Tensor, shrinkage: float = 0.1) -> Tensor:
+    """Frobenius distance of the matrix logarithms (Arsigny et al. 2006), after shrinkage to the identity.
+
+    Args:
+        one: (..., N, N) symmetric, positive semi-definite.
+        other: (..., N, N), likewise.
+        shrinkage: Weight s in (1-s) C + s I. Distances with different s do not compare; a scan with fewer frames
+            than regions is singular, and needs s > 0.
+
+    Returns:
+        (...,).
+
+    Raises:
+        ValueError: If a matrix has no logarithm after the shrinkage.
+    """
+    difference = _matrix_function(_shrunk(one, shrinkage), "log") - _matrix_function(_shrunk(other, shrinkage), "log")
+    return difference.norm(dim=(-2, -1))
+
+
+def affine_invariant(one: Tensor, other: Tensor, shrinkage: float = 0.0) -> Tensor:
+    """Geodesic distance ‖log(A^-½ B A^-½)‖ of positive definite matrices (Pennec et al. 2006): (..., N, N) -> (...,).
+
+    Unlike the log-Euclidean distance it does not change under a congruence A -> X A Xᵀ, B -> X B Xᵀ.
+
+    Raises:
+        ValueError: If a matrix is not positive definite after the shrinkage.
+    """
+    whiten = _matrix_function(_shrunk(one, shrinkage), "rsqrt")
+    values = torch.linalg.eigvalsh(whiten @ _shrunk(other, shrinkage) @ whiten)
+    _check_positive(values)
+    return values.log().norm(dim=-1)
+
+
+def _shrunk(matrix: Tensor, shrinkage: float) -> Tensor:
+    identity = torch.eye(matrix.shape[-1], dtype=torch.float64, device=matrix.device)
+    return (1 - shrinkage) * matrix.double() + shrinkage * identity
+
+
+def _matrix_function(matrix: Tensor, name: str) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    _check_positive(values)
+    return (vectors * getattr(values, name)()[..., None, :]) @ vectors.mT
+
+
+def _check_positive(values: Tensor) -> None:
+    if float(values.min()) <= 0:
+        raise ValueError(
+            f"A matrix has the eigenvalue {float(values.min()):.3g} and no logarithm: "
+            "use more shrinkage, or project_to_correlation first."
+        )
+
+
+def _check(prediction: Tensor, target: Tensor, train_mean: Tensor) -> None:
+    if prediction.shape != target.shape or prediction.ndim != 2 or train_mean.shape != target.shape[1:]:
+        shapes = [tuple(value.shape) for value in (prediction, target, train_mean)]
+        raise ValueError(f"prediction, target and train_mean are {shapes}; expected (S, E), (S, E) and (E,).")
+    if len(target) < 2:
+        raise ValueError("Identification needs at least 2 subjects.")
+    for name, value in (("prediction", prediction), ("target", target), ("train_mean", train_mean)):
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} has NaN or infinity: a diverged prediction has no score.")
