@@ -1,0 +1,242 @@
+"""Checkpoints that are whole or not there: safetensors and JSON in a folder, named by a pointer that is replaced last.
+
+``checkpoint/latest.json`` names a folder beside it and the hash of its ``checkpoint.json``, which in turn holds the
+hashes of all other files. A new folder is written under a temporary name, flushed, renamed, and only then pointed at;
+the old one goes last. A process that dies at any moment leaves the old or the new checkpoint. Nothing executable is
+written or read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mmlab.train.files import flush_folder, replace_file, write_file
+
+__all__ = ["FORMAT", "Checkpoint", "Store", "safetensors_chunks"]
+
+FORMAT = 1
+"""Version of the layout; it changes whenever an older reader would misread a newer checkpoint."""
+
+Groups = dict[str, dict[str, Tensor]]
+"""Named tensors by group; each group is one file, for example ``model`` or ``optimizer``."""
+
+_POINTER = "latest.json"
+_MANIFEST = "checkpoint.json"
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read back, with every hash verified.
+
+    Attributes:
+        about: Whose it is, with which arguments, and at which step.
+        tensors: The groups of tensors.
+    """
+
+    about: dict[str, Any]
+    tensors: Groups
+
+
+class Store:
+    """The checkpoint of one run, kept in ``out/checkpoint``.
+
+    The state is copied when :meth:`save` is called, and written by a thread while the training goes on.
+
+    Args:
+        out: Folder of the run. It is created, and that it can be written is tried at once.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.folder = Path(out) / "checkpoint"
+        self._thread: Thread | None = None
+        self._error: OSError | None = None
+        self._copy: Groups = {}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            trial = self.folder / f".trial.{os.getpid()}.tmp"
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            raise _refusal(error, f"fit cannot write to {self.folder}", "choose another `out`") from None
+
+    def exists(self) -> bool:
+        """Whether there is a checkpoint, good or damaged."""
+        return (self.folder / _POINTER).exists()
+
+    def save(self, tensors: Groups, about: Mapping[str, Any]) -> None:
+        """Copy the state and start to write it. Returns before it is on the disk; :meth:`wait` returns after.
+
+        Args:
+            tensors: The groups of tensors.
+            about: JSON-able facts; ``about["step"]`` names the folder.
+
+        Raises:
+            OSError: If the save before this one failed.
+        """
+        self.wait()
+        self._copy = {group: _copied(named, self._copy.get(group, {})) for group, named in tensors.items()}
+        self._thread = Thread(target=self._write, args=(dict(about),), name="mmlab-checkpoint")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the last save is on the disk.
+
+        Raises:
+            OSError: If it could not be written; the one before it is still there then.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise _refusal(error, f"The checkpoint cannot be written to {self.folder}", "the one before it is kept")
+
+    def read(self) -> Checkpoint:
+        """Read the checkpoint and verify all of it.
+
+        Raises:
+            ValueError: If a file is missing, truncated or changed, or of another format version.
+        """
+        pointer = self._json(self.folder / _POINTER, None)
+        target, digest = pointer.get("folder"), pointer.get("sha256")
+        if not isinstance(target, str) or Path(target).name != target or not (self.folder / target).is_dir():
+            raise ValueError(f"{self.folder / _POINTER} is damaged: it names no folder with a checkpoint.")
+        folder = self.folder / target
+        about = self._json(folder / _MANIFEST, digest)
+        if about.get("format") != FORMAT:
+            raise ValueError(
+                f"{folder} has format version {about.get('format')!r}, this mmlab reads version {FORMAT}: "
+                "go on with the version that wrote it, or start anew with resume=False."
+            )
+        files = about.pop("files")
+        for name, expected in files.items():
+            if not (folder / name).exists() or _hash(folder / name) != expected:
+                raise _damaged(folder / name)
+        try:
+            tensors = {Path(name).stem: load_file(folder / name) for name in files}
+        except SafetensorError:
+            raise _damaged(folder) from None
+        return Checkpoint(about, tensors)
+
+    def _json(self, path: Path, digest: object) -> dict[str, Any]:
+        try:
+            content = path.read_bytes()
+            value = json.loads(content)
+        except (OSError, ValueError):
+            raise _damaged(path) from None
+        if not isinstance(value, dict) or (path.name != _POINTER and sha256(content).hexdigest() != digest):
+            raise _damaged(path)
+        return value
+
+    def _write(self, about: dict[str, Any]) -> None:
+        name = f"step-{about['step']:08d}"
+        while (self.folder / name).exists():  # a run that was started anew in the same folder
+            name += "-again"
+        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            files = {}
+            for group, named in sorted(self._copy.items()):
+                files[f"{group}.safetensors"] = write_file(
+                    temporary / f"{group}.safetensors", safetensors_chunks(named)
+                )
+            manifest = json.dumps({"format": FORMAT, **about, "files": files}, indent=1, sort_keys=True).encode()
+            digest = write_file(temporary / _MANIFEST, [manifest])
+            flush_folder(temporary)
+            temporary.rename(self.folder / name)
+            flush_folder(self.folder)
+            pointer = json.dumps({"folder": name, "sha256": digest}).encode()
+            replace_file(self.folder / _POINTER, [pointer])
+        except OSError as error:
+            self._error = error
+            for path in (temporary, self.folder / name):
+                shutil.rmtree(path, ignore_errors=True)
+            return
+        for path in self.folder.iterdir():  # the one before, and what killed processes left
+            if path.name != name and path.is_dir() and path.name.lstrip(".").startswith("step-"):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def safetensors_chunks(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """A safetensors file, piece by piece and without a copy of the tensors: header length, header, data.
+
+    The library's own writer keeps other threads waiting while it writes. Its reader reads the result.
+
+    Args:
+        tensors: Contiguous tensors on the CPU.
+
+    Raises:
+        TypeError: If a tensor has a type that the format does not have.
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # keeps all of them aligned
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in order:
+        tensor = tensors[name]
+        if tensor.dtype not in _DTYPES:
+            raise TypeError(f"{name!r} has type {tensor.dtype}, which a checkpoint cannot hold.")
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little")
+    yield text
+    for name in order:
+        if tensors[name].numel():
+            yield tensors[name].reshape(-1).view(torch.uint8).numpy().data
+
+
+def _copied(tensors: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU; the memory of the last save is used again, which is several times faster than new memory."""
+    copies = {}
+    for name, tensor in tensors.items():
+        buffer = buffers.get(name)
+        if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
+            buffer = torch.empty(tensor.shape, dtype=tensor.dtype)
+        copies[name] = buffer.copy_(tensor.detach())
+    return copies
+
+
+def _hash(path: Path) -> str:
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(f"{path} is damaged or incomplete: remove it and start anew, or bring back a copy of the folder.")
+
+
+def _refusal(error: OSError, what: str, remedy: str) -> OSError:
+    return OSError(error.errno, f"{what} ({error.strerror or error}): {remedy}.")

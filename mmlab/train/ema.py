@@ -1,0 +1,49 @@
+"""The moving average of the weights (Polyak averaging), beside the weights themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Average"]
+
+
+class Average:
+    """An exponential moving average of parameters.
+
+    With θ_k the weights after k steps and average m_0 = θ_0: m_k = d_k · m_(k-1) + (1 - d_k) · θ_k, where
+    d_k = min(decay, (1 + k) / (10 + k)). The ramp keeps the untrained weights out of the average of a short run.
+
+    Args:
+        parameters: By name; only those that are trained.
+        decay: The final d, in [0, 1).
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], decay: float) -> None:
+        self.parameters = dict(parameters)
+        self.decay = decay
+        self.tensors: dict[str, Tensor] = {name: p.detach().clone() for name, p in self.parameters.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after ``step`` steps (from 1)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        weights = [p.detach() for p in self.parameters.values()]
+        torch._foreach_lerp_(list(self.tensors.values()), weights, 1 - decay)
+
+    def swap(self) -> None:
+        """Exchange weights and average; no memory is moved."""
+        for name, parameter in self.parameters.items():
+            parameter.data, self.tensors[name] = self.tensors[name], parameter.data
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the average in place of the weights for a while."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()

@@ -1,0 +1,103 @@
+"""The training loop: batches in a fixed order, one optimiser per objective, over Hugging Face Accelerate.
+
+The order of the data and all randomness are functions of (seed, step), computed and never carried. So a checkpoint is
+weights, optimiser, average and step, and a run that was stopped anywhere goes on with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmlab.method import Method
+from mmlab.train.checkpoint import Store
+from mmlab.train.history import History
+from mmlab.train.randomness import preserved
+from mmlab.train.run import Run
+from mmlab.train.settings import Precision, Schedule, Settings
+from mmlab.train.stopping import StopSignals
+
+__all__ = ["fit"]
+
+
+def fit(
+    method: Method,
+    dataset: Any,
+    *,
+    steps: int,
+    batch_size: int = 64,
+    lr: float | Mapping[str, float] = 1e-3,
+    out: str | Path | None = None,
+    seed: int = 0,
+    validation: Any = None,
+    validate_every: int | None = None,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    warmup: int = 0,
+    schedule: Schedule = "constant",
+    clip_norm: float | None = 1.0,
+    ema_decay: float | None = None,
+    accumulation: int = 1,
+    precision: Precision = "no",
+    workers: int = 0,
+    save_every: int | None = None,
+    log_every: int = 1,
+    resume: bool = True,
+    trackers: Iterable[str] = (),
+    progress: bool = True,
+) -> History:
+    """Train a method with AdamW, on whatever devices Accelerate finds.
+
+    Afterwards the method is in evaluation mode and holds the averaged weights, if averaging is on. The caller's global
+    random states are left as they were found.
+
+    Args:
+        method: What to train; it is changed in place.
+        dataset: With ``len()`` and ``dataset[i]``, a dict of tensors. ``batch(indices)`` or ``__getitems__(indices)``
+            is used where it exists; ``draw(i, rng)`` returns an augmented item. ``subjects`` are named in messages.
+        steps: Number of optimiser steps of the whole run, those before a resumption included.
+        batch_size: Items per step, over all processes.
+        lr: Learning rate; or one for each objective, by name.
+        out: Folder for ``history.csv`` and ``checkpoint/``, seen by all processes. None: nothing is written.
+        seed: Of the order of the data and of all randomness.
+        validation: Like ``dataset``; measured whole and in order, with the averaged weights and fixed randomness.
+        validate_every: Steps between validations; the default is once, at the end.
+        weight_decay: Of AdamW, on parameters with two dimensions or more.
+        betas: Of AdamW.
+        warmup: Steps over which the rate rises linearly.
+        schedule: ``"constant"``, or ``"cosine"`` to zero at the end.
+        clip_norm: Bound of the gradient's norm, for each objective; None for none.
+        ema_decay: Decay of the average of the weights (see :class:`mmlab.train.ema.Average`); None for no average.
+        accumulation: Number of pieces that each process cuts its share of a batch into, to save memory.
+        precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"``.
+        workers: Processes that prepare batches ahead; they do not change the numbers.
+        save_every: Steps between checkpoints; one is always written at the end.
+        log_every: Steps between rows of the history.
+        resume: Whether to go on from the checkpoint in ``out``, if there is one.
+        trackers: Names of Accelerate's trackers, for example ``"tensorboard"``.
+        progress: Whether to show a bar, from the third second on.
+
+    Returns:
+        The history of the whole run.
+
+    Raises:
+        ValueError: If an argument is impossible, or if the checkpoint is damaged or belongs to another run.
+        FloatingPointError: If a loss or a gradient is not finite; the weights are those of the step before.
+        OSError: If ``out`` cannot be written.
+        SystemExit: After SIGTERM (143) or Ctrl-C (130); the run is saved first.
+    """
+    settings = Settings(
+        steps=steps, batch_size=batch_size, lr=lr, seed=seed, validate_every=validate_every,
+        weight_decay=weight_decay, betas=betas, warmup=warmup, schedule=schedule, clip_norm=clip_norm,
+        ema_decay=ema_decay, accumulation=accumulation, precision=precision, save_every=save_every,
+        log_every=log_every, workers=workers,
+    )  # fmt: skip
+    store = None if out is None else Store(out)
+    run = Run(method, dataset, validation, settings, store, tuple(trackers))
+    with preserved(run.device):
+        if resume and store is not None and store.exists():
+            run.restore(store.read())
+        with StopSignals() as stop:
+            run.train(stop, progress)
+    return run.history

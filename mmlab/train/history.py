@@ -1,0 +1,113 @@
+"""What was measured during training, as a tidy table: step, split, metric, value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["History", "Row"]
+
+
+class Row(NamedTuple):
+    """One measurement.
+
+    Attributes:
+        step: Number of optimiser steps that were complete when it was taken (training values: the step itself, from 1).
+        split: ``"train"`` or ``"validation"``.
+        metric: Name, with the objective in front if there are several, for example ``"generator/loss"``.
+        value: The measured value.
+    """
+
+    step: int
+    split: str
+    metric: str
+    value: float
+
+
+class History:
+    """The metrics of a run. Two runs with the same seed on the same machine give the same history, byte for byte."""
+
+    def __init__(self) -> None:
+        self.series: dict[tuple[str, str], tuple[array[int], array[float]]] = {}
+
+    def add(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Append the values of one step."""
+        for metric, value in values.items():
+            steps, numbers = self.series.setdefault((split, metric), (array("q"), array("d")))
+            steps.append(step)
+            numbers.append(value)
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, sorted by step, split and metric."""
+        return sorted(
+            Row(step, split, metric, value)
+            for (split, metric), (steps, values) in self.series.items()
+            for step, value in zip(steps, values, strict=True)
+        )
+
+    def values(self, metric: str = "loss", split: str = "train") -> list[float]:
+        """The values of one metric in the order of steps.
+
+        Raises:
+            KeyError: If it was never measured; the message lists what was.
+        """
+        if (split, metric) not in self.series:
+            known = ", ".join(f"{m} ({s})" for s, m in sorted(self.series))
+            raise KeyError(f"The history has no {metric!r} for split {split!r}: it has {known or 'no rows yet'}.")
+        return list(self.series[split, metric][1])
+
+    def last(self, metric: str = "loss", split: str = "train") -> float:
+        """The latest value of one metric.
+
+        Raises:
+            KeyError: If it was never measured.
+        """
+        return self.values(metric, split)[-1]
+
+    def measured(self, step: int, split: str) -> bool:
+        """Whether there is a row of that split for that step."""
+        return any(steps[-1:] == array("q", [step]) for (s, _), (steps, _) in self.series.items() if s == split)
+
+    def frame(self) -> pandas.DataFrame:
+        """The table as a pandas data frame with the columns step, split, metric, value."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=list(Row._fields))
+
+    def csv(self) -> str:
+        """The table as CSV text; numbers are written so that reading them gives back the same bits."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(Row._fields)
+        writer.writerows((row.step, row.split, row.metric, repr(row.value)) for row in self.rows)
+        return text.getvalue()
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table, whole or not at all.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        from mmlab.train.files import replace_file
+
+        replace_file(Path(path), [self.csv().encode()])
+
+    def __len__(self) -> int:
+        return sum(len(steps) for steps, _ in self.series.values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and self.csv() == other.csv()  # text: NaN equals NaN
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        ends = [f"{s} {m} {v[0]:.4g} → {v[-1]:.4g}" for (s, m), (_, v) in sorted(self.series.items())]
+        return f"History({len(self)} rows: {'; '.join(ends)})" if ends else "History(no rows yet)"

@@ -1,0 +1,286 @@
+"""One run of the training loop: its state, its steps, and its way in and out of a checkpoint."""
+
+from __future__ import annotations
+
+from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mmlab.method import Batch, Method
+from mmlab.train import state
+from mmlab.train.checkpoint import Checkpoint, Store
+from mmlab.train.ema import Average
+from mmlab.train.history import History
+from mmlab.train.learner import Learner, NotFiniteError, Piece
+from mmlab.train.randomness import derive, seed_everything
+from mmlab.train.sampler import Feed, Order, read, stream
+from mmlab.train.settings import Settings
+from mmlab.train.stopping import StopRequest, StopSignals
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A method in training. :func:`mmlab.fit` is the way to use it.
+
+    Attributes:
+        step: Number of complete steps.
+        history: What was measured in them.
+
+    Raises:
+        ValueError: If the datasets or the arguments do not fit together.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        dataset: Any,
+        validation: Any,
+        settings: Settings,
+        store: Store | None = None,
+        trackers: tuple[str, ...] = (),
+    ) -> None:
+        _check_data(dataset, validation, settings)
+        self.method, self.dataset, self.validation = method, dataset, validation
+        self.settings, self.store = settings, store
+        self.accelerator = _accelerator(settings, trackers, store)
+        self.device: torch.device = self.accelerator.device
+        method.to(self.device)
+        self.learners = [
+            Learner(self.accelerator, method, number, settings) for number in range(len(method.objectives()))
+        ]
+        self.average = self._average()
+        self.order = Order(len(dataset), settings.batch_size, self._pieces(), settings.seed)
+        self.history = History()
+        self.step = 0
+        self._saved: int | None = None
+        if trackers:
+            self.accelerator.init_trackers("mmlab", config=state.flat(settings.identity()))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint. Everything is compared before anything is changed.
+
+        Raises:
+            ValueError: If it belongs to another method, other arguments or other data; the message names the field.
+        """
+        state.restore(self, checkpoint)
+        self._saved = self.step
+
+    def train(self, stop: StopSignals, progress: bool = True) -> None:
+        """Do the steps that are left, validate and save when it is time, and leave the averaged weights in place.
+
+        Raises:
+            FloatingPointError: If a loss or a gradient is not finite.
+            SystemExit: If the run was asked to stop.
+        """
+        mine = range(self.accelerator.process_index, self.order.pieces, self.accelerator.num_processes)
+        keys = ((step, piece) for step in range(self.step, self.settings.steps) for piece in mine)
+        feed = stream(Feed(self.dataset, self.order), keys, self.settings.workers, self.device.type == "cuda")
+        self.method.train()
+        try:
+            with closing(feed), self._bar(progress) as bar:  # type: ignore[type-var]
+                self._validate_if_due(stop)
+                while self.step < self.settings.steps:
+                    self._advance(self._fetch(feed, mine, stop))
+                    if bar.update(1):
+                        bar.set_postfix(loss=f"{self._latest:.4g}", refresh=False)
+                    self._validate_if_due(stop)
+                    if self.settings.save_every and self.step % self.settings.save_every == 0:
+                        self.save()
+                    if self._asked(stop):
+                        raise StopRequest
+            self.save()
+        except StopRequest:
+            self.save()
+            self._close()
+            stop.leave(f"after step {self.step}; {self._whereabouts()}")
+        except BaseException:
+            self._close(quietly=True)
+            raise
+        self._close()
+        if self.average is not None:
+            self.average.swap()
+        self.method.eval()
+
+    def validate(self, stop: StopSignals) -> dict[str, float]:
+        """The objectives on the whole validation set, in evaluation mode, weighted by the number of items.
+
+        The chunks are as large as the pieces of a training batch and are dealt out to the processes; each has its own
+        fixed randomness, so that the result does not depend on the step or on the number of processes.
+        """
+        size = -(-self.order.batch_size // self.order.pieces)
+        chunks = -(-len(self.validation) // size)
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        self.method.eval()
+        averaged = self.average.applied() if self.average is not None else nullcontext()
+        try:
+            with averaged, torch.no_grad(), stop.abandonable(processes == 1):
+                totals: dict[str, Tensor] = {}
+                for turn in range(-(-chunks // processes)):
+                    number = turn * processes + rank
+                    for name, value in self._validate_chunk(min(number, chunks - 1), size).items():
+                        weighted = (
+                            value if number < chunks else torch.zeros_like(value)
+                        )  # one turn for all, counted once
+                        totals[name] = totals[name] + weighted if name in totals else weighted
+                stacked = torch.stack([totals[name] for name in sorted(totals)])
+                if processes > 1:
+                    stacked = self.accelerator.reduce(stacked, "sum")
+        finally:
+            self.method.train()
+        return dict(zip(sorted(totals), (stacked / len(self.validation)).tolist(), strict=True))
+
+    def save(self) -> None:
+        """Write a checkpoint, unless there is one of this step already or nowhere to write it."""
+        if self.store is None or self._saved == self.step:
+            return
+        tensors = state.tensors(self)
+        if self.accelerator.is_main_process:
+            self.store.save(tensors, state.about(self))
+        self._saved = self.step
+
+    def _fetch(self, feed: Any, mine: range, stop: StopSignals) -> list[Piece]:
+        try:
+            with stop.abandonable(self.accelerator.num_processes == 1):
+                batches = [(piece, self._placed(next(feed))) for piece in mine]
+        except RuntimeError:
+            if stop.received is None:
+                raise
+            raise StopRequest from None  # the signal that we got has ended the workers
+        size = self.order.batch_size
+        return [Piece(piece, len(self.order.positions(0, piece)) / size, batch) for piece, batch in batches]
+
+    def _placed(self, batch: Batch) -> Batch:
+        return {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+
+    def _advance(self, pieces: list[Piece]) -> None:
+        values: dict[str, float] = {}
+        for learner in self.learners:
+            try:
+                values |= learner.update(pieces, self.step)
+            except NotFiniteError as error:
+                raise FloatingPointError(self._not_finite(learner, error)) from None
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
+        self._latest = values[next(name for name in values if name.endswith("loss"))]
+        if self.step % self.settings.log_every == 0:
+            self.history.add(self.step, "train", values)
+            self._track(values, "train")
+
+    def _not_finite(self, learner: Learner, error: NotFiniteError) -> str:
+        pieces = range(self.order.pieces) if error.pieces is None else error.pieces
+        items = torch.cat([self.order.indices(self.step, piece) for piece in pieces]).tolist()
+        text = f"Step {self.step + 1}: the {error.what}"
+        text += f" (objective {learner.name!r})" if learner.name else ""
+        text += f", in the samples {items}"
+        if getattr(self.dataset, "subjects", None) is not None:
+            text += f" of the subjects {sorted({str(self.dataset.subjects[item]) for item in items})}"
+        return f"{text}. The weights are those of step {self.step}; {self._whereabouts()}"
+
+    def _whereabouts(self) -> str:
+        if self.store is None:
+            return "nothing was saved, since fit was given no `out`."
+        if self._saved is None:
+            return "no checkpoint had been saved."
+        return f"{self.store.folder} holds step {self._saved}."
+
+    def _validate_if_due(self, stop: StopSignals) -> None:
+        every = self.settings.validate_every
+        due = self.step == self.settings.steps or (every is not None and self.step % every == 0)
+        if self.validation is None or self.step == 0 or not due or self.history.measured(self.step, "validation"):
+            return
+        values = self.validate(stop)
+        self.history.add(self.step, "validation", values)
+        self._track(values, "validation")
+
+    def _validate_chunk(self, number: int, size: int) -> dict[str, Tensor]:
+        rows = torch.arange(number * size, min((number + 1) * size, len(self.validation)))
+        if not hasattr(self.validation, "batch"):
+            seed_everything(derive(self.settings.seed, "validation data", number))
+        batch = self._placed(read(self.validation, rows))
+        sums: dict[str, Tensor] = {}
+        for learner in self.learners:
+            names, _, values = learner.measure(batch, "validation", number)
+            prefix = f"{learner.name}/" if learner.name else ""
+            sums |= {f"{prefix}{name}": value * len(rows) for name, value in zip(names, values.double(), strict=True)}
+        return sums
+
+    def _asked(self, stop: StopSignals) -> bool:
+        asked = stop.received is not None
+        if self.accelerator.num_processes > 1:  # all stop after the same step, whoever heard the signal
+            asked = bool(self.accelerator.reduce(torch.tensor(float(asked), device=self.device), "sum") > 0)
+        return asked
+
+    def _track(self, values: dict[str, float], split: str) -> None:
+        if self.accelerator.trackers:
+            self.accelerator.log({f"{split}/{name}": value for name, value in values.items()}, step=self.step)
+
+    def _bar(self, progress: bool) -> Any:
+        from tqdm.auto import tqdm
+
+        return tqdm(
+            total=self.settings.steps,
+            initial=self.step,
+            delay=2,
+            desc=type(self.method).__name__,
+            disable=not (progress and self.accelerator.is_local_main_process),
+        )
+
+    def _close(self, quietly: bool = False) -> None:
+        """Wait for the checkpoint, write the history, end the trackers."""
+        try:
+            if self.store is not None and self.accelerator.is_main_process:
+                self.store.wait()
+                self.history.to_csv(self.store.folder.parent / "history.csv")
+        except OSError:
+            if not quietly:  # else another error is on its way, which says more
+                raise
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        if not quietly:
+            self.accelerator.wait_for_everyone()
+
+    def _pieces(self) -> int:
+        return self.settings.accumulation * int(self.accelerator.num_processes)
+
+    def _average(self) -> Average | None:
+        if self.settings.ema_decay is None:
+            return None
+        trained = {n: p for learner in self.learners for n, p in zip(learner.names, learner.parameters, strict=True)}
+        return Average(trained, self.settings.ema_decay)
+
+
+def _check_data(dataset: Any, validation: Any, settings: Settings) -> None:
+    for name, data in (("dataset", dataset), ("validation", validation)):
+        if data is None and name == "validation":
+            continue
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+            raise ValueError(f"fit: {name} is a {type(data).__name__}; it must have len() and {name}[index].")
+        if len(data) == 0:
+            raise ValueError(f"fit: {name} is empty.")
+        if isinstance(data, dict):
+            raise ValueError(f"fit: {name} is a dict; wrap it: mmlab.data.tensors.TensorData({name}).")
+    if validation is None and settings.validate_every is not None:
+        raise ValueError("fit: validate_every is set, but there is no validation dataset.")
+
+
+def _accelerator(settings: Settings, trackers: tuple[str, ...], store: Store | None) -> Accelerator:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    if trackers and store is None:
+        raise ValueError("fit: trackers need a folder to write to: set `out`.")
+    AcceleratorState._reset_state()  # it remembers the precision of an earlier fit in the process, and refuses another
+    return Accelerator(
+        mixed_precision=settings.precision,
+        log_with=list(trackers) or None,
+        project_dir=None if store is None else store.folder.parent,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )

@@ -1,0 +1,172 @@
+"""Which items make which batch: a function of (seed, step), computed for any step without walking there.
+
+The run draws from an endless row of positions 0, 1, 2, ... Each stretch of n positions (an epoch) is a permutation of
+the n items, and step k takes the positions ``k * batch_size`` to ``(k + 1) * batch_size - 1``. A batch may therefore
+straddle two epochs: no item is dropped, none is seen twice in one epoch, and every batch has the same size.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mmlab.method import Batch
+from mmlab.train.randomness import derive, seed_everything
+
+__all__ = ["Feed", "Order", "collate", "cut", "read", "stream"]
+
+
+def cut(length: int, pieces: int, piece: int) -> range:
+    """The part of ``range(length)`` that belongs to one of several pieces; their sizes differ by at most one."""
+    return range(length * piece // pieces, length * (piece + 1) // pieces)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The order of the training data.
+
+    Attributes:
+        length: Number of items n in the dataset.
+        batch_size: Items per optimiser step, over all pieces and processes.
+        pieces: Number of pieces that each batch is cut into; gradients are summed over them, wherever they are made.
+        seed: Seed of the run.
+    """
+
+    length: int
+    batch_size: int
+    pieces: int
+    seed: int
+    _cache: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
+
+    def permutation(self, epoch: int) -> Tensor:
+        """The order of the items in one epoch, shape (n,): a function of (seed, epoch)."""
+        if epoch not in self._cache:
+            while len(self._cache) > 1:  # a batch straddles two epochs at most, unless n is tiny
+                self._cache.pop(min(self._cache))
+            rng = torch.Generator().manual_seed(derive(self.seed, "epoch", epoch))
+            self._cache[epoch] = torch.randperm(self.length, generator=rng)
+        return self._cache[epoch]
+
+    def positions(self, step: int, piece: int = 0) -> range:
+        """The positions that one piece of the batch of one step takes in the endless row; steps count from 0."""
+        part = cut(self.batch_size, self.pieces, piece)
+        first = step * self.batch_size
+        return range(first + part.start, first + part.stop)
+
+    def indices(self, step: int, piece: int = 0) -> Tensor:
+        """The items at those positions: position p holds item ``permutation(p // n)[p % n]``."""
+        row = self.positions(step, piece)
+        parts, at = [], row.start
+        while at < row.stop:
+            epoch, offset = divmod(at, self.length)
+            parts.append(self.permutation(epoch)[offset : offset + row.stop - at])
+            at += len(parts[-1])
+        return torch.cat(parts)
+
+
+def collate(items: Sequence[dict[str, Any]], indices: Sequence[int]) -> Batch:
+    """Stack items into a batch.
+
+    Args:
+        items: One dict per item, all with the same keys and shapes.
+        indices: Their numbers in the dataset, for messages.
+
+    Raises:
+        ValueError: If two items differ in keys or shapes; the message names the item and the key.
+    """
+    first = {key: torch.as_tensor(items[0][key]) for key in sorted(items[0])}
+    for index, item in zip(indices, items, strict=True):
+        if sorted(item) != list(first):
+            raise ValueError(f"Item {index} has the keys {sorted(item)}, item {indices[0]} has {list(first)}.")
+        for key, value in first.items():
+            if (shape := torch.as_tensor(item[key]).shape) != value.shape:
+                raise ValueError(
+                    f"Item {index}: {key!r} has shape {tuple(shape)}, in item {indices[0]} it is {tuple(value.shape)}; "
+                    "items of one batch must have one shape."
+                )
+    return {key: torch.stack([torch.as_tensor(item[key]) for item in items]) for key in first}
+
+
+def read(dataset: Any, indices: Tensor) -> Batch:
+    """Some items as a batch, without augmentation, by the fastest way that the dataset offers.
+
+    Args:
+        dataset: With ``batch(indices)``, ``__getitems__(indices)`` or ``dataset[index]``.
+        indices: Which items, shape (B,).
+    """
+    if hasattr(dataset, "batch"):
+        batch: Batch = dataset.batch(indices)
+        return batch
+    numbers = indices.tolist()
+    items = dataset.__getitems__(numbers) if hasattr(dataset, "__getitems__") else [dataset[i] for i in numbers]
+    return collate(items, numbers)
+
+
+@dataclass
+class Feed(Dataset):
+    """Makes the piece of a batch that belongs to (step, piece): the same wherever and whenever it is asked for.
+
+    A dataset with ``draw(index, rng)`` is augmented, with a generator seeded from (seed, position). Others are read.
+
+    Attributes:
+        dataset: The training data.
+        order: Which items make which batch.
+    """
+
+    dataset: Any
+    order: Order
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """The piece of the batch of that step."""
+        indices = self.order.indices(*key)
+        if hasattr(self.dataset, "draw"):
+            rng, numbers = torch.Generator(), indices.tolist()
+            seeds = (derive(self.order.seed, "draw", position) for position in self.order.positions(*key))
+            return collate(
+                [self.dataset.draw(i, rng.manual_seed(s)) for i, s in zip(numbers, seeds, strict=True)], numbers
+            )
+        if not hasattr(self.dataset, "batch"):  # it may draw from the global generators, in a worker or here
+            seed_everything(derive(self.order.seed, "data", *key))
+        return read(self.dataset, indices)
+
+
+def stream(feed: Feed, keys: Iterable[tuple[int, int]], workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
+    """The pieces for those keys, in order, made here or ahead of time by worker processes.
+
+    Args:
+        feed: Makes a piece.
+        keys: Pairs (step, piece).
+        workers: Number of worker processes.
+        pin_memory: Whether to put them in page-locked memory, for a faster copy to a GPU.
+    """
+    if workers == 0:
+        for key in keys:
+            yield feed[key]
+        return
+    loader = DataLoader(
+        feed,
+        sampler=keys,
+        batch_size=None,
+        collate_fn=_same,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=_ignore_signals,
+        generator=torch.Generator(),  # else the loader draws from the global one
+    )
+    yield from loader
+
+
+def _same(batch: Any) -> Any:
+    return batch
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM to the main process: it saves first, and then ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,176 @@
+"""What a checkpoint holds of a run, and how a run takes it up again: all is compared first, then all is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmlab.train.checkpoint import Checkpoint, Groups
+from mmlab.train.history import History
+
+if TYPE_CHECKING:
+    from mmlab.train.run import Run
+
+__all__ = ["about", "flat", "restore", "tensors"]
+
+
+def tensors(run: Run) -> Groups:
+    """Weights, optimisers, average and history as named tensors."""
+    groups: Groups = {"model": dict(run.method.state_dict())}
+    groups["optimizer"] = {
+        f"{number}.{name}.{key}": value
+        for number, learner in enumerate(run.learners)
+        for name, parameter in zip(learner.names, learner.parameters, strict=True)
+        for key, value in learner.optimizer.state.get(parameter, {}).items()
+    }
+    if run.average is not None:
+        groups["average"] = dict(run.average.tensors)
+    groups["history"] = {}
+    for number, (steps, values) in enumerate(run.history.series.values()):
+        groups["history"][f"{number}.steps"] = torch.from_numpy(np.array(steps, dtype=np.int64))
+        groups["history"][f"{number}.values"] = torch.from_numpy(np.array(values, dtype=np.float64))
+    return groups
+
+
+def about(run: Run) -> dict[str, Any]:
+    """Whose checkpoint it is, made with what, and how far the run was."""
+    return {
+        "step": run.step,
+        "pieces": run.order.pieces,
+        "accumulation": run.settings.accumulation,
+        "history": [list(key) for key in run.history.series],
+        "scaler": None if run.accelerator.scaler is None else run.accelerator.scaler.state_dict(),
+        "identity": _identity(run),
+    }
+
+
+def restore(run: Run, checkpoint: Checkpoint) -> None:
+    """Take up a run where a checkpoint left it.
+
+    Raises:
+        ValueError: If the checkpoint belongs to another run; the message names the field, and nothing was changed.
+    """
+    assert run.store is not None
+    facts, where = checkpoint.about, f"The checkpoint in {run.store.folder}"
+    ours, theirs = flat(_identity(run)), flat(facts["identity"])
+    for field in sorted({*ours, *theirs}):
+        if ours.get(field) != theirs.get(field):
+            raise ValueError(
+                f"{where} has {field} = {theirs.get(field)!r}, this run has {ours.get(field)!r}: "
+                "use the same, another `out`, or resume=False."
+            )
+    if facts["step"] > run.settings.steps:
+        raise ValueError(f"{where} is at step {facts['step']}, beyond steps = {run.settings.steps}.")
+    pieces = _pieces(run, facts, where)
+    groups = checkpoint.tensors
+    expected = tensors(run)
+    for group in ("model", "average"):
+        _compare(where, group, expected.get(group, {}), groups.get(group, {}))
+    moments = _moments(run)
+    _compare(
+        where,
+        "optimizer",
+        {name: moments[name] for name in groups["optimizer"] if name in moments},
+        groups["optimizer"],
+    )
+    _load(run, checkpoint, moments)
+    run.order = replace(run.order, pieces=pieces)
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with dotted names."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {k: v for key in value for k, v in flat(value[key], f"{prefix}.{key}" if prefix else str(key)).items()}
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    kind = type(run.method)
+    facts = {
+        "method": f"{kind.__module__}.{kind.__qualname__}",
+        "config": getattr(run.method, "config", {}),
+        "objectives": [learner.name for learner in run.learners],
+        **run.settings.identity(),
+        "dataset": _data(run.dataset),
+        "validation": None if run.validation is None else _data(run.validation),
+    }
+    result: dict[str, Any] = json.loads(json.dumps(facts))  # as it will be read back: tuples are lists
+    return result
+
+
+def _data(data: Any) -> dict[str, Any]:
+    return {"length": len(data), "fingerprint": data.fingerprint() if hasattr(data, "fingerprint") else None}
+
+
+def _pieces(run: Run, facts: Mapping[str, Any], where: str) -> int:
+    """The number of pieces that the run began with: with it, any number of processes that divides it gives the same."""
+    pieces, processes = int(facts["pieces"]), run.accelerator.num_processes
+    if pieces != run.order.pieces and facts["accumulation"] != run.settings.accumulation:
+        ours = run.settings.accumulation
+        raise ValueError(f"{where} has accumulation = {facts['accumulation']}, this run has {ours}: use the same.")
+    if pieces % processes:
+        raise ValueError(
+            f"{where} cuts its batches into {pieces} pieces, which {processes} processes cannot share evenly: "
+            "use a number of processes that divides it."
+        )
+    return pieces
+
+
+def _moments(run: Run) -> dict[str, Tensor]:
+    """Tensors like those that the optimisers will hold, under the names that a checkpoint gives them."""
+    like: dict[str, Tensor] = {}
+    for number, learner in enumerate(run.learners):
+        for name, parameter in zip(learner.names, learner.parameters, strict=True):
+            like[f"{number}.{name}.step"] = torch.zeros((), dtype=torch.float32)
+            for key in ("exp_avg", "exp_avg_sq"):
+                like[f"{number}.{name}.{key}"] = parameter.detach()
+    return like
+
+
+def _compare(where: str, group: str, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
+    if different := sorted(ours.keys() ^ theirs.keys()):
+        side = "lacks" if different[0] in ours else "has an unknown"
+        raise ValueError(
+            f"{where} {side} tensor {different[0]!r} ({group}): it was made by a different version of the method."
+        )
+    for name in sorted(ours):
+        a, b = ours[name], theirs[name]
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise ValueError(
+                f"{where} holds {name!r} ({group}) as {b.dtype} {tuple(b.shape)}, "
+                f"the method has {a.dtype} {tuple(a.shape)}."
+            )
+
+
+@torch.no_grad()
+def _load(run: Run, checkpoint: Checkpoint, moments: Mapping[str, Tensor]) -> None:
+    facts, groups = checkpoint.about, checkpoint.tensors
+    run.method.load_state_dict(groups["model"])
+    for number, learner in enumerate(run.learners):
+        for name, parameter in zip(learner.names, learner.parameters, strict=True):
+            found = {
+                key: groups["optimizer"].get(f"{number}.{name}.{key}") for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+            if found["step"] is None:
+                continue  # it never had a gradient
+            on = {key: value.to(parameter.device, copy=True) for key, value in found.items() if value is not None}
+            if not learner.optimizer.defaults.get("fused"):
+                on["step"] = on["step"].cpu()
+            learner.optimizer.state[parameter] = on
+    if run.average is not None:
+        for name, tensor in groups["average"].items():
+            run.average.tensors[name].copy_(tensor)
+    if facts["scaler"] is not None:
+        run.accelerator.scaler.load_state_dict(facts["scaler"])
+    run.history = History()
+    for number, (split, metric) in enumerate(facts["history"]):
+        steps, values = groups["history"][f"{number}.steps"], groups["history"][f"{number}.values"]
+        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+            run.history.add(step, split, {metric: value})
+    run.step = int(facts["step"])
