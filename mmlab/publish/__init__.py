@@ -1,0 +1,41 @@
+"""Run the notebooks, keep their receipts, and build the site.
+
+The names below are all that others need: :func:`sync` keeps the ``.ipynb`` files equal to their sources,
+:func:`execute` and :func:`execute_all` run chapters, :func:`build` makes the site, and :func:`book` does all of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["Receipt", "RunError", "SiteError", "book", "build", "execute", "execute_all", "sync"]
+
+if TYPE_CHECKING:
+    from mmlab.publish.make import book
+    from mmlab.publish.notebooks import sync
+    from mmlab.publish.receipt import Receipt
+    from mmlab.publish.runner import RunError, execute, execute_all
+    from mmlab.publish.site import SiteError, build
+
+_HOME = {
+    "Receipt": "mmlab.publish.receipt",
+    "RunError": "mmlab.publish.runner",
+    "SiteError": "mmlab.publish.site",
+    "book": "mmlab.publish.make",
+    "build": "mmlab.publish.site",
+    "execute": "mmlab.publish.runner",
+    "execute_all": "mmlab.publish.runner",
+    "sync": "mmlab.publish.notebooks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the home of a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmlab.publish' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

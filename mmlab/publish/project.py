@@ -1,0 +1,105 @@
+"""Where the book's files are, what its configuration says, and how its files are written: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmlab.card import Budget, methods
+
+__all__ = ["budget", "config", "find_root", "notebook_source", "repository", "stems", "toc_entries", "write_whole"]
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The folder of the book: the nearest one with a ``_config.yml``, from ``start`` or the working folder upwards.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "_config.yml").exists():
+            return folder
+    raise FileNotFoundError(f"No _config.yml in {start} or above it: run this from the folder of the book.")
+
+
+def config(root: Path) -> dict[str, Any]:
+    """The content of ``_config.yml``."""
+    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
+
+
+def repository(root: Path) -> tuple[str, str]:
+    """Address and branch of the public repository, as the configuration gives them.
+
+    Raises:
+        ValueError: If ``_config.yml`` does not say.
+    """
+    entry = config(root).get("repository") or {}
+    if not entry.get("url"):
+        raise ValueError("_config.yml has no repository.url: Colab buttons and the install cell are made from it.")
+    return entry["url"].rstrip("/"), entry.get("branch", "main")
+
+
+def toc_entries(root: Path) -> list[str]:
+    """The pages of ``_toc.yml``, in order, as paths without suffix."""
+    found: list[str] = []
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            found.extend(str(node[key]) for key in ("root", "file") if key in node)
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
+    return found
+
+
+def stems(root: Path) -> list[str]:
+    """The chapters with a notebook, in alphabetical order."""
+    return sorted(path.stem for path in (root / "notebooks").glob("*.py"))
+
+
+def notebook_source(root: Path, stem: str) -> Path:
+    """The source of a chapter's notebook.
+
+    Raises:
+        FileNotFoundError: If there is none; the message names the nearest one.
+    """
+    path = root / "notebooks" / f"{stem}.py"
+    if not path.exists():
+        import difflib
+
+        near = difflib.get_close_matches(stem, stems(root), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(stems(root)) or 'none'}."
+        raise FileNotFoundError(f"There is no notebook {stem!r} in {path.parent}: {hint}")
+    return path
+
+
+def budget(stem: str) -> Budget:
+    """What the chapter's card allows it to cost; the default budget where there is no card."""
+    card = methods().get(stem)
+    return card.budget if card else Budget()
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that its name never shows a part of it: a new file in the same folder takes the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

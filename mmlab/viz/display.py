@@ -1,0 +1,192 @@
+"""What a chapter shows: figures with alt text, tables, and sentences whose numbers come from the run.
+
+All of it is emitted as HTML or Markdown that Jupyter, Colab and the published page render alike. Write the
+numbers in captions and alt text with f-strings, never by hand.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mmlab.viz.markup import alt_problem, bare, emit, img, inline_html, png
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["record", "say", "show", "table"]
+
+_SIGNS = {"higher": ("↑", "higher is better"), "lower": ("↓", "lower is better")}
+
+
+def show(figure: Figure, alt: str, caption: str) -> None:
+    """Display a Matplotlib figure with alternative text and a caption, then close it.
+
+    Args:
+        figure: The figure; its size in inches times 96 is its width on the page in CSS pixels.
+        alt: What the figure shows, for readers who cannot see it: a sentence or two, with the numbers that matter.
+        caption: The visible caption; ``$...$``, ``**bold**``, ``*emphasis*`` and code in backticks are rendered.
+
+    Raises:
+        ValueError: If the alt text or the caption is empty, or the alt text is a file name or says nothing.
+    """
+    if problem := alt_problem(alt):
+        raise ValueError(f"The alt text of the figure captioned {caption[:60]!r} {problem}")
+    if not caption.strip():
+        raise ValueError(f"The figure with the alt text {alt[:60]!r} has no caption: say what to see in it.")
+    markup = (
+        f'<figure class="mm-figure" style="margin: 1em 0">{img(*png(figure), alt)}'
+        f'<figcaption style="font-size: 0.9em; margin-top: 0.5em">{inline_html(caption)}</figcaption></figure>'
+    )
+    emit({"text/html": markup, "text/plain": alt})
+
+
+def say(markdown: str) -> None:
+    """Display Markdown, mathematics included. Write the numbers of the run into it with an f-string.
+
+    Args:
+        markdown: The text, for example ``f"The bridge needs {calls} network calls."``.
+
+    Raises:
+        ValueError: If there is nothing to say.
+    """
+    if not markdown.strip():
+        raise ValueError("say() was given an empty text.")
+    emit({"text/markdown": markdown, "text/plain": markdown})
+
+
+def record(**metrics: Any) -> None:
+    """Leave metrics of the run in its receipt; the page and the status page print them from there.
+
+    Does nothing where no runner listens, as in Jupyter and on Colab. Tensors of one element count as numbers.
+
+    Args:
+        **metrics: Numbers, strings, or lists and dicts of them.
+
+    Raises:
+        ValueError: If a value is not finite or JSON cannot hold it, or a name is recorded twice in one run.
+    """
+    line = json.dumps({name: _plain(name, value) for name, value in metrics.items()})
+    if not (target := os.environ.get("MMLAB_METRICS")):
+        return
+    path = Path(target)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    known = {name for text in lines for name in json.loads(text)}
+    if twice := known & metrics.keys():
+        raise ValueError(f"The metric {min(twice)!r} was recorded before in this run: give each its own name.")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def table(
+    frame: pd.DataFrame,
+    caption: str,
+    *,
+    spread: pd.DataFrame | None = None,
+    best: Mapping[str, Literal["higher", "lower"]] | None = None,
+    reference: Sequence[str] = (),
+    digits: int | Mapping[str, int] = 3,
+) -> None:
+    """Display a data frame as a table with a caption, row headings, and the best of each column in bold.
+
+    Args:
+        frame: One row per method, one column per metric; the index gives the row headings.
+        caption: What the table compares; inline Markdown and mathematics are rendered.
+        spread: Same shape: printed after each value as ± (say in the caption of what: folds, seeds, people).
+        best: For each column to be judged, whether higher or lower is better.
+        reference: Rows that do not compete, such as the ceiling: set in italics, never in bold.
+        digits: Decimals of real numbers, for all columns or by column. Whole numbers are printed whole.
+
+    Raises:
+        ValueError: If the caption is empty, or ``best`` or ``reference`` names what is not in the table.
+    """
+    best = dict(best or {})
+    if not caption.strip():
+        raise ValueError("A table needs a caption: say what it compares.")
+    if spread is not None and spread.shape != frame.shape:
+        raise ValueError(f"table(): the spread is {spread.shape}, the values are {frame.shape}.")
+    for what, names, known in (("best", best, frame.columns), ("reference", reference, frame.index)):
+        if unknown := [name for name in names if name not in known]:
+            there = ", ".join(map(str, known))
+            raise ValueError(f"table(): {what} names {unknown[0]!r}, but there are only {there}.")
+    heads = [_head(column, best.get(str(column))) for column in frame.columns]
+    rows = [""] * len(frame)
+    for j, column in enumerate(frame.columns):
+        places = digits if isinstance(digits, int) else digits.get(str(column), 3)
+        texts = [_number(value, places) for value in frame.iloc[:, j]]
+        winner = _winner(frame.iloc[:, j].drop(list(reference)), best.get(str(column)))
+        for i, name in enumerate(frame.index):
+            # Equal as printed is equal: two rows that win to the shown precision are both set in bold.
+            won = winner is not None and name not in reference and texts[i] == _number(winner, places)
+            extra = "" if spread is None else _number(spread.iloc[i, j], places)
+            text = f"{texts[i]} ± {extra}" if extra not in ("", "–") and texts[i] != "–" else texts[i]
+            text = f"<strong>{text}</strong>" if won else text
+            rows[i] += f"<td>{f'<em>{text}</em>' if name in reference else text}</td>"
+    body = "".join(
+        f'<tr><th scope="row" style="text-align: left">{inline_html(str(name))}</th>{row}</tr>'
+        for name, row in zip(frame.index, rows, strict=True)
+    )
+    corner = f'<th scope="col" style="text-align: left">{inline_html(str(frame.index.name or ""))}</th>'
+    emit({"text/html": _table(caption, corner + "".join(heads), body), "text/plain": f"{caption}\n\n{frame}"})
+
+
+def _table(caption: str, head: str, body: str) -> str:
+    # The wrapper scrolls by itself on a narrow screen, and can be reached and scrolled with the keyboard.
+    return (
+        f'<div class="mm-table" role="region" tabindex="0" aria-label="{html.escape(bare(caption))}" '
+        'style="overflow-x: auto"><table class="dataframe" style="text-align: right; '
+        'font-variant-numeric: tabular-nums"><caption style="text-align: left; caption-side: top">'
+        f"{inline_html(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _head(column: Any, better: str | None) -> str:
+    sign, words = _SIGNS.get(better or "", ("", ""))
+    arrow = f' <abbr title="{words}" style="text-decoration: none">{sign}</abbr>' if sign else ""
+    return f'<th scope="col" style="text-align: right">{inline_html(str(column))}{arrow}</th>'
+
+
+def _winner(column: pd.Series, better: str | None) -> Any:
+    """The best value of a column, or None if it is not judged or has nothing to compare."""
+    if better not in (None, *_SIGNS):
+        raise ValueError(f"table(): {column.name!r} can be better 'higher' or 'lower', not {better!r}.")
+    column = column.dropna()
+    if better is None or column.empty:
+        return None
+    return column.max() if better == "higher" else column.min()
+
+
+def _number(value: Any, places: int) -> str:
+    """A cell as text: true minus signs, whole numbers whole, a dash for what is missing."""
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return "yes" if value else "no"
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.{places}f}".replace("-", "−")
+    if hasattr(value, "__index__"):
+        return f"{int(value):,}".replace("-", "−").replace(",", "\u202f")  # a narrow space between thousands
+    return inline_html(str(value))
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value that JSON can hold, or a sentence about why there is none."""
+    if hasattr(value, "tolist"):  # NumPy and torch, scalars included
+        value = value.tolist()
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(name, entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"The metric {name!r} is {value}: a number that is not finite is no result.")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    kind = type(value).__name__
+    raise ValueError(f"The metric {name!r} is a {kind}: record numbers, strings, or lists and dicts of them.")
