@@ -11,13 +11,14 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "read_arrays"]
+__all__ = ["Array", "read_array", "read_arrays"]
 
 Shape = tuple[int | None, ...]
 
@@ -33,14 +34,14 @@ class Array(NamedTuple):
 
     Attributes:
         kind: Letters of the permitted NumPy kinds: f float, i int, u unsigned, b bool, U text, c complex.
-        shape: Its shape; None where any length will do.
+        shape: Its shape; None where any length will do, or None alone for any shape.
         low: Smallest permitted value, or None.
         high: Largest permitted value, or None.
         nan: Whether NaN marks missing values. Infinity is never permitted.
     """
 
     kind: str
-    shape: Shape
+    shape: Shape | None
     low: float | None = None
     high: float | None = None
     nan: bool = False
@@ -76,7 +77,9 @@ def read_arrays(path: Path, expected: Expected, remedy: str = "get the file agai
             for name, wanted in expected.items():
                 if f"{name}.npy" not in held:
                     raise _ContentError(f"is not in the file, which holds {', '.join(held)[:200] or 'nothing'}")
-                arrays[name] = _read(archive, archive.getinfo(f"{name}.npy"), Array(*wanted))
+                member = archive.getinfo(f"{name}.npy")
+                with cast(zipfile.ZipExtFile, archive.open(member)) as stream:
+                    arrays[name] = _read(stream, member.file_size, Array(*wanted))
     except _ContentError as error:
         raise ValueError(f"{path}: array {name!r} {error}; {remedy}") from None
     except _DAMAGE as error:
@@ -86,31 +89,71 @@ def read_arrays(path: Path, expected: Expected, remedy: str = "get the file agai
     return arrays
 
 
+def read_array(path: Path, wanted: Array, remedy: str = "get the file again.") -> NDArray[Any]:
+    """Read one array of numbers from a ``.npy`` file or a text file, and check it against what is expected.
+
+    Args:
+        path: A ``.npy`` file, or one with a row of numbers per line: ``.txt`` and ``.tsv`` with blanks or tabs between
+            them, ``.csv`` with commas. Text is read as float64, shape (rows, columns).
+        wanted: What the array must look like.
+        remedy: What to do if the file is not as expected; ends the error's sentence.
+
+    Returns:
+        The array.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If it is of another kind of file, damaged, or the array is not as expected. One sentence names file
+            and remedy.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}: {remedy}")
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".npy":
+            with path.open("rb") as stream:
+                return _read(stream, path.stat().st_size, wanted)
+        if suffix not in {".txt", ".tsv", ".csv"}:
+            raise _ContentError(f"is of an unknown kind ({suffix or 'no suffix'}): give .npy, .txt, .tsv or .csv")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if not any(line.split("#")[0].strip() for line in lines):
+            raise _ContentError("holds no numbers")
+        table = np.loadtxt(lines, delimiter="," if suffix == ".csv" else None, ndmin=2)
+        _check_kind(table.dtype, table.shape, wanted)
+        _check_values(table, wanted)
+    except _ContentError as error:
+        raise ValueError(f"{path} {error}; {remedy}") from None
+    except _DAMAGE as error:
+        detail = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {detail}); {remedy}") from None
+    return table
+
+
 class _ContentError(Exception):
     """Why an array was refused; the caller adds the names of file and array."""
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, wanted: Array) -> NDArray[Any]:
-    """Read one member. Its size is compared with its header, and that with ``wanted``, before memory is taken."""
-    with cast(zipfile.ZipExtFile, archive.open(member)) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise _ContentError(f"has the unknown .npy version {version[0]}.{version[1]}")
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = header(stream)
-        _check_kind(dtype, shape, wanted)
-        count = math.prod(shape)
-        if stream.tell() + count * dtype.itemsize != member.file_size:
-            raise _ContentError(f"says shape {shape} of {dtype}, which is not its size in the file")
-        raw = np.empty(count * dtype.itemsize, np.uint8)
-        filled = 0
-        while filled < raw.size:
-            got = stream.readinto(raw.data[filled:])
-            if not got:
-                raise _ContentError("ends too early")
-            filled += got
-        if stream.read(1):  # reading to the end also checks the CRC
-            raise _ContentError("is longer than its header says")
+def _read(stream: zipfile.ZipExtFile | BufferedReader, size: int, wanted: Array) -> NDArray[Any]:
+    """Read one .npy stream of ``size`` bytes. Size, header and ``wanted`` must agree before memory is taken."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise _ContentError(f"has the unknown .npy version {version[0]}.{version[1]}")
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = header(stream)
+    _check_kind(dtype, shape, wanted)
+    count = math.prod(shape)
+    if stream.tell() + count * dtype.itemsize != size:
+        raise _ContentError(f"says shape {shape} of {dtype}, which is not its size in the file")
+    raw = np.empty(count * dtype.itemsize, np.uint8)
+    filled = 0
+    while filled < raw.size:
+        got = stream.readinto(raw.data[filled:])
+        if not got:
+            raise _ContentError("ends too early")
+        filled += got
+    if stream.read(1):  # reading a zip member to its end also checks its CRC
+        raise _ContentError("is longer than its header says")
     array = raw.view(dtype).reshape(shape, order="F" if fortran_order else "C")
     _check_values(array, wanted)
     return array.astype(dtype.newbyteorder("="), copy=False)
@@ -119,6 +162,8 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, wanted: Array) -> N
 def _check_kind(dtype: np.dtype[Any], shape: tuple[int, ...], wanted: Array) -> None:
     if dtype.hasobject or dtype.kind not in wanted.kind or dtype.names or dtype.subdtype:
         raise _ContentError(f"has dtype {dtype}, expected kind {wanted.kind!r}")
+    if wanted.shape is None:
+        return
     fits = len(shape) == len(wanted.shape) and all(
         ours >= 0 and theirs in (None, ours) for ours, theirs in zip(shape, wanted.shape, strict=True)
     )

@@ -10,107 +10,31 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from mmlab.data.source import File, Report, Source, Status
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmlab.data.arrays import Array, Expected
+    from mmlab.data.arrays import Expected
 
-__all__ = ["File", "Report", "Source", "fetch", "load_arrays", "source", "sources", "verify", "where"]
-
-Access = Literal["free", "form", "account", "agreement"]
-Status = Literal["ok", "missing", "wrong size", "wrong hash"]
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a prepared set.
-
-    Attributes:
-        sha256: Hash of its content, 64 hexadecimal digits.
-        bytes: Its size.
-        url: Where exactly this file can be downloaded, or None.
-        extract: Whether the download is an archive, to be unpacked into the folder of its own stem.
-        arrays: For an ``.npz`` file, what its arrays look like.
-    """
-
-    sha256: str
-    bytes: int
-    url: str | None = None
-    extract: bool = False
-    arrays: Mapping[str, Array] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set: what it is, who may use it, and how to get it.
-
-    Attributes:
-        name: Its name in this package and of its folder.
-        title: One line.
-        description: What it holds; for a prepared set also what was kept of the source.
-        licence: Name of its licence or terms. "Said to be" marks what was not read at the source itself.
-        licence_url: Text of the licence, if it has an address of its own.
-        citation: Whom to cite.
-        access: ``"free"``, or what it takes: a ``"form"``, an ``"account"``, or a signed ``"agreement"``.
-        how_to_get: Who grants access, and where to put the files.
-        addresses: Where the original is published.
-        files: The files of the prepared set, by name. Empty for a set that readers get for themselves.
-        prepared: Whether mmlab reads this set in its prepared form.
-        may_be_republished: Whether the prepared files may be passed on under the stated licence.
-        acknowledgement: A sentence that the terms ask every user to print, or None.
-        clinical: Whether it describes patients or clinical images: models trained on it are not medical devices.
-    """
-
-    name: str
-    title: str
-    description: str
-    licence: str
-    citation: str
-    access: Access
-    how_to_get: str
-    licence_url: str | None = None
-    addresses: tuple[str, ...] = ()
-    files: Mapping[str, File] = field(default_factory=dict)
-    prepared: bool = False
-    may_be_republished: bool = False
-    acknowledgement: str | None = None
-    clinical: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """What :func:`verify` found.
-
-    Attributes:
-        name: The set.
-        folder: Where it was looked for.
-        files: State of each file: ``"ok"``, ``"missing"``, ``"wrong size"`` or ``"wrong hash"``.
-        remedy: What to do if a file is not ok.
-    """
-
-    name: str
-    folder: Path
-    files: Mapping[str, Status]
-    remedy: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether there are files to check and all are as they should be."""
-        return bool(self.files) and all(state == "ok" for state in self.files.values())
-
-    def __str__(self) -> str:
-        if not self.files:
-            return f"{self.name}: mmlab has no list of its files, so nothing was checked. {self.remedy}"
-        if self.ok:
-            return f"{self.name}: all {len(self.files)} files in {self.folder} are ok."
-        wrong = ", ".join(f"{name} ({state})" for name, state in self.files.items() if state != "ok")
-        return f"{self.name}: not as it should be in {self.folder}: {wrong}. {self.remedy}"
+__all__ = [
+    "File",
+    "Report",
+    "Source",
+    "fetch",
+    "load_arrays",
+    "load_records",
+    "load_table",
+    "source",
+    "sources",
+    "verify",
+    "where",
+]
 
 
 @cache
@@ -232,14 +156,47 @@ def load_arrays(name: str, file: str, expected: Expected | None = None) -> dict[
     """
     from mmlab.data.arrays import read_arrays
 
-    entry, folder = source(name), where(name)
+    entry = source(name)
     if expected is None:
         if file not in entry.files or not entry.files[file].arrays:
             raise ValueError(f"The registry describes no arrays in {file!r} of {name}: say what is expected.")
         expected = entry.files[file].arrays
-    if not (folder / file).is_file():
-        raise FileNotFoundError(f"{name} needs {folder / file}, which is not there: {entry.how_to_get}")
-    return read_arrays(folder / file, expected, f"put the right file there (check: mmlab data verify {name}).")
+    return read_arrays(_present(name, file), expected, _remedy(name))
+
+
+def load_table(name: str, file: str, columns: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Read columns of a table of a prepared set, checked; see :func:`mmlab.data.tables.read_table`.
+
+    Raises:
+        FileNotFoundError: If the file is not there; the message says how to get it.
+        ValueError: If the set is unknown or the content is not as expected; the message names file and line.
+    """
+    from mmlab.data.tables import read_table
+
+    return read_table(_present(name, file), columns, _remedy(name))
+
+
+def load_records(name: str, file: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Read the records of a JSON file of a prepared set, checked; see :func:`mmlab.data.tables.read_records`.
+
+    Raises:
+        FileNotFoundError: If the file is not there; the message says how to get it.
+        ValueError: If the set is unknown or the content is not as expected; the message names file and record.
+    """
+    from mmlab.data.tables import read_records
+
+    return read_records(_present(name, file), fields, _remedy(name))
+
+
+def _present(name: str, file: str) -> Path:
+    entry, path = source(name), where(name) / file
+    if not path.is_file():
+        raise FileNotFoundError(f"{name} needs {path}, which is not there: {entry.how_to_get}")
+    return path
+
+
+def _remedy(name: str) -> str:
+    return f"put the right file there (check: mmlab data verify {name})."
 
 
 def _state(path: Path, known: File) -> Status:

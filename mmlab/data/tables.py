@@ -1,0 +1,137 @@
+"""Reading tables (CSV, TSV) and records (JSON) from files that came from elsewhere, checked before they are used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_records", "read_table"]
+
+_LARGEST_CELL = 1_000_000
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text!r} is not finite")
+    return value
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {"U": str, "i": int, "f": _finite}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "U": (str,),
+    "i": (int,),
+    "f": (int, float),
+    "b": (bool,),
+    "l": (list,),
+    "d": (dict,),
+}
+
+
+def read_table(path: Path, columns: Mapping[str, str], remedy: str = "get the file again.") -> dict[str, list[Any]]:
+    """Read columns of a table with a header: ``.tsv`` is separated by tabs, without quoting; else by commas.
+
+    Args:
+        path: The file, UTF-8.
+        columns: Kind of each column to read: ``"U"`` text, ``"i"`` int, ``"f"`` finite float; a ``?`` after it permits
+            cells that are empty or ``n/a``, which become None.
+        remedy: What to do if the file is not as expected; ends the error's sentence.
+
+    Returns:
+        The columns by name, all of the same length.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If it is not such a table; one sentence names file, line, column and remedy.
+    """
+    text = _text(path, remedy)
+    csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
+    if path.suffix.lower() == ".tsv":  # tabs need no quotes: a quote is a character like any other
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    table: dict[str, list[Any]] = {name: [] for name in columns}
+    try:
+        header = next(rows, [])
+        if lacking := [name for name in columns if header.count(name) != 1]:
+            raise ValueError(
+                f"column {lacking[0]!r} is not there just once; there are {', '.join(header)[:200] or 'none'}"
+            )
+        places = {name: header.index(name) for name in columns}
+        for row in rows:
+            if row and len(row) != len(header):
+                raise ValueError(f"line {rows.line_num} has {len(row)} cells, the header {len(header)}")
+            for name, kind in columns.items() if row else ():  # an empty line is no row
+                table[name].append(_cell(row[places[name]], kind, f"line {rows.line_num}, column {name!r}"))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}; {remedy}") from None
+    return table
+
+
+def read_records(path: Path, fields: Mapping[str, str], remedy: str = "get the file again.") -> list[dict[str, Any]]:
+    """Read records from a JSON file: a list of objects, or an object of objects, whose keys become the field ``id``.
+
+    Args:
+        path: The file, UTF-8.
+        fields: Kind of each field that a record must have: ``"U"`` text, ``"i"`` int, ``"f"`` finite number, ``"b"``
+            boolean, ``"l"`` list, ``"d"`` object; a ``?`` after it permits null and absence, which becomes None.
+            Other fields are kept as they are.
+        remedy: What to do if the file is not as expected; ends the error's sentence.
+
+    Returns:
+        The records, in the order of the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If it is not such a file; one sentence names file, record, field and remedy.
+    """
+    text = _text(path, remedy)
+    try:
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if isinstance(value, dict):
+            value = [{"id": key, **record} if isinstance(record, dict) else record for key, record in value.items()]
+        if not isinstance(value, list):
+            raise ValueError("it holds no list of records")
+        for number, record in enumerate(value):
+            if not isinstance(record, dict):
+                raise ValueError(f"record {number} is not an object")
+            for name, kind in fields.items():
+                record[name] = _field(record.get(name), kind, f"record {number}, field {name!r}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}; {remedy}") from None
+    return value
+
+
+def _text(path: Path, remedy: str) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}: {remedy}")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: this is not text in UTF-8 (byte {error.start}); {remedy}") from None
+
+
+def _cell(text: str, kind: str, where: str) -> Any:
+    if text.strip() in {"", "n/a"} and kind.endswith("?"):
+        return None
+    try:
+        return _PARSERS[kind[0]](text)
+    except ValueError:
+        raise ValueError(f"{where} holds {text[:50]!r}, expected {_NAMES[kind[0]]}") from None
+
+
+def _field(value: Any, kind: str, where: str) -> Any:
+    if value is None and kind.endswith("?"):
+        return None
+    if not isinstance(value, _TYPES[kind[0]]) or (isinstance(value, bool) and kind[0] != "b"):
+        raise ValueError(f"{where} holds {str(value)[:50]!r}, expected {_NAMES[kind[0]]}")
+    return value
+
+
+_NAMES = {"U": "text", "i": "an integer", "f": "a finite number", "b": "true or false", "l": "a list", "d": "an object"}
