@@ -7,10 +7,8 @@ N(N-1)/2 numbers above the diagonal, row by row; nearly everything here works on
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from numpy.typing import ArrayLike
@@ -32,40 +30,9 @@ __all__ = [
     "edges",
     "matrices",
     "number_of_regions",
-    "prepared",
     "read_matrix",
     "refuse_picture",
 ]
-
-
-def prepared(name: str) -> Path:
-    """The folder of a prepared set of real data.
-
-    Args:
-        name: Name of the set, for example ``"hcp_rest_task30"``.
-
-    Returns:
-        ``$MMLAB_DATA/<name>`` or, failing that, ``~/.cache/mmlab/<name>``.
-
-    Raises:
-        FileNotFoundError: If neither exists; the message says who grants the data and where to put it.
-    """
-    named = os.environ.get("MMLAB_DATA")
-    roots = [*([Path(named)] if named else []), Path.home() / ".cache" / "mmlab"]
-    for root in roots:
-        if (root / name).is_dir():
-            return root / name
-    raise FileNotFoundError(
-        f"The prepared set {name!r} is not on this machine: {_SOURCES.get(name, 'see the book on data')}; "
-        f"put it in {roots[0] / name}, or set MMLAB_DATA to the folder above it."
-    )
-
-
-_SOURCES = {
-    "hcp_rest_task30": "it is cut from the example data of github.com/ColeLab/ActflowToolbox, which the Human "
-    "Connectome Project grants under its Open Access Data Use Terms",
-    "mist122_rest_pain": "it is cut from the time series in github.com/pni-lab/connattractor (GPL-3)",
-}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from mmlab.data.arrays import Array, read_array
+
 __all__ = ["check_correlation", "edges", "matrices", "number_of_regions", "read_matrix", "refuse_picture"]
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg", ".pdf"}
@@ -138,14 +140,9 @@ def read_matrix(path: str | Path, regions: int | None = None) -> Tensor:
         (N, N), float64.
 
     Raises:
-        ValueError: If it is a picture, of an unknown kind, or not a correlation matrix.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a picture, of an unknown kind, damaged, or not a correlation matrix.
     """
     file = Path(path)
     refuse_picture(file)
-    if file.suffix == ".npy":
-        value = np.load(file, allow_pickle=False)
-    elif file.suffix in {".txt", ".tsv", ".csv"}:
-        value = np.loadtxt(file, delimiter="," if file.suffix == ".csv" else None, ndmin=2)
-    else:
-        raise ValueError(f"{file} is of an unknown kind ({file.suffix or 'no suffix'}): give .npy, .txt, .tsv or .csv.")
-    return check_correlation(value, str(file), regions)
+    return check_correlation(read_array(file, Array("fiu", None, nan=True)), str(file), regions)
