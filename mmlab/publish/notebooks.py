@@ -28,7 +28,7 @@ if "google.colab" in sys.modules and importlib.util.find_spec("mmlab") is None:
     source = "mmlab @ git+{url}@{branch}"
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source, *keep], check=True)"""
 
-_MEND = "run `make sync`, or mmlab.publish.sync(), and commit the result."
+_MEND = "run `mmlab book sync` and commit the result."
 
 
 class StaleNotebookError(ValueError):

@@ -1,0 +1,83 @@
+"""Everything from sources to site in one call."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mmlab.publish import project
+from mmlab.publish.notebooks import StaleNotebookError, sync
+from mmlab.publish.receipt import Receipt
+from mmlab.publish.runner import RunError, execute_all
+from mmlab.publish.site import SiteError, build
+
+__all__ = ["book"]
+
+
+def book(
+    profile: str = "cpu",
+    workers: int = 2,
+    out: Path = Path("out"),
+    force: bool = False,
+    *,
+    root: Path | None = None,
+    console: Console | None = None,
+) -> int:
+    """Check the notebooks against their sources, run what changed, build the site, and say what it took.
+
+    Args:
+        profile: ``"cpu"`` or ``"gpu"``.
+        workers: How many chapters run at a time.
+        out: Folder for results; relative to the folder of the book.
+        force: Run every chapter, changed or not.
+        root: Folder of the book.
+        console: Where to print.
+
+    Returns:
+        0, or 1 if a notebook is stale, a chapter failed, or the site is not as it should be.
+    """
+    root = root or project.find_root()
+    console = console or Console()
+    began = time.monotonic()
+    try:
+        sync(check=True, root=root)
+        chapters = [entry.removeprefix("notebooks/") for entry in project.toc_entries(root) if "notebooks/" in entry]
+        with console.status(f"Running {len(chapters)} chapters ({profile} profile) ..."):
+            receipts = _run(chapters, profile, workers, out, force, root, console)
+        with console.status("Rendering the site ..."):
+            index = build(profile, out, root=root)
+    except RunError as error:
+        console.print(_table(error.receipts))
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except (SiteError, StaleNotebookError) as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    console.print(_table(receipts))
+    console.print(f"The site is at {index} ({time.monotonic() - began:.0f} s in all).", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _run(
+    chapters: list[str], profile: str, workers: int, out: Path, force: bool, root: Path, console: Console
+) -> list[Receipt]:
+    def report(receipt: Receipt) -> None:
+        if not receipt.cached:
+            console.print(f"{receipt.stem}: {receipt.status} after {receipt.seconds:.1f} s", highlight=False)
+
+    return execute_all(chapters, profile=profile, workers=workers, out=out, force=force, root=root, report=report)
+
+
+def _table(receipts: list[Receipt]) -> Table:
+    table = Table("Chapter", "Status", title="Chapters")
+    for name in ("Seconds", "Peak MB", "Budget met"):
+        table.add_column(name, justify="right")
+    for receipt in receipts:
+        status = "unchanged" if receipt.cached else "ran" if receipt.status == "ok" else receipt.status
+        met = "yes" if receipt.within_budget else "NO"
+        values = (f"{receipt.seconds:.1f}", f"{receipt.peak_memory_mb:.0f}", met if receipt.status == "ok" else "-")
+        table.add_row(receipt.stem, status, *values)
+    return table

@@ -1,0 +1,148 @@
+"""The folder that the site is rendered from: configuration, prose, and executed notebooks with their receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mmlab.publish import cache, key, project
+from mmlab.publish.notebooks import render
+from mmlab.publish.receipt import Receipt
+
+__all__ = ["fill", "receipt_markdown", "tree_hash"]
+
+_MODULES = re.compile(r"^<!-- modules: (.+?) -->$", re.MULTILINE)
+_AUTOMODULE = "## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+
+
+def fill(folder: Path, root: Path, executed: Path) -> list[str]:
+    """Bring the staging folder up to date, and touch only files that change, so that only their pages are rendered.
+
+    Args:
+        folder: The staging folder.
+        root: Folder of the book.
+        executed: Folder of the executed notebooks and receipts of one profile.
+
+    Returns:
+        Sentences about chapters that have no fresh outputs; empty if all have.
+    """
+    wanted: dict[str, bytes] = {}
+    for path in sorted([root / "_config.yml", root / "_toc.yml", *(root / "book").rglob("*")]):
+        if path.is_file():
+            content = path.read_bytes()
+            if path.suffix == ".md":
+                content = _with_modules(content.decode("utf-8")).encode("utf-8")
+            wanted[path.relative_to(root).as_posix()] = content
+    stale = []
+    for entry in project.toc_entries(root):
+        stem = entry.removeprefix("notebooks/")
+        if stem == entry:
+            continue
+        target = cache.Target(executed, stem)
+        receipt = _fresh(target, root, stem)
+        if receipt is None:
+            stale.append(f"The chapter {stem!r} has no fresh outputs in {executed}: execute it first.")
+            continue
+        notebook = json.loads(target.notebook.read_text(encoding="utf-8"))
+        wanted[f"{entry}.ipynb"] = _with_receipt(notebook, receipt).encode("utf-8")
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(folder).as_posix() not in wanted:
+            path.unlink()
+    for name, content in wanted.items():
+        path = folder / name
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return stale
+
+
+def tree_hash(*folders: Path) -> str:
+    """A hash over names and contents of all files in some folders; times do not count."""
+    found = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                found.update(path.relative_to(folder).as_posix().encode() + b"\0")
+                found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def clear(folder: Path) -> None:
+    """Remove a folder, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def receipt_markdown(receipt: Receipt) -> str:
+    """The receipt as it stands, folded, at the end of a chapter's page."""
+    when = datetime.fromisoformat(receipt.date).strftime("%-d %B %Y, %H:%M UTC")
+    seconds, memory = receipt.budget["seconds"], receipt.budget["memory_mb"]
+    verdict = "within" if receipt.within_budget else "**over**"
+    rows = {
+        "When": when,
+        "Where": f"{receipt.device} (`{receipt.profile}` profile)",
+        "Time": f"{receipt.seconds:.1f} s of {seconds:.0f} s",
+        "Peak memory": f"{receipt.peak_memory_mb / 1000:.2f} GB of {memory / 1000:.1f} GB",
+        "Versions": ", ".join(f"{name} {version}" for name, version in receipt.versions.items()),
+        "Inputs": f"`{receipt.key[:12]}`",
+        **{f"`{name}`": _short(value) for name, value in receipt.metrics.items()},
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    title = f"Receipt: this page ran in {receipt.seconds:.0f} s, {verdict.strip('*')} its budget"
+    return (
+        f":::{{dropdown}} {title}\n\n| What | Value |\n| --- | --- |\n{table}\n\n"
+        "[How to read a receipt](../book/how_to/read_a_receipt.md)\n:::"
+    )
+
+
+def _fresh(target: cache.Target, root: Path, stem: str) -> Receipt | None:
+    receipt = Receipt.read(target.receipt)
+    if receipt is None or not project.notebook_source(root, stem).exists():
+        return None
+    notebook = json.loads(render(stem, root=root))
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    parameters = receipt.inputs.get("parameters", {})
+    parts = key.inputs(sources, root=root, profile=receipt.profile, parameters=parameters)
+    return cache.fresh(target, parts)
+
+
+def _with_receipt(notebook: Mapping[str, Any], receipt: Receipt) -> str:
+    cells = [dict(cell) for cell in notebook["cells"]]
+    for cell in cells:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["metadata"] = {**cell["metadata"], "tags": ["hide-input", *cell["metadata"]["tags"]]}
+    last = {
+        "cell_type": "markdown",
+        "id": "receipt",
+        "metadata": {},
+        "source": receipt_markdown(receipt).splitlines(keepends=True),
+    }
+    return json.dumps({**notebook, "cells": [*cells, last]}, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _with_modules(text: str) -> str:
+    """Replace each line ``<!-- modules: a.b c.* -->`` by the documentation of those modules."""
+    package = key.PACKAGE
+
+    def expand(match: re.Match[str]) -> str:
+        names = []
+        for pattern in match[1].split():
+            relative = pattern.partition(".")[2].replace(".", "/")
+            found = sorted(package.glob(f"{relative}.py"))
+            names += [
+                ".".join(path.relative_to(package.parent).with_suffix("").parts)
+                for path in found
+                if not path.name.startswith("_")
+            ]
+        return "\n".join(_AUTOMODULE.format(name=name) for name in names)
+
+    return _MODULES.sub(expand, text)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
