@@ -31,16 +31,16 @@ __all__ = ["RestMotorWorld", "atlas_regions", "rest_motor_world"]
 
 Array = NDArray[np.float64]
 
-STRENGTH = 0.76
+STRENGTH = 0.77
 """Scale a of individual differences in the log of the covariance."""
 BLOCK_SHARE = 0.02
 """Share of the variance of each direction V_k that is constant within a block of networks."""
 ROTATION = 0.26
 """Size of the rotation between the states: root mean square angle, in radians, by which it turns a region's axis."""
-OWN = 0.27
+OWN = 0.32
 """Variance of a region that it shares with no other."""
-STATE = 0.22
-"""How far the motor state moves the networks: sensorimotor regions together, and away from the default mode."""
+STATE = 0.4
+"""How far the motor state brings sensorimotor regions together, and away from the default mode."""
 
 # Place of a network between unimodal (0) and transmodal (1) cortex. Only the order matters.
 _GRADIENT = {
@@ -216,9 +216,10 @@ def _group_means(regions: Regions, rng: np.random.Generator) -> tuple[Array, Arr
     state = 0.1 * rng.standard_normal((count, 3))
     means = []
     for shift in (0.0, STATE):
-        boost = 1 + shift * motor[:, None]
-        moved = np.column_stack([along[:, 0] + shift * motor, along[:, 1] - shift * gradient])
-        factors = np.column_stack([0.55 * jitter * moved, 0.5 * boost * member, (shift > 0) * state])
+        # The motor state strengthens the sensorimotor network and moves it away from the default mode.
+        own = member * (1 + shift * motor[:, None])
+        moved = along + shift * motor[:, None] * np.array([0.8, -0.55])
+        factors = np.column_stack([0.55 * jitter * moved, 0.5 * own, (shift > 0) * state])
         means.append(factors @ factors.T + 0.15 * near + OWN * np.eye(count))
     return means[0], means[1]
 

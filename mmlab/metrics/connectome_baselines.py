@@ -13,7 +13,16 @@ from torch import Tensor
 
 from mmlab.data.connectome import ConnectomePairs
 
-__all__ = ["PCARidge", "baselines", "fit_pca_ridge", "group_mean", "identity", "mean_shift", "pca_ridge"]
+__all__ = [
+    "PCARidge",
+    "baselines",
+    "change_ridge",
+    "fit_pca_ridge",
+    "group_mean",
+    "identity",
+    "mean_shift",
+    "pca_ridge",
+]
 
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200)
 PENALTIES = (0.0, *(10.0**exponent for exponent in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 1)))
@@ -36,6 +45,7 @@ def baselines(train: ConnectomePairs, test: ConnectomePairs) -> dict[str, Tensor
         "group mean": group_mean(train, test),
         "mean shift": mean_shift(train, test),
         "ridge on PCA scores": pca_ridge(train, test),
+        "ridge on the change": change_ridge(train, test),
     }
 
 
@@ -57,6 +67,11 @@ def mean_shift(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
 def pca_ridge(train: ConnectomePairs, test: ConnectomePairs, seed: int = 0) -> Tensor:
     """Ridge regression of the target on the first principal components of the source; see :func:`fit_pca_ridge`."""
     return fit_pca_ridge(train, seed=seed)(test.source)
+
+
+def change_ridge(train: ConnectomePairs, test: ConnectomePairs, seed: int = 0) -> Tensor:
+    """Mean shift, and ridge regression of what it misses on the same scores: the strongest linear rival here."""
+    return fit_pca_ridge(train, keep=1.0, seed=seed)(test.source)
 
 
 @dataclass(frozen=True)

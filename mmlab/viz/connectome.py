@@ -122,6 +122,7 @@ def connectome_figure(
         edge_vmax=top,
         figure=figure,
         axes=(0.0, 0.12, 0.87, 0.78),
+        colorbar=False,
     )
     bar = figure.colorbar(
         ScalarMappable(Normalize(-top, top), _MAP), cax=figure.add_axes((0.905, 0.2, 0.016, 0.62)), label=label
