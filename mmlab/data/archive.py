@@ -89,20 +89,36 @@ def extract(archive: Path, folder: Path, limits: Limits | None = None) -> Path:
             )
         if intact(folder, digest):
             return folder
-    with workshop(folder) as partial:
-        if folder.exists() and intact(folder, digest):  # another process unpacked it while this one waited
-            return folder
-        fresh = partial / "new"
-        fresh.mkdir()
-        manifest = {"archive": archive.name, "sha256": digest, "files": _unpack(archive, fresh, limits)}
-        with (fresh / MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        if folder.exists():
-            folder.rename(partial / "old")
-        fresh.rename(folder)
+    try:
+        with workshop(folder) as partial:
+            if folder.exists() and intact(folder, digest):  # another process unpacked it while this one waited
+                return folder
+            fresh = partial / "new"
+            fresh.mkdir()
+            manifest = {"archive": archive.name, "sha256": digest, "files": _unpack(archive, fresh, limits)}
+            with (fresh / MANIFEST).open("w", encoding="utf-8") as file:
+                json.dump(manifest, file, indent=1, sort_keys=True)
+                file.flush()
+                os.fsync(file.fileno())
+            _swap(fresh, folder, partial / "old")
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(
+            error.errno, f"{archive} could not be unpacked to {folder} ({why}): make room or check its rights."
+        ) from None
     return folder
+
+
+def _swap(fresh: Path, folder: Path, old: Path) -> None:
+    """Give a new folder its name; if that fails, give it back to the one that had it."""
+    if folder.exists():
+        folder.rename(old)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
 
 
 def intact(folder: Path, sha256: str | None = None) -> bool:
@@ -210,6 +226,7 @@ def _safe(name: str) -> PurePosixPath:
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
+            _safe(member.filename)  # first: zipfile itself stumbles over an empty name
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _MemberError(f"has the member {member.filename!r}, which is a link or a device")
@@ -218,7 +235,11 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             if member.is_dir():
                 yield member.filename, None
             else:
-                with opened.open(member) as stream:
+                try:
+                    stream = opened.open(member)
+                except OSError as error:  # it seeks to nowhere
+                    raise zipfile.BadZipFile(str(error)) from None
+                with stream:
                     yield member.filename, stream
 
 
@@ -238,10 +259,18 @@ def _tar_members(archive: Path, magic: bytes, budget: int, limits: Limits) -> It
 def _write(stream: IO[bytes], path: Path, budget: int) -> tuple[str, int]:
     digest, written = hashlib.sha256(), 0
     with path.open("xb") as file:
-        while block := stream.read(1 << 18):
+        while block := _read(stream):
             written += len(block)
             if written > budget:
                 raise _MemberError("unpacks to more than the bytes allowed: it may be a bomb")
             digest.update(block)
             file.write(block)
     return digest.hexdigest(), written
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    """Read a block. An error here is the archive's fault, one in writing is not."""
+    try:
+        return stream.read(1 << 18)
+    except OSError as error:
+        raise zipfile.BadZipFile(str(error)) from None

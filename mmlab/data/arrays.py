@@ -72,7 +72,7 @@ def read_arrays(path: Path, expected: Expected, remedy: str = "get the file agai
     arrays = {}
     name = None
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             held = archive.namelist()
             for name, wanted in expected.items():
                 if f"{name}.npy" not in held:
@@ -82,7 +82,9 @@ def read_arrays(path: Path, expected: Expected, remedy: str = "get the file agai
                     arrays[name] = _read(stream, member.file_size, Array(*wanted))
     except _ContentError as error:
         raise ValueError(f"{path}: array {name!r} {error}; {remedy}") from None
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:  # a damaged zip seeks to nowhere, which is an OSError without a file name
+        if isinstance(error, OSError) and error.filename:
+            raise
         where = f"array {name!r} cannot be read" if name else "this is not an .npz file"
         detail = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: {where} ({type(error).__name__}: {detail}); {remedy}") from None

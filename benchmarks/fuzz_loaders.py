@@ -1,0 +1,57 @@
+"""Feed 10^4 mutated files to every file loader and count what it does: refuse in a sentence, or give a right answer.
+
+Stops at the first crash, hang, wrong answer or error that does not name the file. Run from the root of the repository:
+
+    python benchmarks/fuzz_loaders.py [--count 10000] [--seed 1] [--only TEXT]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "data")]
+
+import fuzzing  # noqa: E402
+
+
+def main() -> int:
+    """Run all loaders, print a table, write ``results/fuzz_loaders.json``. Returns how many loaders failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="only loaders whose name holds this text")
+    options = parser.parse_args()
+    results: dict[str, dict[str, object]] = {}
+    print(f"{'loader':32} {'inputs':>7} {'refused':>8} {'right':>6} {'same':>5} {'seconds':>8}")
+    with tempfile.TemporaryDirectory() as made:
+        targets = fuzzing.targets(Path(made))
+        for name, target in targets.items():
+            if options.only not in name:
+                continue
+            start = time.perf_counter()
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    counts = dict(fuzzing.attack(target, Path(folder), options.count, options.seed))
+                except AssertionError as error:
+                    print(f"{name:32} FAILED {error}")
+                    results[name] = {"failed": str(error)}
+                    continue
+            seconds = round(time.perf_counter() - start, 1)
+            refused, right, same = (counts.get(key, 0) for key in ("refused", "right", "same"))
+            print(f"{name:32} {options.count:7} {refused:8} {right:6} {same:5} {seconds:8}", flush=True)
+            results[name] = {"inputs": options.count, "refused": refused, "right": right, "same": same}
+    if not options.only:
+        path = ROOT / "benchmarks" / "results" / "fuzz_loaders.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"seed": options.seed, "loaders": results}, indent=1) + "\n")
+    return sum("failed" in result for result in results.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

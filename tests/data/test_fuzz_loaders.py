@@ -1,0 +1,83 @@
+"""Every file loader against mutated files: a clear error or a right answer, never a crash, a hang or a wrong shape.
+
+``benchmarks/fuzz_loaders.py`` runs 10^4 mutations per loader with the same code.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import fuzzing
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmlab.data.tables import read_records, read_table
+
+with tempfile.TemporaryDirectory() as made:
+    TARGETS = fuzzing.targets(Path(made))
+
+COUNT = 200
+
+
+# Loaders that still let a foreign exception through: RecursionError of deeply nested JSON, nibabel's own errors.
+OPEN = {
+    "checkpoint, checkpoint.json",
+    "checkpoint, latest.json",
+    "from_pretrained, config.json",
+    "read_time_series, .ptseries.nii",
+}
+MARKS = [pytest.mark.xfail(strict=False, reason="lets a foreign exception through")]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=MARKS if n in OPEN else []) for n in TARGETS])
+def test_mutated_files_are_refused_or_read_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMLAB_DATA", str(tmp_path))
+    outcomes = fuzzing.attack(TARGETS[name], tmp_path, COUNT, seed=0)
+    assert outcomes["refused"] > COUNT / 10, outcomes  # the mutations do bite
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_good_file_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMLAB_DATA", str(tmp_path))
+    target = TARGETS[name]
+    for file, content in {**target.others, target.file: target.wrap(target.good)}.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(content)
+    target.check(target.read(tmp_path / target.file))
+
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=20)
+rows = st.lists(
+    st.tuples(text, st.integers(), st.none() | st.floats(allow_nan=False, allow_infinity=False)), max_size=5
+)
+
+
+@given(rows)
+@settings(max_examples=100, deadline=None)
+def test_any_table_comes_back(rows: list[tuple[str, int, float | None]]) -> None:
+    import csv
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["name", "n", "x"])
+            writer.writerows((name, n, "" if x is None else repr(x)) for name, n, x in rows)
+        read = read_table(path, {"name": "U", "n": "i", "x": "f?"})
+    assert list(zip(read["name"], read["n"], read["x"], strict=True)) == rows
+
+
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=5), values, max_size=4), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_any_records_come_back(records: list[dict[str, object]]) -> None:
+    import json
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r.json"
+        path.write_text(json.dumps(records), encoding="utf-8")
+        assert read_records(path, {}) == records
