@@ -77,10 +77,14 @@ class Learner:
         self.accelerator, self.method, self.settings = accelerator, method, settings
         self.name = method.objectives()[number].name
         self.rng = torch.Generator(accelerator.device)
-        with _only(method, _trained(method, number)):  # a distributed wrapper synchronises what is trainable now
+        with _frozen(_others(method, number)):  # a distributed wrapper synchronises what is trainable now
             optimizer = _adamw(_trained(method, number), settings)
-            self.loss, self.optimizer = accelerator.prepare(LossModule(method, number), optimizer)
+            self.loss, prepared = accelerator.prepare(LossModule(method, number), optimizer)
+        # Without a gradient scaler, Accelerate's wrapper of the optimiser adds nothing but a search for an uninstalled
+        # package on the disk, in every step: a quarter of a millisecond.
+        self.optimizer = prepared if accelerator.scaler is not None else prepared.optimizer
         self.parameters = _trained(method, number)  # a sharding wrapper may have put others in their place
+        self.others = _others(method, number)
         named = {id(parameter): name for name, parameter in method.named_parameters()}
         if any(id(parameter) not in named for parameter in self.parameters):
             raise ValueError(f"{_title(method, self.name)} trains a parameter that is not one of the method's.")
@@ -126,7 +130,7 @@ class Learner:
         names: list[str] = []
         each: list[Tensor] = []
         self._forget()
-        with _only(self.method, self.parameters):
+        with _frozen(self.others):
             for piece in pieces:
                 last = piece is pieces[-1]
                 with nullcontext() if last else self.accelerator.no_sync(self.loss):
@@ -147,10 +151,11 @@ class Learner:
         return {f"{self.name}/{name}" if self.name else name: value for name, value in numbers.items()}
 
     def _descend(self, step: int) -> None:
-        if self.settings.clip_norm is None:
-            norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        else:
-            norm = self.accelerator.clip_grad_norm_(self.parameters, self.settings.clip_norm)
+        bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
+        # Accelerate's function parses version numbers each time: it is called only where it does more than torch's.
+        plain = self.accelerator.scaler is None and self.accelerator.num_processes == 1
+        clip = torch.nn.utils.clip_grad_norm_ if plain else self.accelerator.clip_grad_norm_
+        norm = clip(self.parameters, bound)
         if self.accelerator.scaler is None and not math.isfinite(
             size := float(norm)
         ):  # a scaler skips such steps itself
@@ -185,17 +190,20 @@ def _adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.Ad
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=1.0, betas=settings.betas, fused=fused)
 
 
+def _others(method: Method, number: int) -> list[nn.Parameter]:
+    own = {id(parameter) for parameter in _trained(method, number)}
+    return [p for p in method.parameters() if p.requires_grad and id(p) not in own]
+
+
 @contextmanager
-def _only(method: Method, parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Let gradients reach these parameters of the method and no others."""
-    own = {id(parameter) for parameter in parameters}
-    others = [p for p in method.parameters() if p.requires_grad and id(p) not in own]
-    for parameter in others:
+def _frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Let no gradient reach these trainable parameters."""
+    for parameter in parameters:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in others:
+        for parameter in parameters:
             parameter.requires_grad_(True)
 
 

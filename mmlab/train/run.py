@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +14,11 @@ from mmlab.train.checkpoint import Checkpoint, Store
 from mmlab.train.ema import Average
 from mmlab.train.history import History
 from mmlab.train.learner import Learner, NotFiniteError, Piece
+from mmlab.train.prepare import check_data, check_trackers, make_accelerator
 from mmlab.train.randomness import derive, seed_everything
 from mmlab.train.sampler import Feed, Order, read, stream
 from mmlab.train.settings import Settings
 from mmlab.train.stopping import StopRequest, StopSignals
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 __all__ = ["Run"]
 
@@ -45,20 +43,21 @@ class Run:
         store: Store | None = None,
         trackers: tuple[str, ...] = (),
     ) -> None:
-        _check_data(dataset, validation, settings)
+        check_data(dataset, validation, settings)
+        check_trackers(trackers, store and store.folder.parent)
         self.method, self.dataset, self.validation = method, dataset, validation
         self.settings, self.store = settings, store
-        self.accelerator = _accelerator(settings, trackers, store)
+        self.accelerator = make_accelerator(settings, trackers, store and store.folder.parent)
         self.device: torch.device = self.accelerator.device
         method.to(self.device)
-        self.learners = [
-            Learner(self.accelerator, method, number, settings) for number in range(len(method.objectives()))
-        ]
+        names = [objective.name for objective in method.objectives()]
+        settings.check_rates(names)
+        self.learners = [Learner(self.accelerator, method, number, settings) for number in range(len(names))]
         self.average = self._average()
         self.order = Order(len(dataset), settings.batch_size, self._pieces(), settings.seed)
         self.history = History()
         self.step = 0
-        self._saved: int | None = None
+        self._saved: tuple[int, int] | None = None  # step and rows of the history in the last checkpoint
         if trackers:
             self.accelerator.init_trackers("mmlab", config=state.flat(settings.identity()))
 
@@ -69,7 +68,7 @@ class Run:
             ValueError: If it belongs to another method, other arguments or other data; the message names the field.
         """
         state.restore(self, checkpoint)
-        self._saved = self.step
+        self._saved = self.step, len(self.history)
 
     def train(self, stop: StopSignals, progress: bool = True) -> None:
         """Do the steps that are left, validate and save when it is time, and leave the averaged weights in place.
@@ -136,13 +135,14 @@ class Run:
         return dict(zip(sorted(totals), (stacked / len(self.validation)).tolist(), strict=True))
 
     def save(self) -> None:
-        """Write a checkpoint, unless there is one of this step already or nowhere to write it."""
-        if self.store is None or self._saved == self.step:
+        """Write a checkpoint, unless nothing has changed since the last one or there is nowhere to write it."""
+        now = self.step, len(self.history)
+        if self.store is None or self._saved == now:
             return
         tensors = state.tensors(self)
         if self.accelerator.is_main_process:
             self.store.save(tensors, state.about(self))
-        self._saved = self.step
+        self._saved = now
 
     def _fetch(self, feed: Any, mine: range, stop: StopSignals) -> list[Piece]:
         try:
@@ -188,7 +188,7 @@ class Run:
             return "nothing was saved, since fit was given no `out`."
         if self._saved is None:
             return "no checkpoint had been saved."
-        return f"{self.store.folder} holds step {self._saved}."
+        return f"{self.store.folder} holds step {self._saved[0]}."
 
     def _validate_if_due(self, stop: StopSignals) -> None:
         every = self.settings.validate_every
@@ -254,33 +254,3 @@ class Run:
             return None
         trained = {n: p for learner in self.learners for n, p in zip(learner.names, learner.parameters, strict=True)}
         return Average(trained, self.settings.ema_decay)
-
-
-def _check_data(dataset: Any, validation: Any, settings: Settings) -> None:
-    for name, data in (("dataset", dataset), ("validation", validation)):
-        if data is None and name == "validation":
-            continue
-        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
-            raise ValueError(f"fit: {name} is a {type(data).__name__}; it must have len() and {name}[index].")
-        if len(data) == 0:
-            raise ValueError(f"fit: {name} is empty.")
-        if isinstance(data, dict):
-            raise ValueError(f"fit: {name} is a dict; wrap it: mmlab.data.tensors.TensorData({name}).")
-    if validation is None and settings.validate_every is not None:
-        raise ValueError("fit: validate_every is set, but there is no validation dataset.")
-
-
-def _accelerator(settings: Settings, trackers: tuple[str, ...], store: Store | None) -> Accelerator:
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-    from accelerate.utils import DistributedDataParallelKwargs
-
-    if trackers and store is None:
-        raise ValueError("fit: trackers need a folder to write to: set `out`.")
-    AcceleratorState._reset_state()  # it remembers the precision of an earlier fit in the process, and refuses another
-    return Accelerator(
-        mixed_precision=settings.precision,
-        log_with=list(trackers) or None,
-        project_dir=None if store is None else store.folder.parent,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -68,6 +68,15 @@ class Settings:
             return base
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
         return base * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def check_rates(self, objectives: Sequence[str]) -> None:
+        """Refuse learning rates by name that are not the objectives' names.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        if isinstance(self.lr, Mapping) and sorted(self.lr) != sorted(objectives):
+            raise ValueError(f"fit: lr names the objectives {sorted(self.lr)}; the method has {sorted(objectives)}.")
 
     def identity(self) -> dict[str, Any]:
         """The arguments that decide which numbers come out: a checkpoint goes on only with the same.

@@ -1,0 +1,73 @@
+"""What is checked and set up before the first step: data, devices, trackers, memory savers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmlab.train.settings import Settings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["check_data", "check_trackers", "make_accelerator"]
+
+
+def check_data(dataset: Any, validation: Any, settings: Settings) -> None:
+    """Refuse what is not a map-style dataset.
+
+    Raises:
+        ValueError: If a dataset has no length or index or no item, or if there is nothing to validate on.
+    """
+    for name, data in (("dataset", dataset), ("validation", validation)):
+        if data is None and name == "validation":
+            continue
+        if isinstance(data, dict):
+            raise ValueError(f"fit: {name} is a dict; wrap it: mmlab.data.tensors.TensorData({name}).")
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+            raise ValueError(f"fit: {name} is a {type(data).__name__}; it must have len() and {name}[index].")
+        if len(data) == 0:
+            raise ValueError(f"fit: {name} is empty.")
+    if validation is None and settings.validate_every is not None:
+        raise ValueError("fit: validate_every is set, but there is no validation dataset.")
+
+
+def check_trackers(trackers: tuple[str, ...], folder: Any) -> None:
+    """Refuse trackers that cannot work.
+
+    Raises:
+        ValueError: If there is no folder, or if Accelerate does not know a tracker or its package is not installed.
+    """
+    if not trackers:
+        return
+    from accelerate.tracking import get_available_trackers
+
+    if folder is None:
+        raise ValueError("fit: trackers need a folder to write to: set `out`.")
+    available = [str(name) for name in get_available_trackers()]
+    for name in trackers:
+        if name not in available:
+            here = ", ".join(available) or "none"
+            raise ValueError(
+                f"fit: tracker {name!r} is unknown or its package is not installed; here there is: {here}."
+            )
+
+
+def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any) -> Accelerator:
+    """Accelerate, as this run needs it.
+
+    Raises:
+        ValueError: If the device cannot do the precision.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    if settings.precision == "fp16" and PartialState().device.type == "cpu":
+        raise ValueError("fit: precision fp16 needs a GPU; on a CPU use 'no' or 'bf16'.")
+    AcceleratorState._reset_state()  # it remembers the precision of an earlier fit in the process, and refuses another
+    return Accelerator(
+        mixed_precision=settings.precision,
+        log_with=list(trackers) or None,
+        project_dir=folder,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
