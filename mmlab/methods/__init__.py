@@ -1,0 +1,1 @@
+"""Published methods, one module each. The folder is the registry: see :func:`mmlab.methods`."""
