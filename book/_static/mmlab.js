@@ -1,3 +1,6 @@
+// Where require.js finds its modules, and with it the widget manager its fonts: in this site, from any page.
+window.requirejs ??= { baseUrl: new URL("vendor/", document.currentScript.src).href };
+
 // The widget manager asks MathJax 2 to typeset; the pages have MathJax 3. Answer it in the new way.
 window.addEventListener("load", () => {
   const mathjax = window.MathJax;

@@ -159,23 +159,23 @@ class _Walk:
     def _resolve(self, dotted: str) -> None:
         """Queue the module that a dotted name lives in, the packages above it, and what it stands for lazily."""
         parts = dotted.split(".")
-        while parts and ".".join(parts) not in self.modules:
-            parts.pop()
         for end in range(1, len(parts) + 1):
-            self.queue.append(".".join(parts[:end]))
-        rest = dotted.split(".")[len(parts) :]
-        lazy = self._lazy_names(".".join(parts)) if parts and rest else None
-        if lazy is None:
-            return
-        wanted = lazy.values() if rest[0] == "*" else [lazy[rest[0]]] if rest[0] in lazy else []
-        for target in wanted:
-            self._resolve(".".join([target, *rest[1:]]))
+            module, rest = ".".join(parts[:end]), parts[end:]
+            if module not in self.modules:
+                break
+            self.queue.append(module)
+            # A lazy name may also be that of a module, as mmlab.methods is: standing alone it may mean either.
+            inner = len(rest) > 1 and ".".join(parts[: end + 1]) in self.modules
+            lazy = self._lazy_names(module) if rest and not inner else {}
+            for name in lazy if rest[:1] == ["*"] else rest[:1]:
+                if name in lazy:
+                    self._resolve(".".join([lazy[name], *rest[1:]]))
 
-    def _lazy_names(self, name: str) -> dict[str, str] | None:
-        """What a lazy module promises under TYPE_CHECKING: its names, and where they come from. None if not lazy."""
+    def _lazy_names(self, name: str) -> dict[str, str]:
+        """What a lazy module promises under TYPE_CHECKING: its names, and where they come from."""
         tree = self._tree(name)
         if not any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree.body):
-            return None
+            return {}
         guarded = [node for block in tree.body if _type_checking(block) for node in ast.walk(block)]
         return {alias: target for node in guarded for target, alias in self._imported(node, name)}
 

@@ -1,0 +1,155 @@
+"""Notebooks are functions of their sources: same bytes everywhere, no outputs, an install cell for Colab."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from mmlab.card import Budget
+from mmlab.publish import key, project
+from mmlab.publish.notebooks import StaleNotebookError, render, sync
+
+CELLS = ("# parameters\nsteps = 3", "print('a')", "print('a')", "print('b')")
+
+
+def cells(text):
+    return json.loads(text)["cells"]
+
+
+def test_the_same_source_gives_the_same_bytes(root, write):
+    write("one", *CELLS)
+    assert sync(root=root) == [root / "notebooks" / "one.ipynb"]
+    first = (root / "notebooks" / "one.ipynb").read_bytes()
+    assert sync(root=root) == []
+    assert first.endswith(b"}\n")
+    code = "import sys; from pathlib import Path; from mmlab.publish.notebooks import render\n"
+    code += "sys.stdout.buffer.write(render('one', root=Path(sys.argv[1])).encode())"
+    for seed in ("1", "2"):  # another process, another order of sets
+        command = [sys.executable, "-c", code, str(root)]
+        environment = {"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": str(key.PACKAGE.parent)}
+        again = subprocess.run(command, capture_output=True, check=True, env=environment)
+        assert again.stdout == first
+
+
+def test_ids_are_unique_and_inserting_a_cell_changes_no_other(root, write):
+    write("one", *CELLS)
+    before = [cell["id"] for cell in cells(render("one", root=root))]
+    assert len(set(before)) == len(before) == 6
+    write("one", "x = 1", *CELLS)
+    after = [cell["id"] for cell in cells(render("one", root=root))]
+    assert after[:2] == before[:2]
+    assert after[3:] == before[2:]
+
+
+def test_nothing_but_sources_and_tags_is_kept(root, write):
+    write("one", *CELLS)
+    notebook = json.loads(render("one", root=root))
+    assert notebook["metadata"]["kernelspec"] == {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    assert "jupytext" not in notebook["metadata"]
+    assert all(cell["outputs"] == [] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    assert [cell["metadata"] for cell in notebook["cells"]] == [
+        {"tags": ["install", "remove-cell"]},
+        {},
+        {"tags": ["parameters"]},
+        *([{}] * 3),
+    ]
+
+
+def test_check_names_the_stale_notebook_and_the_remedy(root, write):
+    write("one", *CELLS)
+    with pytest.raises(StaleNotebookError, match=r"notebooks/one\.ipynb is not what .* `mmlab book sync`"):
+        sync(check=True, root=root)
+    assert not (root / "notebooks" / "one.ipynb").exists()
+    sync(root=root)
+    sync(check=True, root=root)
+    write("one", "print('new')")
+    with pytest.raises(StaleNotebookError):
+        sync(check=True, root=root)
+
+
+def test_a_notebook_that_lost_its_source_is_reported(root, write):
+    source = write("one", *CELLS)
+    sync(root=root)
+    source.unlink()
+    with pytest.raises(StaleNotebookError, match=r"notebooks/one\.ipynb has no source"):
+        sync(root=root)
+
+
+def test_an_unknown_chapter_is_refused_with_the_nearest(root, write):
+    write("bridge", *CELLS)
+    with pytest.raises(FileNotFoundError, match="did you mean 'bridge'"):
+        sync(["brigde"], root=root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# %% [markdown]\n# only prose\n", "no code cell"),
+        ('# %% tags=["parameters"]\na = 1\n' * 2, "more than one cell"),
+    ],
+)
+def test_what_is_no_chapter_is_refused(root, text, message):
+    (root / "notebooks" / "one.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        sync(root=root)
+
+
+def test_a_chapter_with_a_gpu_profile_asks_colab_for_a_gpu(root, write, monkeypatch):
+    write("one", *CELLS)
+    assert "accelerator" not in json.loads(render("one", root=root))["metadata"]
+    monkeypatch.setattr(project, "budget", lambda stem: Budget(gpu_minutes=5))
+    assert json.loads(render("one", root=root))["metadata"]["accelerator"] == "GPU"
+
+
+@pytest.fixture
+def install(root, write, monkeypatch):
+    """Run the install cell and return the commands that it would start."""
+    write("one", *CELLS)
+    source = "".join(cells(render("one", root=root))[0]["source"])
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: commands.append((command, options)))
+
+    def install(*, colab: bool, installed: bool) -> list:
+        if colab:
+            monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
+        exec(compile(source, "install", "exec"), {})
+        return commands
+
+    return install
+
+
+def test_on_colab_mmlab_is_installed_beside_the_torch_that_is_there(install):
+    import torch
+
+    ((command, options),) = install(colab=True, installed=False)
+    assert command[:4] == [sys.executable, "-m", "pip", "install"]
+    assert "mmlab @ git+https://example.org/someone/book@trunk" in command
+    assert f"torch=={torch.__version__}" in command
+    assert options == {"check": True}
+
+
+@pytest.mark.parametrize(("colab", "installed"), [(False, False), (True, True)])
+def test_elsewhere_nothing_is_installed(install, colab, installed):
+    assert install(colab=colab, installed=installed) == []
+
+
+def test_a_configuration_without_address_is_refused(root, write):
+    write("one", *CELLS)
+    (root / "_config.yml").write_text("title: x\n")
+    with pytest.raises(ValueError, match=r"no repository\.url"):
+        sync(root=root)
+
+
+def test_the_books_own_notebooks_are_in_step_with_their_sources():
+    here = project.find_root(Path(__file__).parent)
+    sync(check=True, root=here)

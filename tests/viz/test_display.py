@@ -1,0 +1,211 @@
+"""What mmlab.viz hands to IPython: HTML with words in it, Markdown, and numbers for the receipt."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from mmlab.viz import display, frames, markup, record, say, show, table
+
+mpl.use("Agg")
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
+    """The bundles that were displayed."""
+    bundles: list[dict[str, str]] = []
+    monkeypatch.setattr(display, "emit", bundles.append)
+    monkeypatch.setattr("mmlab.viz.widgets.emit", bundles.append)
+    yield bundles
+    plt.close("all")
+
+
+def line(values=(0, 1)):
+    figure, axes = plt.subplots(figsize=(4, 3))
+    axes.plot(values)
+    return figure
+
+
+def test_a_figure_comes_with_alt_caption_and_is_closed(shown):
+    figure = line()
+    show(figure, alt='The loss falls from 3 to 1 & stays, "flat".', caption=r"Loss, $\sigma = 0.5$ and **bold** < 2")
+    html, text = shown[0]["text/html"], shown[0]["text/plain"]
+    assert text == 'The loss falls from 3 to 1 & stays, "flat".'
+    assert 'alt="The loss falls from 3 to 1 &amp; stays, &quot;flat&quot;."' in html
+    assert r'<span class="math notranslate nohighlight">\(\sigma = 0.5\)</span>' in html
+    assert "<strong>bold</strong> &lt; 2</figcaption></figure>" in html
+    assert 'src="data:image/png;base64,' in html
+    assert not plt.fignum_exists(figure.number)
+    width = int(re.search(r"width: (\d+)px", html)[1])
+    assert 300 < width <= 400  # four inches at 96 pixels each, less what tight borders cut off
+    assert "max-width: 100%" in html
+
+
+def test_equal_figures_are_equal_bytes():
+    assert markup.png(line()) == markup.png(line())
+
+
+@pytest.mark.parametrize(
+    "alt", ["", "  ", "figure.png", "out/loss.PNG", "<Figure size 640x480 with 1 Axes>", "Figure 1", "plot"]
+)
+def test_alt_text_that_says_nothing_is_refused(shown, alt):
+    figure = line()
+    with pytest.raises(ValueError, match="alt text of the figure captioned 'Loss'"):
+        show(figure, alt=alt, caption="Loss")
+    assert not shown
+
+
+def test_a_figure_without_caption_is_refused(shown):
+    with pytest.raises(ValueError, match="has no caption"):
+        show(line(), alt="A line that rises.", caption=" ")
+
+
+def test_say_keeps_markdown(shown):
+    say(r"It needs **3** calls, $\beta = 2$.")
+    assert shown == [dict.fromkeys(("text/markdown", "text/plain"), r"It needs **3** calls, $\beta = 2$.")]
+    with pytest.raises(ValueError, match="empty"):
+        say("")
+
+
+def test_inline_marks_and_their_escapes():
+    assert markup.inline_html(r"\$5 and `a<b` and *x*") == "$5 and <code>a&lt;b</code> and <em>x</em>"
+    assert markup.inline_html("2 * 3 * 4") == "2 * 3 * 4"
+    assert markup.inline_html("$a < b$") == r'<span class="math notranslate nohighlight">\(a &lt; b\)</span>'
+
+
+@pytest.fixture
+def results():
+    rows = ["identity", "bridge", "ceiling"]
+    return pd.DataFrame({"RMSE": [0.112, 0.0946, 0.056], "r": [-0.5, 0.93, None], "calls": [0, 12345, 0]}, index=rows)
+
+
+def cells(html):
+    return [re.sub(r"</?td>", "", cell) for cell in re.findall(r"<td>.*?</td>", html)]
+
+
+def test_a_table_is_accessible_and_marks_the_best(shown, results):
+    table(results, "Test set, $N = 3$", best={"RMSE": "lower", "r": "higher"}, reference=["ceiling"], digits={"r": 2})
+    html = shown[0]["text/html"]
+    assert '<caption style="text-align: left; caption-side: top">Test set, <span class="math' in html
+    assert 'aria-label="Test set, N = 3"' in html
+    assert html.count('scope="col"') == 4
+    assert html.count('scope="row"') == 3
+    assert '<abbr title="lower is better"' in html
+    assert cells(html) == [
+        *("0.112", "−0.50", "0"),
+        *("<strong>0.095</strong>", "<strong>0.93</strong>", "12\u202f345"),
+        *("<em>0.056</em>", "<em>–</em>", "<em>0</em>"),
+    ]
+
+
+def test_rows_that_tie_as_printed_are_both_best(shown):
+    frame = pd.DataFrame({"RMSE": [0.09461, 0.09464, 0.2]}, index=["a", "b", "c"])
+    table(frame, "Ties", best={"RMSE": "lower"})
+    assert cells(shown[0]["text/html"]) == ["<strong>0.095</strong>", "<strong>0.095</strong>", "0.200"]
+
+
+def test_spread_stands_beside_the_value(shown):
+    frame = pd.DataFrame({"RMSE": [0.1, 0.2]}, index=["a", "b"])
+    table(frame, "Mean ± deviation", spread=frame / 10, best={"RMSE": "lower"}, digits=2)
+    assert cells(shown[0]["text/html"]) == ["<strong>0.10 ± 0.01</strong>", "0.20 ± 0.02"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"caption": " "}, "needs a caption"),
+        ({"best": {"rmse": "lower"}}, "best names 'rmse'"),
+        ({"best": {"RMSE": "smaller"}}, "not 'smaller'"),
+        ({"reference": ["roof"]}, "reference names 'roof'"),
+        ({"spread": pd.DataFrame({"RMSE": [1.0]})}, "spread is"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_refused(shown, results, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        table(results, **{"caption": "Results", **arguments})
+    assert not shown
+
+
+def test_metrics_go_to_the_receipt_file(tmp_path, monkeypatch):
+    record(ignored=1)  # no runner listens
+    path = tmp_path / "metrics.jsonl"
+    monkeypatch.setenv("MMLAB_METRICS", str(path))
+    record(rmse=torch.tensor(0.5), folds=[torch.tensor(1), 2.0], note="three seeds")
+    record(spread={"bridge": 0.1})
+    found = [json.loads(text) for text in path.read_text().splitlines()]
+    assert found == [{"rmse": 0.5, "folds": [1, 2.0], "note": "three seeds"}, {"spread": {"bridge": 0.1}}]
+    with pytest.raises(ValueError, match="'rmse' was recorded before"):
+        record(rmse=0.4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"a": torch.tensor(float("nan"))}])
+def test_what_is_no_result_is_not_recorded(value):
+    with pytest.raises(ValueError, match="'rmse'"):
+        record(rmse=value)
+
+
+def describe(sigma, steps=1):
+    return f"A line at sigma {sigma} after {steps} steps."
+
+
+def test_two_knobs_are_two_layers_of_frames(shown, monkeypatch):
+    from ipywidgets import Widget
+
+    displayed = []
+    monkeypatch.setattr("IPython.display.display", displayed.append)
+    before = set(Widget.get_manager_state()["state"])
+    frames(
+        {"σ": [0.1, 1.0], "steps": [5, 50, 500]},
+        draw=lambda sigma, steps: line((sigma, steps)),
+        alt=describe,
+        caption=r"Turn $\sigma$.",
+        start={"steps": 50},
+    )
+    state = {key: entry for key, entry in Widget.get_manager_state()["state"].items() if key not in before}
+    kinds = [entry["model_name"] for entry in state.values()]
+    assert kinds.count("SelectionSliderModel") == 2
+    assert kinds.count("StackModel") == 3  # one over σ, and for each σ one over steps
+    assert kinds.count("HTMLModel") == 6
+    links = [entry["state"] for entry in state.values() if entry["model_name"] == "DirectionalLinkModel"]
+    assert [(link["source"][1], link["target"][1]) for link in links] == [("index", "selected_index")] * 3
+    outer = displayed[0].children[-1]
+    assert outer.selected_index == 0
+    shown_first = outer.children[0].children[outer.children[0].selected_index].value
+    assert f'alt="{describe(0.1, 50)}"' in shown_first
+    for i, sigma in enumerate((0.1, 1.0)):
+        for j, steps in enumerate((5, 50, 500)):
+            assert describe(sigma, steps) in outer.children[i].children[j].value
+    words = shown[0]["text/html"]
+    assert words.count("<li>") == 6
+    assert f"<strong>σ = 1.0, steps = 5</strong>: {describe(1.0, 5)}" in words
+    assert words.startswith("<noscript><img ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"knobs": {}}, "one or two knobs"),
+        ({"knobs": {"σ": [1]}}, "fewer than two settings"),
+        ({"start": {"σ": 3}}, "not among its settings"),
+        ({"alt": lambda sigma: "plot.png"}, "alt text of the frame at σ = 1 is 'plot.png'"),
+        ({"caption": ""}, "needs a caption"),
+    ],
+)
+def test_frames_that_make_no_sense_are_refused(shown, arguments, message):
+    usual = {"knobs": {"σ": [1, 2]}, "draw": lambda sigma: line(), "alt": describe, "caption": "Turn σ."}
+    with pytest.raises(ValueError, match=message):
+        frames(**{**usual, **arguments})
+    assert not shown
+
+
+def test_frames_too_heavy_for_a_page_are_refused(shown, monkeypatch):
+    monkeypatch.setattr("mmlab.viz.widgets._MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="MB"):
+        frames({"σ": [1, 2]}, draw=lambda sigma: line(), alt=describe, caption="Turn σ.")
