@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -75,14 +77,17 @@ class Card:
 
 
 @cache
-def methods() -> dict[str, Card]:
+def methods(folder: Path = _FOLDER) -> Mapping[str, Card]:
     """Cards of all methods, by stem, in alphabetical order. Costs no import of torch.
+
+    Args:
+        folder: Where the modules are; by default the package's own.
 
     Raises:
         ValueError: If a module in ``mmlab/methods`` has no card, or one that is not made of literals.
     """
-    stems = sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem != "__init__")
-    return {stem: _read_card(_FOLDER / f"{stem}.py") for stem in stems}
+    stems = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    return MappingProxyType({stem: _read_card(folder / f"{stem}.py") for stem in stems})
 
 
 def load(stem: str) -> type[Method]:
@@ -92,7 +97,8 @@ def load(stem: str) -> type[Method]:
         stem: Name of its module in ``mmlab.methods``, for example ``"bridge_matching"``.
 
     Raises:
-        ValueError: If there is no such method; the message names the nearest one.
+        ValueError: If there is no such method; the message names the nearest one. Also if its module has no class of
+            its own with a card.
     """
     if stem not in methods():
         import difflib
@@ -108,11 +114,14 @@ def load(stem: str) -> type[Method]:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
-    return next(value for value in own if "card" in vars(value))
+    with_card = [value for value in own if "card" in vars(value)]
+    if len(with_card) != 1:
+        raise ValueError(f"mmlab/methods/{stem}.py must have one subclass of Method with a card, not {len(with_card)}.")
+    return with_card[0]
 
 
 def _read_card(path: Path) -> Card:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "card" for t in node.targets):
             card = _evaluate(node.value, path)
             if isinstance(card, Card):
@@ -126,7 +135,10 @@ def _evaluate(node: ast.expr, path: Path) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known:
         positional = [_evaluate(argument, path) for argument in node.args]
         named = {keyword.arg: _evaluate(keyword.value, path) for keyword in node.keywords if keyword.arg}
-        return known[node.func.id](*positional, **named)
+        try:
+            return known[node.func.id](*positional, **named)
+        except TypeError as error:
+            raise ValueError(f"The card in {path.name}, line {node.lineno}, is not complete: {error}.") from None
     if isinstance(node, ast.Tuple):
         return tuple(_evaluate(element, path) for element in node.elts)
     try:

@@ -1,0 +1,256 @@
+"""Any method on any dataset that fits it, both by name: what ``mmlab train``, ``evaluate`` and ``sample`` do."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmlab.arguments import nearest, parse
+from mmlab.card import load, methods
+from mmlab.data.registry import sources
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmlab.method import Method
+
+__all__ = ["Data", "build", "datasets", "draw", "evaluate", "load_data", "load_saved", "save"]
+
+_FOLDER = Path(__file__).parent / "data"
+_SPLIT = "split.json"
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset, split.
+
+    Attributes:
+        name: Its name.
+        settings: Arguments it was loaded with, as ``key=value``.
+        test_share: Share of the items, or subjects, that are kept for the test.
+        seed: Of the split.
+        train: Items to learn from: ``len()``, and ``[i]`` gives a dict of tensors.
+        test: Items to measure on, with no subject in common.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    test_share: float
+    seed: int
+    train: Any
+    test: Any
+
+
+def datasets() -> list[str]:
+    """Names of what can be trained on: modules of ``mmlab.data`` with a function of the same name.
+
+    Such a name is in the registry of sources or, if it is synthetic, ends in ``_world``.
+    """
+    stems = [path.stem for path in _FOLDER.glob("*.py") if f"\ndef {path.stem}(" in path.read_text(encoding="utf-8")]
+    return sorted(stem for stem in stems if stem in sources() or stem.endswith("_world"))
+
+
+def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3, seed: int = 0) -> Data:
+    """Load a dataset and split it.
+
+    Args:
+        name: One of :func:`datasets`.
+        settings: Arguments of its function as ``key=value``.
+        test_share: Share of the items, or subjects, that are kept for the test.
+        seed: Of the split.
+
+    Raises:
+        ValueError: If there is no such dataset, a setting is wrong, or a side of the split would be empty.
+        FileNotFoundError: If its files are not there; the message says how to get them.
+    """
+    if name not in datasets():
+        raise ValueError(f"There is no dataset {name!r} to train on: {nearest(name, datasets())}")
+    function = getattr(importlib.import_module(f"mmlab.data.{name}"), name)
+    settings = tuple(settings)
+    whole = function(**parse(function, settings))
+    whole = getattr(whole, "pairs", whole)  # a synthetic world also holds its truth
+    size = round(test_share * len(whole))
+    if not 0 < size < len(whole):
+        raise ValueError(f"A test share of {test_share:g} of {len(whole)} items leaves one side empty.")
+    if hasattr(whole, "split"):
+        return Data(name, settings, test_share, seed, *whole.split(size, seed))
+    import torch
+
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed)).tolist()
+    train, test = (torch.utils.data.Subset(whole, sorted(part)) for part in (order[size:], order[:size]))
+    return Data(name, settings, test_share, seed, train, test)
+
+
+def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) -> Method:
+    """Build a method for a dataset.
+
+    Args:
+        stem: The method.
+        data: What it will be trained on; it fixes arguments such as the shape of a sample.
+        settings: Constructor arguments as ``key=value``.
+        seed: Of the initial weights.
+
+    Raises:
+        ValueError: If the method or an argument is unknown, or the dataset lacks an input of the method.
+    """
+    import torch
+
+    cls = load(stem)
+    _check_inputs(stem, data)
+    arguments = {**cls.arguments_for(data.train[0]), **parse(cls, settings)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return cls(**arguments)
+
+
+def save(method: Method, data: Data, rows: dict[str, dict[str, float]], folder: Path) -> None:
+    """Save a trained method with its model card, and with the split, so that nobody tests on training items later.
+
+    Args:
+        method: What to save.
+        data: What it was trained and measured on.
+        rows: Result of :func:`evaluate`.
+        folder: Where to.
+    """
+    from mmlab.publish.project import write_whole
+
+    method.save_pretrained(folder, model_card_kwargs=_provenance(data, rows))
+    split = {"data": data.name, "settings": data.settings, "test_share": data.test_share, "seed": data.seed}
+    write_whole(folder / _SPLIT, json.dumps(split, indent=2) + "\n")
+
+
+def load_saved(folder: Path, name: str | None = None, settings: Iterable[str] | None = None) -> tuple[Method, Data]:
+    """Load what :func:`save` wrote, with the data split as it was in training.
+
+    Args:
+        folder: The folder.
+        name: Another dataset than the one of the training.
+        settings: Other arguments of the dataset, as ``key=value``.
+
+    Raises:
+        FileNotFoundError: If there is no method in the folder, or nothing says how the data were split.
+        ValueError: If it is not one of mmlab's methods, or the data do not fit it.
+    """
+    from mmlab.weights import FILE, saved_facts
+
+    for file in (FILE, _SPLIT):
+        if not (folder / file).is_file():
+            raise FileNotFoundError(f"{folder} holds no {file}: name the folder that `mmlab train` printed.")
+    stem = saved_facts(folder / FILE).get("stem", "")
+    if stem not in methods():
+        raise ValueError(f"{folder / FILE} does not say which method of mmlab it belongs to.")
+    try:
+        split = json.loads((folder / _SPLIT).read_text(encoding="utf-8"))
+        recorded, share, seed = split["data"], float(split["test_share"]), int(split["seed"])
+        given = [str(setting) for setting in split["settings"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / _SPLIT} is damaged ({error}): train again, or get it again.") from None
+    if settings is not None or name not in (None, recorded):
+        given = list(settings or ())
+    data = load_data(name or recorded, given, share, seed)
+    _check_inputs(stem, data)
+    method = load(stem).from_pretrained(folder)
+    for key, value in type(method).arguments_for(data.train[0]).items():
+        if method.config[key] != value:
+            raise ValueError(f"The method was trained with {key}={method.config[key]}, but {data.name} gives {value}.")
+    return method, data
+
+
+def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Measure a method on the test items, beside the dull rivals where the kind of data has some.
+
+    Args:
+        method: The trained method.
+        data: It is measured on ``data.test``; the baselines learn from ``data.train``.
+        draws: Samples per item whose mean is the method's prediction, where it samples.
+        seed: Of all randomness.
+
+    Returns:
+        Rows of a table by name. Connectivity is scored as in the book (:mod:`mmlab.metrics.connectome`); for other data
+        there is one row, with the terms of the loss.
+    """
+    import torch
+
+    from mmlab.data.connectome import ConnectomePairs
+    from mmlab.estimate import collate
+
+    method.eval()
+    if isinstance(data.test, ConnectomePairs):
+        from mmlab.metrics.connectome import evaluate as score
+        from mmlab.metrics.connectome_baselines import baselines
+
+        predictions = {**baselines(data.train, data.test), "method": draw(method, data.test, draws, seed).mean(0)}
+        mean, networks = data.train.target.mean(0), data.test.regions.networks
+        return {name: score(made, data.test.target, mean, networks) for name, made in predictions.items()}
+    rng = torch.Generator(method.device).manual_seed(seed)
+    totals: dict[str, float] = {}
+    with torch.no_grad():
+        for start in range(0, len(data.test), 64):
+            indices = range(start, min(start + 64, len(data.test)))
+            for name, value in method.loss(collate(data.test, indices), rng).items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(indices) / len(data.test)
+    return {"method": totals}
+
+
+def draw(method: Method, items: Any, draws: int = 1, seed: int = 0, settings: Iterable[str] = ()) -> Tensor:
+    """Draw samples for every item.
+
+    Args:
+        method: A method with ``sample`` or ``predict``.
+        items: A dataset.
+        draws: Samples per item.
+        seed: Of the randomness.
+        settings: Further arguments of that function as ``key=value``, for example ``steps=50``.
+
+    Returns:
+        Samples, shape (draws, len(items), ...).
+
+    Raises:
+        ValueError: If the method has no such function, or it needs what the dataset does not give.
+    """
+    import torch
+
+    from mmlab.estimate import collate
+
+    function = getattr(method, "sample", None) or getattr(method, "predict", None)
+    if function is None:
+        raise ValueError(f"{type(method).__name__} has neither sample() nor predict(): it cannot be sampled from here.")
+    batch = collate(items, range(len(items)))
+    parameters = inspect.signature(function).parameters
+    inputs = {name: value.to(method.device) for name, value in batch.items() if name in parameters}
+    arguments = parse(function, settings, taken=[*inputs, "rng"])
+    rng = torch.Generator(method.device).manual_seed(seed)
+    given = {**inputs, **arguments, **({"rng": rng} if "rng" in parameters else {})}
+    lacking = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty and n not in given]
+    if lacking:
+        raise ValueError(f"{function.__qualname__} needs {', '.join(lacking)}, which the dataset does not give.")
+    with torch.no_grad():
+        return torch.stack([function(**given) for _ in range(draws)]).cpu()
+
+
+def _provenance(data: Data, rows: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """What the model card says about data and results: fields of :class:`mmlab.model_card.Provenance`."""
+    source = sources().get(data.name)
+    title, licence = "A synthetic world", "Made by mmlab itself, without restrictions."
+    if source is not None:
+        title, licence = source.title, " ".join(filter(None, (source.licence, source.acknowledgement)))
+    return {
+        "data_licence": licence,
+        "data": f"`{data.name}`: {title}. {len(data.train)} items for training, {len(data.test)} for the test.",
+        "metrics": {f"{name} (test)": value for name, value in rows["method"].items() if math.isfinite(value)},
+        "clinical": bool(source and source.clinical),
+    }
+
+
+def _check_inputs(stem: str, data: Data) -> None:
+    item = data.train[0]
+    if missing := [key for key in methods()[stem].inputs if key not in item]:
+        raise ValueError(
+            f"{stem} needs {' and '.join(missing)}, but {data.name} gives {', '.join(sorted(item))}: they do not fit."
+        )
