@@ -30,6 +30,9 @@ __all__ = ["ArchiveError", "Limits", "extract", "intact"]
 
 MANIFEST = ".mmlab-manifest.json"
 
+_Member = tuple[str, IO[bytes] | None, int]
+"""Name, content (None for a folder), size."""
+
 # What the standard library raises on damaged archives.
 _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, KeyError,
@@ -187,7 +190,7 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> dict[str, str]:
         with archive.open("rb") as stream:
             magic = stream.read(2)
         members = _zip_members(archive) if magic == b"PK" else _tar_members(archive, magic, budget, limits)
-        for number, (name, content) in enumerate(members, 1):
+        for number, (name, content, size) in enumerate(members, 1):
             if number > limits.members:
                 raise _MemberError(f"has more than the {limits.members} members allowed")
             path = _safe(name)
@@ -196,6 +199,8 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> dict[str, str]:
             if content is not None:
                 hashes[path.as_posix()], written = _write(content, folder / path, budget)
                 budget -= written
+                if written != size:  # zipfile takes the early end of a stream for the end of the member
+                    raise zipfile.BadZipFile(f"{name!r} has {written} bytes, not {size}")
     except _MemberError as error:
         raise ArchiveError(f"{archive} was refused: it {error}.") from None
     except (FileExistsError, NotADirectoryError):
@@ -223,7 +228,7 @@ def _safe(name: str) -> PurePosixPath:
     return path
 
 
-def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+def _zip_members(archive: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             _safe(member.filename)  # first: zipfile itself stumbles over an empty name
@@ -233,17 +238,17 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             if member.flag_bits & 1:
                 raise _MemberError(f"has the member {member.filename!r}, which is encrypted")
             if member.is_dir():
-                yield member.filename, None
+                yield member.filename, None, 0
             else:
                 try:
                     stream = opened.open(member)
                 except OSError as error:  # it seeks to nowhere
                     raise zipfile.BadZipFile(str(error)) from None
                 with stream:
-                    yield member.filename, stream
+                    yield member.filename, stream, member.file_size
 
 
-def _tar_members(archive: Path, magic: bytes, budget: int, limits: Limits) -> Iterator[tuple[str, IO[bytes] | None]]:
+def _tar_members(archive: Path, magic: bytes, budget: int, limits: Limits) -> Iterator[_Member]:
     opener: Any = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}.get(magic, io.open)
     with opener(archive, "rb") as plain:
         bounded: Any = _Bounded(plain, budget + 2048 * limits.members)  # headers and padding come on top
@@ -251,7 +256,7 @@ def _tar_members(archive: Path, magic: bytes, budget: int, limits: Limits) -> It
             for member in opened:
                 if not (member.isreg() or member.isdir()) or member.issparse():
                     raise _MemberError(f"has the member {member.name!r}, which is a link or a device")
-                yield member.name, opened.extractfile(member)
+                yield member.name, opened.extractfile(member), member.size
         while bounded.read(1 << 18):  # to the very end, where the checksum of the whole stands
             pass
 

@@ -129,9 +129,13 @@ def _cell(text: str, kind: str, where: str) -> Any:
 def _field(value: Any, kind: str, where: str) -> Any:
     if value is None and kind.endswith("?"):
         return None
-    if not isinstance(value, _TYPES[kind[0]]) or (isinstance(value, bool) and kind[0] != "b"):
-        raise ValueError(f"{where} holds {str(value)[:50]!r}, expected {_NAMES[kind[0]]}")
-    return value
+    is_right = isinstance(value, _TYPES[kind[0]]) and (kind[0] == "b" or not isinstance(value, bool))
+    try:
+        if is_right:
+            return float(value) if kind[0] == "f" else value
+    except OverflowError:  # an integer beyond all floats
+        pass
+    raise ValueError(f"{where} holds {str(value)[:50]!r}, expected {_NAMES[kind[0]]}")
 
 
 _NAMES = {"U": "text", "i": "an integer", "f": "a finite number", "b": "true or false", "l": "a list", "d": "an object"}

@@ -452,6 +452,14 @@ def _corrupt(path: Path, at: float) -> Path:
     return path
 
 
+def _short_member(folder: Path) -> Path:  # zipfile alone would give an empty file
+    path = make_zip(folder / "x.zip", {"a": b""})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 24] = 120  # the size in the directory
+    path.write_bytes(data)
+    return path
+
+
 def _cut(path: Path, share: float) -> Path:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     return path
@@ -497,6 +505,8 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zip encrypted": (_encrypted, "encrypted"),
     "zip bomb": (lambda f: make_zip(f / "x.zip", BOMB), "bomb"),
     "zip members": (lambda f: make_zip(f / "x.zip", {f"f{i}": b"" for i in range(60)}), "50 members"),
+    "zip short member": (_short_member, "has 0 bytes, not 120"),
+    "zip empty name": (lambda f: make_zip(f / "x.zip", {"": b"x"}), "whose path"),
     "zip file and folder": (lambda f: make_zip(f / "x.zip", {"a": b"x", "a/b": b"x"}), "two members"),
     "zip corrupted": (lambda f: _corrupt(make_zip(f / "x.zip", {"a": BODY}), 0.5), "damaged"),
     "zip cut": (lambda f: _cut(make_zip(f / "x.zip", {"a": BODY}), 0.5), "damaged"),

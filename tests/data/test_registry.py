@@ -388,20 +388,23 @@ def test_broken_tables_are_refused(tmp_path: Path, content: bytes, says: str) ->
         ('[{"n": 1, "x": 1e999}]', "not finite"),
         ("[" * 100_000, "recursion"),
         ('{"a": 1}', "record 0 is not an object"),
+        ('[{"n": 1, "x": "1"}]', "field 'x' holds '1', expected a finite number"),
+        (f'[{{"n": 1, "x": 1{"0" * 400}}}]', "field 'x' holds '1000+', expected a finite number"),
     ],
 )
 def test_broken_records_are_refused(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "r.json").write_text(content)
     with pytest.raises(ValueError, match=says) as caught:
-        read_records(tmp_path / "r.json", {"n": "i"})
+        read_records(tmp_path / "r.json", {"n": "i", "x": "f?"})
     assert str(tmp_path / "r.json") in str(caught.value)
 
 
 def test_records_are_a_list_or_an_object_of_objects(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text('{"first": {"n": 1}, "second": {"n": 2, "more": [0]}}')
-    read = read_records(path, {"id": "U", "n": "i", "note": "U?"})
-    assert read == [{"id": "first", "n": 1, "note": None}, {"id": "second", "n": 2, "more": [0], "note": None}]
+    read = read_records(path, {"id": "U", "n": "f", "note": "U?"})
+    assert read == [{"id": "first", "n": 1.0, "note": None}, {"id": "second", "n": 2.0, "more": [0], "note": None}]
+    assert type(read[0]["n"]) is float
 
 
 # Nothing executable: a pickle is refused by every reader and leaves no trace.
