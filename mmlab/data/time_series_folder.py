@@ -14,6 +14,8 @@ than regions gives a positive definite matrix, but its entries are no longer Pea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -221,21 +223,31 @@ def _read_cifti(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
 
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: check the folder.")
-    try:
-        image = nibabel.load(path)
-    except (nibabel.filebasedimages.ImageFileError, ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as CIFTI ({error}): get the file again.") from None
-    if not isinstance(image, nibabel.Cifti2Image) or image.ndim != 2:
+    with _naming(path):
+        image: Any = nibabel.load(path)
+        flat = isinstance(image, nibabel.Cifti2Image) and len(image.shape) == 2
+        header: Any = image.header
+        frames, parcels = (header.get_axis(0), header.get_axis(1)) if flat else (None, None)
+    if not flat:
         raise ValueError(f"{path} is not a CIFTI time series: give a .ptseries.nii file.")
-    header: Any = image.header
-    frames, parcels = header.get_axis(0), header.get_axis(1)
     if isinstance(parcels, BrainModelAxis):
         raise ValueError(
             f"{path} is dense ({len(parcels)} grayordinates): parcellate it first (wb_command -cifti-parcellate)."
         )
     if not isinstance(frames, SeriesAxis) or not isinstance(parcels, ParcelsAxis):
         raise ValueError(f"{path} is not frames x parcels: give a .ptseries.nii file.")
-    series = np.asarray(image.get_fdata(), dtype=np.float64)
+    with _naming(path):
+        series = np.asarray(image.get_fdata(), dtype=np.float64)
     if not np.isfinite(series).all():
         raise ValueError(f"{path} has NaN or infinity: leave such frames or regions out before.")
     return series, tuple(str(name) for name in parcels.name)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in whatever goes wrong: nibabel and the XML parser below it raise many kinds of error on damage."""
+    try:
+        yield
+    except Exception as error:
+        detail = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} cannot be read as CIFTI ({type(error).__name__}: {detail}); get it again.") from None
