@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
 import subprocess
@@ -52,8 +53,8 @@ class Job:
             "notebook": str(folder / "input.ipynb"),
             "output": str(self.output),
             "parameters": dict(given),
-            "cell_timeout": cell_limit,
-            "start_timeout": START_TIMEOUT,
+            "cell_timeout": math.ceil(cell_limit),
+            "start_timeout": math.ceil(START_TIMEOUT),
             "folder": str(folder / "work"),  # what a notebook writes goes when the run ends
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")

@@ -55,10 +55,8 @@ def _run(job: dict[str, Any]) -> tuple[str, str]:
         return "cell timeout", f"a cell ran longer than its limit of {job['cell_timeout']} s.\n{failure}"
     except DeadKernelError:
         return "dead kernel", "the kernel died: it was killed (out of memory?), or a cell ended its process."
-    except RuntimeError as failure:
-        if "ernel" in str(failure):
-            return "no kernel", f"the kernel did not start within {job['start_timeout']} s: {failure}"
-        raise
+    except (RuntimeError, OSError) as failure:  # these come from starting it; cells raise in the kernel, not here
+        return "no kernel", f"the kernel did not start within {job['start_timeout']} s: {failure}"
     if problem := unrun_cell(notebook):
         return problem
     _clean(notebook)
