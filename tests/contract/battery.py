@@ -1,0 +1,215 @@
+"""What every method must do, as checks that take its class: so that tests can also show that each check can fail."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import mmlab
+from mmlab.method import Batch, Method, Objective
+from mmlab.weights import FILE
+
+MethodClass = type[Method]
+FALL = 0.8
+"""The loss must fall below this share of its first value. It is low because some losses have a floor of pure noise."""
+
+
+def trains(cls: MethodClass) -> bool:
+    """Whether the method has a loss at all; others are solved, or wrap a model."""
+    return cls.loss is not Method.loss or cls.objectives is not Method.objectives
+
+
+def demo_is_reproducible(cls: MethodClass) -> None:
+    before = _global_state()
+    (one, batch), (same, same_batch), (_, other_batch) = cls.demo(3), _elsewhere(lambda: cls.demo(3)), cls.demo(4)
+    assert _global_state() == before, "demo() changes the global random state"
+    assert _equal(one.state_dict(), same.state_dict()), "demo(3) gives other weights the second time"
+    assert _equal(batch, same_batch), "demo(3) gives another batch the second time"
+    assert not _equal(batch, other_batch), "demo(3) and demo(4) give the same batch"
+
+
+def batch_has_the_inputs(cls: MethodClass) -> None:
+    _, batch = cls.demo()
+    assert set(cls.card.inputs) <= set(batch), f"demo() lacks {set(cls.card.inputs) - set(batch)}"
+    assert len({len(value) for value in batch.values()}) == 1, "the batch has several first dimensions"
+
+
+def loss_is_a_dict_of_finite_scalars(cls: MethodClass) -> None:
+    method, batch = cls.demo()
+    for objective in method.objectives():
+        values = objective.loss(batch, _rng(0))
+        assert "loss" in values, f"keys are {sorted(values)}, without 'loss'"
+        assert all(isinstance(value, Tensor) and value.shape == () for value in values.values()), "not all are scalars"
+        assert all(math.isfinite(value.item()) for value in values.values()), "not all are finite"
+        assert values["loss"].requires_grad, "the loss has no gradient"
+
+
+def all_randomness_is_handed_in(cls: MethodClass) -> None:
+    method, batch = cls.demo()
+    for objective in method.objectives():
+        _take_two_steps(method, batch, objective)  # a fresh method may put out zeros whatever it sees
+        before, rng = _global_state(), _rng(0)
+        one = objective.loss(batch, rng)["loss"]
+        assert _global_state() == before, "the loss changes the global random state"
+        assert torch.equal(_elsewhere(lambda: objective.loss(batch, _rng(0))["loss"]), one), (  # noqa: B023
+            "the same rng gives another loss: something else is random, or the loss changes the method"
+        )
+        uses_it = not torch.equal(rng.get_state(), _rng(0).get_state())
+        differs = not torch.equal(objective.loss(batch, _rng(1))["loss"], one)
+        assert uses_it == differs, "the loss draws from the rng, but another seed does not change it"
+
+
+def batch_is_left_alone(cls: MethodClass) -> None:
+    method, batch = cls.demo()
+    copy = {key: value.clone() for key, value in batch.items()}
+    for objective in method.objectives():
+        objective.loss(batch, _rng(0))["loss"].backward()
+    assert _equal(batch, copy), "the loss changes the batch"
+    assert not any(value.requires_grad for value in batch.values()), "the loss asks for gradients of the batch"
+
+
+def works_with_a_batch_of_one(cls: MethodClass) -> None:
+    method, batch = cls.demo()
+    for objective in method.objectives():
+        value = objective.loss({key: value[:1] for key, value in batch.items()}, _rng(0))["loss"]
+        assert math.isfinite(value.item()), "the loss of one item is not finite"
+
+
+def gradients_reach_every_parameter(cls: MethodClass) -> None:
+    """Zero-initialised outputs block gradients at first: so after two steps, and with several draws."""
+    method, batch = cls.demo()
+    objectives = method.objectives()
+    held = {id(p) for objective in objectives for p in objective.parameters}
+    unheld = [name for name, p in method.named_parameters() if p.requires_grad and id(p) not in held]
+    assert not unheld, f"no objective trains {unheld}"
+    for objective in objectives:
+        _take_two_steps(method, batch, objective)
+        method.zero_grad()
+        for draw in range(4):
+            objective.loss(batch, _rng(100 + draw))["loss"].backward()
+        mine = {id(p) for p in objective.parameters}
+        dead = [n for n, p in method.named_parameters() if id(p) in mine and (p.grad is None or not p.grad.any())]
+        assert not dead, f"no gradient reaches {dead}"
+
+
+def loss_falls_on_a_fixed_batch(cls: MethodClass, steps: int = 80) -> None:
+    method, batch = cls.demo()
+    if len(method.objectives()) > 1:
+        return  # adversaries' losses need not fall
+    items = [{key: value[i] for key, value in batch.items()} for i in range(len(next(iter(batch.values()))))]
+    before = _mean_loss(method, batch)
+    mmlab.fit(method, items, steps=steps, batch_size=len(items), lr=3e-3, progress=False)
+    after = _mean_loss(method, batch)
+    assert after < before - (1 - FALL) * abs(before), f"the loss went from {before:.4g} to {after:.4g} in {steps} steps"
+
+
+def constructor_is_a_configuration(cls: MethodClass) -> None:
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    kinds = {parameter.kind for parameter in parameters}
+    assert not kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}, "it takes * or **"
+    names = [parameter.name for parameter in parameters]
+    assert "config" not in names, "an argument is called config, which the Hub's mixin would swallow"
+    documented = inspect.getdoc(cls) or ""
+    missing = [name for name in names if not re.search(rf"^\s+{name}:", documented, re.MULTILINE)]
+    assert not missing, f"the class does not document {missing}"
+    untyped = [parameter.name for parameter in parameters if parameter.annotation is inspect.Parameter.empty]
+    assert not untyped, f"no type is given for {untyped}"
+    method, _ = cls.demo()
+    assert list(method.config) == [n for n in names if n in method.config], "config has other names or another order"
+    assert set(method.config) == set(names), f"the configuration lacks {set(names) - set(method.config)}"
+    assert json.loads(json.dumps(method.config)) == method.config, "JSON does not give the configuration back"
+
+
+def saves_and_loads_bit_by_bit(cls: MethodClass, folder: Path) -> None:
+    method, batch = cls.demo(1)
+    with torch.no_grad():
+        for number, parameter in enumerate(method.parameters()):
+            parameter.add_(0.01 * (number + 1))  # so that it is not what the constructor makes anyway
+    method.save_pretrained(folder)
+    loaded = cls.from_pretrained(folder)
+    assert type(loaded) is cls, "another class was loaded"
+    assert loaded.config == method.config, "the configuration changed"
+    assert _equal(loaded.state_dict(), method.state_dict()), "the state changed"
+    if trains(cls):
+        one, other = (m.eval().objectives()[0].loss(batch, _rng(0))["loss"] for m in (method, loaded))
+        assert torch.equal(one, other), (
+            "the loaded method has another loss: something is neither state nor configuration"
+        )
+
+
+def refuses_weights_that_do_not_fit(cls: MethodClass, folder: Path) -> None:
+    method, _ = cls.demo()
+    if not method.state_dict():
+        return
+    method.save_pretrained(folder)
+    state = load_file(folder / FILE)
+    name = next(iter(state))
+    whole = (folder / FILE).read_bytes()
+    damaged: list[tuple[str, Any]] = [
+        ("it lacks", {key: value for key, value in state.items() if key != name}),
+        ("unknown", {**state, "more": torch.zeros(1)}),
+        ("has shape", {**state, name: torch.zeros(*state[name].shape, 2)}),
+        ("unknown", {f"module.{key}": value for key, value in state.items()}),
+        ("damaged", whole[: len(whole) // 2]),
+        ("damaged", b""),
+    ]
+    for message, content in damaged:
+        if isinstance(content, bytes):
+            (folder / FILE).write_bytes(content)
+        else:
+            save_file(content, folder / FILE)
+        with pytest.raises(ValueError, match=message) as caught:
+            cls.from_pretrained(folder)
+        assert FILE in str(caught.value), "the sentence does not name the file"
+        assert "\n" not in str(caught.value), "the sentence is no sentence"
+
+
+def _take_two_steps(method: Method, batch: Batch, objective: Objective) -> None:
+    optimiser = torch.optim.SGD(objective.parameters, lr=1e-3)
+    for step in range(2):
+        method.zero_grad()
+        objective.loss(batch, _rng(step))["loss"].backward()
+        optimiser.step()
+
+
+def _rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _mean_loss(method: Method, batch: Batch) -> float:
+    with torch.no_grad():
+        return float(np.mean([float(method.loss(batch, _rng(1000 + draw))["loss"]) for draw in range(8)]))
+
+
+def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def _global_state() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), name, keys.tobytes(), *rest, torch.random.get_rng_state().numpy().tobytes()
+
+
+def _elsewhere(function: Any) -> Any:
+    """Call a function with other global random states, and put back what was there."""
+    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
+    random.seed(12345)
+    np.random.seed(12345)  # noqa: NPY002
+    torch.manual_seed(12345)
+    try:
+        return function()
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.random.set_rng_state(states[2])

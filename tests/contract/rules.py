@@ -1,0 +1,212 @@
+"""The rules of the tree, as functions that return what is wrong: so that tests can also show that they find it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmlab.card import methods
+
+MODULE_LINES, METHOD_MEDIAN, FUNCTION_LINES, LONG_FUNCTION, ARGUMENTS = 300, 150, 80, 40, 12
+
+DOCUMENTED_ELSEWHERE = {"Settings"}  # its fields are the arguments of fit, whose docstring explains them
+
+FORBIDDEN_IMPORTS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+FORBIDDEN_CALLS = {
+    "torch.load",
+    "numpy.load_pickle",
+    "pandas.read_pickle",
+    "pd.read_pickle",
+    "yaml.load",
+    "yaml.unsafe_load",
+}
+FORBIDDEN_BUILTINS = {"eval", "exec", "__import__"}
+FORBIDDEN_TRUE = {"allow_pickle", "trust_remote_code", "shell"}
+
+
+def same_stem(root: Path) -> list[str]:
+    """A method is one name: module, chapter, generated notebook, test, contents line, entry of its paper."""
+    cards = methods(root / "mmlab" / "methods")
+    contents = (root / "_toc.yml").read_text(encoding="utf-8")
+    references = (root / "book" / "references.bib").read_text(encoding="utf-8")
+    wrong = []
+    for stem, card in cards.items():
+        partners = [f"notebooks/{stem}.py", f"notebooks/{stem}.ipynb", f"tests/methods/test_{stem}.py"]
+        wrong += [f"{stem} has no {path}" for path in partners if not (root / path).exists()]
+        if (lines := len(re.findall(rf"file: notebooks/{stem}$", contents, re.MULTILINE))) != 1:
+            wrong.append(f"{stem} stands in _toc.yml {lines} times")
+        if not re.search(rf"^@\w+{{{re.escape(card.paper)},", references, re.MULTILINE):
+            wrong.append(f"{stem}: its paper {card.paper} is not in book/references.bib")
+    tests = {path.stem.removeprefix("test_") for path in (root / "tests" / "methods").glob("test_*.py")}
+    wrong += [f"tests/methods/test_{stem}.py tests no method" for stem in sorted(tests - set(cards))]
+    chapters = {path.stem for path in (root / "notebooks").glob("*.py")}
+    wrong += [
+        f"notebooks/{path.name} has no source"
+        for path in sorted((root / "notebooks").glob("*.ipynb"))
+        if path.stem not in chapters
+    ]
+    listed = re.findall(r"file: notebooks/(\w+)$", contents, re.MULTILINE)
+    wrong += [f"notebooks/{stem}.py is not in _toc.yml" for stem in sorted(chapters - set(listed))]
+    wrong += [f"_toc.yml names notebooks/{stem}, which has no source" for stem in sorted(set(listed) - chapters)]
+    # A chapter may also tell a story across several methods: then it names one of them, or it is an orphan.
+    for stem in sorted(chapters - set(cards)):
+        source = (root / "notebooks" / f"{stem}.py").read_text(encoding="utf-8")
+        if not any(f"mmlab.methods.{method}" in source for method in cards):
+            wrong.append(f"notebooks/{stem}.py tells of no method")
+    return wrong
+
+
+def equations(root: Path) -> list[str]:
+    """The numbers of ``# Eq. (n)`` in a module are those of ``\\tag{n}`` in its chapter."""
+    wrong = []
+    for stem in methods(root / "mmlab" / "methods"):
+        module = (root / "mmlab" / "methods" / f"{stem}.py").read_text(encoding="utf-8")
+        chapter = (root / "notebooks" / f"{stem}.py").read_text(encoding="utf-8")
+        tags = re.findall(r"\\tag\{(\w+)\}", chapter)
+        cited = {n for line in re.findall(r"# Eqs?\. (.+)", module) for n in re.findall(r"\((\w+)\)", line)}
+        wrong += [
+            f"notebooks/{stem}.py numbers two equations ({n})" for n in sorted({n for n in tags if tags.count(n) > 1})
+        ]
+        wrong += [f"{stem}.py names Eq. ({n}), which its chapter does not have" for n in sorted(cited - set(tags))]
+        wrong += [
+            f"the chapter {stem} has equation ({n}), which no line of the module names"
+            for n in sorted(set(tags) - cited)
+        ]
+    return wrong
+
+
+def sizes(root: Path) -> list[str]:
+    """Modules, functions and signatures keep within what can be read."""
+    wrong = []
+    for path, tree in _modules(root):
+        if (lines := _lines(path)) > MODULE_LINES:
+            wrong.append(f"{path.relative_to(root)} has {lines} lines")
+        wrong += [f"{where} has {n} lines" for where, n in _function_lines(root, path, tree) if n > FUNCTION_LINES]
+    lengths = [_lines(path) for path in _method_modules(root)]
+    if len(lengths) >= 3 and (median := statistics.median(lengths)) > METHOD_MEDIAN:
+        wrong.append(f"the median method module has {median:g} lines")
+    for path in _method_modules(root):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+                if len(arguments) - 1 > ARGUMENTS:
+                    wrong.append(f"{path.name}: a constructor has {len(arguments) - 1} arguments")
+    return wrong
+
+
+def long_functions(root: Path) -> list[str]:
+    """Functions that are within the limit but long."""
+    return [
+        f"{where}: {n} lines"
+        for path, tree in _modules(root)
+        for where, n in _function_lines(root, path, tree)
+        if LONG_FUNCTION < n <= FUNCTION_LINES
+    ]
+
+
+def docstrings(root: Path) -> list[str]:
+    """Public functions with many arguments, fields of public dataclasses and constructors of methods are documented."""
+    wrong = []
+    for path, tree in _modules(root):
+        public = _public(tree)
+        for node in tree.body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name not in public - DOCUMENTED_ELSEWHERE:
+                continue
+            documented = ast.get_docstring(node) or ""
+            names = _arguments(node) if isinstance(node, ast.FunctionDef) else _fields(node)
+            section = "Args:" if isinstance(node, ast.FunctionDef) else "Attributes:"
+            if isinstance(node, ast.FunctionDef) and len(names) < 7 and section not in documented:
+                documented = documented and "\n".join(f"{name}:" for name in names)
+            if isinstance(node, ast.ClassDef) and path.parent.name == "methods":
+                inits = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+                names = names + [name for init in inits for name in _arguments(init)]
+            missing = [n for n in names if not re.search(rf"^\s*\**{re.escape(n)}\b.*:", documented, re.MULTILINE)]
+            wrong += [f"{path.relative_to(root)}: {node.name} does not document {name}" for name in missing]
+    return wrong
+
+
+def executable_reading(root: Path) -> list[str]:
+    """Nothing that could run code is ever read: no pickle in any of its disguises, no eval, no shell."""
+    wrong = []
+    for path, tree in _modules(root):
+        for node in ast.walk(tree):
+            found: list[str] = []
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names if alias.name.split(".")[0] in FORBIDDEN_IMPORTS]
+            elif isinstance(node, ast.ImportFrom):
+                found = [node.module] if (node.module or "").split(".")[0] in FORBIDDEN_IMPORTS else []
+                found += [f"{node.module}.{a.name}" for a in node.names if f"{node.module}.{a.name}" in FORBIDDEN_CALLS]
+            elif isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                found = [name] if name in FORBIDDEN_CALLS | FORBIDDEN_BUILTINS else []
+                found += [
+                    f"{name}({k.arg}=...)" for k in node.keywords if k.arg in FORBIDDEN_TRUE and not _is_false(k.value)
+                ]
+                found += [
+                    f"{name}(weights_only=...)" for k in node.keywords if k.arg == "weights_only" and _is_false(k.value)
+                ]
+            wrong += [f"{path.relative_to(root)}, line {node.lineno}: {what}" for what in found]  # type: ignore[attr-defined]
+    return wrong
+
+
+def packages(root: Path) -> list[str]:
+    """Every folder of modules is a package, or it would be missing from an installed mmlab."""
+    folders = {path.parent for path in (root / "mmlab").rglob("*.py")}
+    return [
+        f"{folder.relative_to(root)} has no __init__.py"
+        for folder in sorted(folders)
+        if not (folder / "__init__.py").exists()
+    ]
+
+
+def _modules(root: Path) -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted((root / "mmlab").rglob("*.py")):
+        yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _method_modules(root: Path) -> list[Path]:
+    return sorted(path for path in (root / "mmlab" / "methods").glob("*.py") if path.stem != "__init__")
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def _function_lines(root: Path, path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Lines of each function's code, signature and docstring left out."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            if body:
+                lines = (body[-1].end_lineno or 0) - body[0].lineno + 1
+                yield f"{path.relative_to(root)}: {node.name}", lines
+
+
+def _public(tree: ast.Module) -> set[str]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def _arguments(node: ast.FunctionDef) -> list[str]:
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
+
+
+def _fields(node: ast.ClassDef) -> list[str]:
+    if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return []
+    return [
+        line.target.id
+        for line in node.body
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and not line.target.id.startswith("_")
+    ]
+
+
+def _is_false(node: Any) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False

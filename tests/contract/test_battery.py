@@ -1,0 +1,211 @@
+"""Each check of the battery fails on a method that breaks just that rule, and passes on one that keeps all."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import battery
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmlab.card import Card
+from mmlab.method import Batch, Method
+
+
+class Toy(Method):
+    """A linear map, trained with noisy inputs.
+
+    Args:
+        size: Number of values.
+        noise: Standard deviation of the noise.
+        names: A list, to see that it comes back.
+    """
+
+    card: ClassVar[Card] = Card("Toy", "toys", "toy2020", "Plays.", inputs=("x", "y"))
+
+    def __init__(self, size: int = 6, noise: float = 0.1, names: tuple[str, ...] = ("a", "b")) -> None:
+        super().__init__()
+        self.noise = noise
+        self.hidden = nn.Linear(size, size)
+        self.out = nn.Linear(size, size)
+        nn.init.zeros_(self.out.weight)  # blocks the gradient of `hidden` in the first step
+        self.register_buffer("scale", torch.ones(1))
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        x = batch["x"] + self.noise * torch.randn(batch["x"].shape, generator=rng)
+        return {"loss": (self.out(self.hidden(x)).mul(self.scale) - batch["y"]).square().mean()}
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method, x = cls(), torch.randn(16, 6)
+        return method, {"x": x, "y": x.roll(1, dims=1)}
+
+
+class UsesGlobalRandomness(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": super().loss(batch, rng)["loss"] + torch.rand(())}
+
+
+class ReadsGlobalRandomness(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        with torch.random.fork_rng():
+            return {"loss": super().loss(batch, rng)["loss"] + torch.rand(())}
+
+
+class IgnoresTheSeed(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        torch.rand(1, generator=rng)
+        return super().loss(batch, torch.Generator().manual_seed(0))
+
+
+class ChangesItself(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        self.scale += 1
+        return super().loss(batch, rng)
+
+
+class ChangesTheBatch(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        batch["x"].mul_(0.5)
+        return super().loss(batch, rng)
+
+
+class ReturnsAVector(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": super().loss(batch, rng)["loss"][None]}
+
+
+class ReturnsNaN(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        return {**super().loss(batch, rng), "extra": torch.tensor(float("nan"))}
+
+
+class NeedsABatch(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": super().loss(batch, rng)["loss"] / (len(batch["x"]) - 1)}
+
+
+class HasADeadLayer(Toy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead = nn.Linear(2, 2)
+
+
+class ForgetsAParameter(Toy):
+    def objectives(self) -> list[Any]:
+        (one,) = super().objectives()
+        return [type(one)("", one.parameters[:1], one.loss)]
+
+
+class DoesNotLearn(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        value = super().loss(batch, rng)["loss"]
+        return {"loss": 2 * value.detach() - value}
+
+
+class RandomDemo(Toy):
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        method, batch = super().demo(seed)
+        return method, {**batch, "x": torch.randn(16, 6)}
+
+
+class OneDemo(Toy):
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        return super().demo(0)
+
+
+class LacksAnInput(Toy):
+    card: ClassVar[Card] = Card("Toy", "toys", "toy2020", "Plays.", inputs=("x", "y", "z"))
+
+
+class TakesAnything(Toy):
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+
+
+class Undocumented(Toy):
+    """A toy.
+
+    Args:
+        size: Number of values.
+    """
+
+    def __init__(self, size: int = 6, width: int = 3) -> None:
+        super().__init__(size)
+
+
+class HidesState(Toy):
+    """Forgets a part of itself.
+
+    Args:
+        size: Number of values.
+    """
+
+    def __init__(self, size: int = 6) -> None:
+        super().__init__(size)
+        self.gain = float(torch.rand(()))
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": self.gain * super().loss(batch, rng)["loss"]}
+
+
+class LoadsAnything(Toy):
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **keywords: Any) -> Self:  # type: ignore[override]
+        return cls()
+
+
+CHECKS = [check for name, check in vars(battery).items() if getattr(check, "__module__", "") == "battery"]
+CHECKS = [check for check in CHECKS if not check.__name__.startswith("_") and check is not battery.trains]
+
+
+def _run(check: Callable[..., None], cls: battery.MethodClass, folder: Path) -> None:
+    check(cls, folder) if "folder" in check.__annotations__ else check(cls)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_good_method_passes(check: Callable[..., None], tmp_path: Path) -> None:
+    _run(check, Toy, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cls", "check"),
+    [
+        (UsesGlobalRandomness, battery.all_randomness_is_handed_in),
+        (ReadsGlobalRandomness, battery.all_randomness_is_handed_in),
+        (IgnoresTheSeed, battery.all_randomness_is_handed_in),
+        (ChangesItself, battery.all_randomness_is_handed_in),
+        (ChangesTheBatch, battery.batch_is_left_alone),
+        (ReturnsAVector, battery.loss_is_a_dict_of_finite_scalars),
+        (ReturnsNaN, battery.loss_is_a_dict_of_finite_scalars),
+        (NeedsABatch, battery.works_with_a_batch_of_one),
+        (HasADeadLayer, battery.gradients_reach_every_parameter),
+        (ForgetsAParameter, battery.gradients_reach_every_parameter),
+        (DoesNotLearn, battery.loss_falls_on_a_fixed_batch),
+        (RandomDemo, battery.demo_is_reproducible),
+        (OneDemo, battery.demo_is_reproducible),
+        (LacksAnInput, battery.batch_has_the_inputs),
+        (TakesAnything, battery.constructor_is_a_configuration),
+        (Undocumented, battery.constructor_is_a_configuration),
+        (HidesState, battery.saves_and_loads_bit_by_bit),
+        (LoadsAnything, battery.saves_and_loads_bit_by_bit),
+        (LoadsAnything, battery.refuses_weights_that_do_not_fit),
+    ],
+    ids=lambda value: value.__name__,
+)
+def test_a_bad_method_fails(cls: battery.MethodClass, check: Callable[..., None], tmp_path: Path) -> None:
+    with pytest.raises((AssertionError, pytest.fail.Exception, ZeroDivisionError)):
+        _run(check, cls, tmp_path)
+
+
+def test_a_method_without_a_loss_is_not_trained() -> None:
+    class Solved(Method):
+        card = Toy.card
+
+    assert battery.trains(Toy)
+    assert not battery.trains(Solved)

@@ -1,0 +1,218 @@
+"""The tree keeps its rules, and the rules find what breaks them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import rules
+
+from mmlab.card import methods
+
+ROOT = Path(__file__).parents[2]
+
+RULES = [
+    rules.same_stem,
+    rules.equations,
+    rules.sizes,
+    rules.docstrings,
+    rules.executable_reading,
+    rules.packages,
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_tree_keeps_the_rule(rule: Callable[[Path], list[str]]) -> None:
+    assert rule(ROOT) == []
+
+
+def test_long_functions_are_named() -> None:
+    print("\n".join(rules.long_functions(ROOT)))  # a list to look at (pytest -rP), not a limit
+
+
+MODULE = '''"""A toy."""
+
+from mmlab.card import Card
+from mmlab.method import Method
+
+__all__ = ["Toy"]
+
+
+class Toy(Method):
+    """A toy.
+
+    Args:
+        width: Its width.
+    """
+
+    card = Card(title="Toy", family="toys", paper="toy2020", summary="Plays.", inputs=("x",))
+
+    def __init__(self, width: int = 1) -> None:
+        super().__init__()
+        self.width = width  # Eq. (1)
+'''
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with one toy method that keeps all rules."""
+    for path, text in {
+        "mmlab/__init__.py": '"""Toys."""\n',
+        "mmlab/methods/__init__.py": '"""Toys."""\n',
+        "mmlab/methods/toy.py": MODULE,
+        "notebooks/toy.py": "# %% [markdown]\n# $$x \\tag{1}$$\n",
+        "notebooks/toy.ipynb": "{}",
+        "tests/methods/test_toy.py": "",
+        "_toc.yml": "chapters:\n  - file: notebooks/toy\n",
+        "book/references.bib": "@misc{toy2020,\n}\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _forget_cards() -> None:
+    methods.cache_clear()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_good_tree_passes(tree: Path, rule: Callable[[Path], list[str]]) -> None:
+    assert rule(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "found"),
+    [
+        ("notebooks/toy.ipynb", "toy has no notebooks/toy.ipynb"),
+        ("tests/methods/test_toy.py", "toy has no tests/methods/test_toy.py"),
+        ("notebooks/toy.py", "toy has no notebooks/toy.py"),
+        ("mmlab/methods/toy.py", "tests/methods/test_toy.py tests no method"),
+    ],
+)
+def test_a_missing_partner_is_found(tree: Path, lost: str, found: str) -> None:
+    (tree / lost).unlink()
+    assert found in rules.same_stem(tree)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "found"),
+    [
+        ("_toc.yml", "notebooks/toy", "notebooks/boy", "toy stands in _toc.yml 0 times"),
+        ("_toc.yml", "chapters:", "chapters:\n  - file: notebooks/toy", "toy stands in _toc.yml 2 times"),
+        ("_toc.yml", "notebooks/toy", "notebooks/boy", "_toc.yml names notebooks/boy, which has no source"),
+        ("book/references.bib", "toy2020", "toy2021", "toy: its paper toy2020 is not in book/references.bib"),
+    ],
+)
+def test_a_wrong_name_is_found(tree: Path, path: str, old: str, new: str, found: str) -> None:
+    _replace(tree / path, old, new)
+    assert found in rules.same_stem(tree)
+
+
+def test_a_chapter_without_a_method_is_found(tree: Path) -> None:
+    shutil.copy(tree / "notebooks" / "toy.py", tree / "notebooks" / "story.py")
+    _replace(tree / "_toc.yml", "chapters:", "chapters:\n  - file: notebooks/story")
+    assert rules.same_stem(tree) == ["notebooks/story.py tells of no method"]
+    (tree / "notebooks" / "story.py").write_text("from mmlab.methods.toy import Toy\n", encoding="utf-8")
+    assert rules.same_stem(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "found"),
+    [
+        ("mmlab/methods/toy.py", "Eq. (1)", "Eq. (2)", 2),
+        ("mmlab/methods/toy.py", "  # Eq. (1)", "", 1),
+        ("notebooks/toy.py", "\\tag{1}", "\\tag{1} \\tag{1}", 1),
+    ],
+)
+def test_an_equation_without_its_partner_is_found(tree: Path, path: str, old: str, new: str, found: int) -> None:
+    _replace(tree / path, old, new)
+    assert len(rules.equations(tree)) == found
+
+
+def test_a_swollen_module_function_or_signature_is_found(tree: Path) -> None:
+    module = tree / "mmlab" / "methods" / "toy.py"
+    many = ", ".join(f"a{i}: int = 0" for i in range(13))
+    module.write_text(
+        MODULE.replace("width: int = 1", many) + "\n\ndef long() -> int:\n" + "    x = 1\n" * 81 + "\n" * 220, "utf-8"
+    )
+    assert [line.split(" ")[-2:] for line in rules.sizes(tree)] == [
+        ["324", "lines"],
+        ["81", "lines"],
+        ["13", "arguments"],
+    ]
+
+
+def test_a_large_median_is_found(tree: Path) -> None:
+    for name in ("a", "b"):
+        (tree / "mmlab" / "methods" / f"{name}.py").write_text(MODULE + "x = 1\n" * 151, encoding="utf-8")
+    assert rules.sizes(tree) == ["the median method module has 171 lines"]
+
+
+def test_an_undocumented_argument_is_found(tree: Path) -> None:
+    _replace(tree / "mmlab" / "methods" / "toy.py", "width: Its width.", "breadth: Its width.")
+    assert rules.docstrings(tree) == ["mmlab/methods/toy.py: Toy does not document width"]
+
+
+RECORD = '''"""Toys."""
+
+from dataclasses import dataclass
+
+__all__ = ["Record"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Two numbers.
+
+    Attributes:
+        x: The first.
+    """
+
+    x: int
+    y: int
+'''
+
+
+def test_an_undocumented_field_is_found(tree: Path) -> None:
+    (tree / "mmlab" / "record.py").write_text(RECORD, encoding="utf-8")
+    assert rules.docstrings(tree) == ["mmlab/record.py: Record does not document y"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from joblib import load",
+        "from torch import load",
+        "torch.load(file)",
+        "numpy.load(file, allow_pickle=True)",
+        "numpy.load(file, allow_pickle=flag)",
+        "eval(text)",
+        "exec(text)",
+        "AutoModel.from_pretrained(name, trust_remote_code=True)",
+        "load(file, weights_only=False)",
+        "subprocess.run(command, shell=True)",
+        "yaml.load(text)",
+    ],
+)
+def test_reading_what_can_run_is_found(tree: Path, line: str) -> None:
+    (tree / "mmlab" / "bad.py").write_text(f"{line}\n", encoding="utf-8")
+    assert len(rules.executable_reading(tree)) == 1
+
+
+@pytest.mark.parametrize("line", ["model.eval()", "numpy.load(file, allow_pickle=False)", "yaml.safe_load(text)"])
+def test_harmless_reading_is_not_found(tree: Path, line: str) -> None:
+    (tree / "mmlab" / "good.py").write_text(f"{line}\n", encoding="utf-8")
+    assert rules.executable_reading(tree) == []
+
+
+def test_a_folder_that_is_no_package_is_found(tree: Path) -> None:
+    (tree / "mmlab" / "methods" / "__init__.py").unlink()
+    assert rules.packages(tree) == ["mmlab/methods has no __init__.py"]
+
+
+def _replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
