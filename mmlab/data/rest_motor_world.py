@@ -35,8 +35,6 @@ STRENGTH = 0.77
 """Scale a of individual differences in the log of the covariance."""
 BLOCK_SHARE = 0.02
 """Share of the variance of each direction V_k that is constant within a block of networks."""
-ROTATION = 0.26
-"""Size of the rotation between the states: root mean square angle, in radians, by which it turns a region's axis."""
 OWN = 0.32
 """Variance of a region that it shares with no other."""
 STATE = 0.4
@@ -113,6 +111,7 @@ def rest_motor_world(
     seed: int = 0,
     latents: int = 20,
     coupling: float = 0.8,
+    reconfiguration: float = 0.26,
     rest_frames: int = 1200,
     motor_frames: int = 284,
 ) -> RestMotorWorld:
@@ -124,6 +123,9 @@ def rest_motor_world(
         seed: Of everything that is random.
         latents: K, dimension of individual differences.
         coupling: ρ in [0, 1], how much of a subject's rest latent is left in the motor state.
+        reconfiguration: Size of the rotation between the states: root mean square angle, in radians, by which it
+            turns a region's axis. With 0, the same latent makes the same differences in both states, and adding the
+            mean shift to the rest matrix is nearly the best that can be done; the larger, the more there is to learn.
         rest_frames: Frames of the rest scan; the Human Connectome Project has 1200.
         motor_frames: Frames of the motor scan; the Human Connectome Project has 284.
 
@@ -141,7 +143,7 @@ def rest_motor_world(
     atlas = atlas_regions(regions)
     rest_mean, motor_mean = _group_means(atlas, rng)
     rest_root = torch.from_numpy(_root(rest_mean))
-    motor_root = torch.from_numpy(_root(motor_mean) @ _rotation(regions, rng))
+    motor_root = torch.from_numpy(_root(motor_mean) @ _rotation(regions, reconfiguration, rng))
     directions = torch.from_numpy(STRENGTH * _directions(atlas, latents, rng))
     latent = torch.from_numpy(rng.standard_normal((subjects, latents)))
     innovation = torch.from_numpy(rng.standard_normal((subjects, latents)))
@@ -246,10 +248,10 @@ def _directions(regions: Regions, latents: int, rng: np.random.Generator) -> Arr
     return np.asarray(symmetric / np.sqrt(latents * count))
 
 
-def _rotation(count: int, rng: np.random.Generator) -> Array:
-    """A rotation (N, N) near the identity."""
+def _rotation(count: int, angle: float, rng: np.random.Generator) -> Array:
+    """A rotation (N, N) by this root mean square angle."""
     draw = torch.from_numpy(rng.standard_normal((count, count)))
-    return np.asarray(torch.linalg.matrix_exp(ROTATION * (draw - draw.T) / (2 * count) ** 0.5))
+    return np.asarray(torch.linalg.matrix_exp(angle * (draw - draw.T) / (2 * count) ** 0.5))
 
 
 def _root(matrix: Array) -> Array:
