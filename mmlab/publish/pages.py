@@ -74,12 +74,13 @@ def read(path: Path) -> Page:
     return reader.page
 
 
-def problems(site: Path, entries: Iterable[str]) -> list[str]:
+def problems(site: Path, entries: Iterable[str], folder: Path | None = None) -> list[str]:
     """All that is wrong with a built site, one sentence each; empty if it is as it should be.
 
     Args:
         site: Folder of the HTML files.
         entries: The pages that ``_toc.yml`` promises, without suffix.
+        folder: Where the book was built: a page that names it shows something that is only true of this machine.
     """
     wanted = set(entries)
     files = {path.relative_to(site).with_suffix("").as_posix(): path for path in sorted(site.rglob("*.html"))}
@@ -92,6 +93,8 @@ def problems(site: Path, entries: Iterable[str]) -> list[str]:
         page = pages[path.resolve()]
         if _TRACEBACK in page.text:
             found.append(f"{name}.html shows a traceback.")
+        if folder and str(folder) in page.text:
+            found.append(f"{name}.html names {folder}, a folder of the machine that built it.")
         found += [f"{name}.html would load {url} from elsewhere." for url in page.fetched if _REMOTE.match(url)]
         found += [f"{name}.html has an image whose alt text {issue}" for issue in _image_problems(page)]
         found += [f"{name}.html links to {link}, {issue}" for link, issue in _dead_links(path, page, pages)]

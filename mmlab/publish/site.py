@@ -54,7 +54,7 @@ def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = 
             _render(source, work)
             _replace(work / "_build" / "html", site)
             stamp.write_text(state, encoding="utf-8")
-        if found := pages.problems(site, project.toc_entries(root)):
+        if found := pages.problems(site, project.toc_entries(root), root):
             # Neither the pages nor the renderer's memory of them may pass for good ones the next time.
             for folder in (site, work):
                 staging.clear(folder)

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmlab.publish.processes import MARK, end_all
+
 __all__ = ["main", "unrun_cell"]
 
 
@@ -89,9 +91,10 @@ def _clean(notebook: Any) -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """End this process when the runner is gone, even if it had no time to say so; the kernel then ends by itself."""
+    """End the whole run when the runner is gone, even if it had no time to say so."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    end_all(os.environ[MARK])
     os._exit(1)
 
 

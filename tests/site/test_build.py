@@ -1,0 +1,187 @@
+"""The site is whole or it is not there: what was built, and each thing that must stop a build."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mmlab.publish import SiteError, build, execute, pages, project, site
+from mmlab.publish.receipt import Receipt
+
+
+def text(book, page):
+    return (book / "out" / "site" / f"{page}.html").read_text()
+
+
+def test_every_page_is_there_and_nothing_is_wrong(book):
+    entries = project.toc_entries(book)
+    assert len(entries) == 5
+    assert pages.problems(book / "out" / "site", entries) == []
+    assert (book / "out" / "site" / "index.html").exists()
+
+
+def test_the_chapter_shows_what_the_run_showed(book):
+    html = text(book, "notebooks/rich")
+    assert 'alt="A line that ends at 0.5."' in html
+    assert r"A line with <span class=\"math notranslate nohighlight\">\(\sigma = 0.5\)</span>".replace("\\", "") in (
+        html.replace("\\", "")
+    )
+    assert "<strong>0.5</strong>" in html
+    assert "Goñi" in text(book, "book/bibliography")
+    assert "<strong>0.100</strong>" in html
+    assert "application/vnd.jupyter.widget-state+json" in html
+
+
+def test_the_install_cell_is_hidden_and_colab_opens_the_committed_notebook(book):
+    html = text(book, "notebooks/rich")
+    assert "pip" not in pages.read(book / "out" / "site" / "notebooks" / "rich.html").text
+    url, branch = project.repository(book)
+    link = url.replace("https://github.com/", "https://colab.research.google.com/github/")
+    assert f"{link}/blob/{branch}/notebooks/rich.ipynb" in html
+
+
+def test_the_receipt_stands_on_the_page(book):
+    receipt = Receipt.read(book / "out" / "cpu" / "rich.receipt.json")
+    shown = pages.read(book / "out" / "site" / "notebooks" / "rich.html").text
+    assert f"this page ran in {receipt.seconds:.0f} s" in shown
+    for part in (receipt.key[:12], receipt.device, receipt.versions["torch"], "answer"):
+        assert part in shown
+
+
+def test_exercises_have_folded_solutions_with_code_that_ran(book):
+    html = text(book, "notebooks/rich")
+    start = html.index("solution dropdown")
+    assert "It is 1.0 then." in html[start : html.index("Receipt:")]
+    assert re.search(r'class="solution dropdown admonition"', html)
+
+
+def test_the_api_page_has_docstrings(book):
+    shown = pages.read(book / "out" / "site" / "book" / "api.html").text
+    assert "mmlab.publish.receipt" in shown
+    assert "The account of one run of one chapter." in shown
+    assert "Wall seconds of the cpu profile" in shown
+
+
+def test_what_has_not_changed_is_not_rendered_again(book, monkeypatch):
+    monkeypatch.setattr(site, "_render", None)
+    began = time.monotonic()
+    build(root=book)
+    assert time.monotonic() - began < 15
+
+
+def test_vendored_files_are_what_their_list_says(book):
+    vendor = book / "book" / "_static" / "vendor"
+    listed = dict(reversed(line.split(maxsplit=1)) for line in (vendor / "SHA256SUMS").read_text().splitlines())
+    files = {f"./{path.relative_to(vendor).as_posix()}": path for path in vendor.rglob("*") if path.is_file()}
+    files = {name: path for name, path in files.items() if path.name not in ("SHA256SUMS", "README.md")}
+    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == listed
+
+
+@pytest.fixture
+def copy(book, tmp_path):
+    """A copy of the small book with its outputs, but not yet rendered."""
+    folder = tmp_path / "copy"
+    shutil.copytree(book, folder, ignore=shutil.ignore_patterns("site", "site-*", "site.key"))
+    return folder
+
+
+def test_a_warning_refuses_the_site_every_time(copy):
+    (copy / "book" / "intro.md").write_text("# Hello\n\nA {ref}`place that is not there`.\n")
+    for _ in range(2):  # the renderer remembers pages: it must not forget that this one had a warning
+        with pytest.raises(SiteError, match=r"book/intro\.md:3.*WARNING"):
+            build(root=copy)
+        assert not (copy / "out" / "site").exists()
+
+
+def test_a_chapter_without_fresh_outputs_refuses_the_site(copy, monkeypatch):
+    monkeypatch.setattr(site, "_render", None)
+    source = copy / "notebooks" / "rich.py"
+    source.write_text(source.read_text().replace("2 * sigma", "3 * sigma"))
+    with pytest.raises(SiteError, match="'rich' has no fresh outputs"):
+        build(root=copy)
+
+
+def test_jupyter_book_2_is_refused(copy, monkeypatch):
+    monkeypatch.setattr(site, "version", lambda name: "2.1.7")
+    with pytest.raises(SiteError, match=r"jupyter-book 2\.1\.7 is installed, but this book needs 1\.x"):
+        build(root=copy)
+
+
+def test_a_renderer_that_builds_nothing_is_noticed(copy, monkeypatch):
+    def nothing(source, work):
+        html = work / "_build" / "html"
+        html.mkdir(parents=True)
+        (html / "index.html").write_text("<p>Hello</p>")
+
+    monkeypatch.setattr(site, "_render", nothing)
+    with pytest.raises(SiteError, match=r"notebooks/rich\.html was not built, though"):
+        build(root=copy)
+    assert not (copy / "out" / "site").exists()
+
+
+def test_prose_changes_without_a_run_and_code_does_not(copy, monkeypatch):
+    source = copy / "notebooks" / "rich.py"
+    source.write_text(source.read_text().replace("A rich chapter", "A poor chapter"))
+    assert execute("rich", root=copy).cached
+    monkeypatch.setattr("mmlab.publish.runner.Job", None)
+    source.write_text(source.read_text().replace("2 * sigma", "3 * sigma"))
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        execute("rich", root=copy)
+
+
+GOOD = '<html><body><article><h1 id="top">A</h1><img src="a.png" alt="A line that rises."></article></body></html>'
+
+
+@pytest.mark.parametrize(
+    ("piece", "message"),
+    [
+        ("", None),
+        ("<img src='a.png' alt='A line that rises.'>", None),
+        ("<img src='a.png'>", "alt text is missing"),
+        ("<img src='a.png' alt=''>", "alt text is empty"),
+        ("<img src='a.png' alt='_images/4f2a.png'>", "a name and no description"),
+        ("<pre><span>Traceback (most recent call last)</span>:</pre>", "shows a traceback"),
+        ("<script src='https://cdn.example.org/x.js'></script>", "from elsewhere"),
+        ("<link rel='stylesheet' href='//example.org/x.css'>", "from elsewhere"),
+        ("<link rel='canonical' href='https://example.org/a.html'>", None),
+        ("<iframe src='http://example.org'></iframe>", "from elsewhere"),
+        ("<a href='https://example.org'>out</a>", None),
+        ("<a href='#top'>up</a>", None),
+        ("<a href='#nowhere'>up</a>", "no such place"),
+        ("<a href='b.html'>b</a>", "does not exist"),
+        ("<a href='a.html#top'>a</a>", None),
+    ],
+)
+def test_each_page_is_checked(tmp_path, piece, message):
+    (tmp_path / "a.html").write_text(GOOD.replace("</article>", f"{piece}</article>"))
+    found = pages.problems(tmp_path, ["a"])
+    assert (found == []) if message is None else (len(found) == 1 and message in found[0]), found
+
+
+def test_a_page_that_names_a_folder_of_this_machine_is_refused(tmp_path):
+    (tmp_path / "a.html").write_text(GOOD.replace("A</h1>", f"{tmp_path}/mmlab</h1>"))
+    assert pages.problems(tmp_path, ["a"], tmp_path) == [
+        f"a.html names {tmp_path}, a folder of the machine that built it."
+    ]
+
+
+def test_pages_and_toc_are_compared_both_ways(tmp_path):
+    (tmp_path / "a.html").write_text(GOOD)
+    (tmp_path / "index.html").write_text(GOOD)
+    assert pages.problems(tmp_path, ["b"]) == [
+        "b.html was not built, though _toc.yml lists b.",
+        "a.html was built, though _toc.yml does not list it.",
+    ]
+
+
+def test_the_public_address_stands_in_one_place():
+    here = project.find_root(Path(__file__).parent)
+    urls = tomllib.loads((here / "pyproject.toml").read_text())["project"]["urls"]
+    assert urls["Repository"] == project.repository(here)[0]
+    assert urls["Homepage"] == project.config(here)["html"]["baseurl"]
