@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mmlab.train.files import flush_folder, replace_file, write_file
+from mmlab.train.history import History
 
 __all__ = ["FORMAT", "Checkpoint", "Store", "safetensors_chunks"]
 
@@ -145,6 +146,18 @@ class Store:
         except SafetensorError:
             raise _damaged(folder) from None
         return Checkpoint(about, tensors)
+
+    def write_history(self, history: History) -> None:
+        """Write ``history.csv`` beside the folder of the checkpoint.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        path = self.folder.parent / "history.csv"
+        try:
+            history.to_csv(path)
+        except OSError as error:
+            raise _refusal(error, f"The history cannot be written to {path}", "the checkpoint holds it too") from None
 
     def _json(self, path: Path, digest: object) -> dict[str, Any]:
         try:

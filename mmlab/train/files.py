@@ -42,7 +42,7 @@ def replace_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
     Raises:
         OSError: If it cannot be written; the old file is still there then, and nothing else.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one name, so that what killed processes leave does not pile up
     try:
         digest = write_file(temporary, chunks)
         temporary.replace(path)

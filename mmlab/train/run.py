@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -82,7 +83,7 @@ class Run:
         feed = stream(Feed(self.dataset, self.order), keys, self.settings.workers, self.device.type == "cuda")
         self.method.train()
         try:
-            with closing(feed), self._bar(progress) as bar:  # type: ignore[type-var]
+            with closing(feed), self._bar(progress) as bar, self._saved_at_the_end():  # type: ignore[type-var]
                 self._validate_if_due(stop)
                 while self.step < self.settings.steps:
                     self._advance(self._fetch(feed, mine, stop))
@@ -93,9 +94,7 @@ class Run:
                         self.save()
                     if self._asked(stop):
                         raise StopRequest
-            self.save()
         except StopRequest:
-            self.save()
             self._close()
             stop.leave(f"after step {self.step}; {self._whereabouts()}")
         except BaseException:
@@ -143,6 +142,16 @@ class Run:
         if self.accelerator.is_main_process:
             self.store.save(tensors, state.about(self))
         self._saved = now
+
+    @contextmanager
+    def _saved_at_the_end(self) -> Iterator[None]:
+        """Save when all is done and when the run is to stop, before anything that may take time; not after an error."""
+        try:
+            yield
+        except StopRequest:
+            self.save()
+            raise
+        self.save()
 
     def _fetch(self, feed: Any, mine: range, stop: StopSignals) -> list[Piece]:
         try:
@@ -237,7 +246,7 @@ class Run:
         try:
             if self.store is not None and self.accelerator.is_main_process:
                 self.store.wait()
-                self.history.to_csv(self.store.folder.parent / "history.csv")
+                self.store.write_history(self.history)
         except OSError:
             if not quietly:  # else another error is on its way, which says more
                 raise

@@ -7,9 +7,11 @@ straddle two epochs: no item is dropped, none is seen twice in one epoch, and ev
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import active_children
 from typing import Any
 
 import torch
@@ -156,17 +158,27 @@ def stream(feed: Feed, keys: Iterable[tuple[int, int]], workers: int = 0, pin_me
         collate_fn=_same,
         num_workers=workers,
         pin_memory=pin_memory,
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_begin_worker,
         generator=torch.Generator(),  # else the loader draws from the global one
     )
-    yield from loader
+    before = active_children()
+    pieces = iter(loader)
+    started = [process for process in active_children() if process not in before]
+    try:
+        yield from pieces
+    finally:
+        for process in started:  # the loader would wait up to five seconds for each that is busy
+            process.terminate()
 
 
 def _same(batch: Any) -> Any:
     return batch
 
 
-def _ignore_signals(worker: int) -> None:
-    """Leave Ctrl-C and SIGTERM to the main process: it saves first, and then ends its workers."""
+def _begin_worker(worker: int) -> None:
+    """Leave Ctrl-C to the main process, which saves and then ends its workers; be gone at once when it says so.
+
+    Exit code 0, since the loader takes any other for a crash.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))

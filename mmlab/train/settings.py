@@ -83,9 +83,9 @@ class Settings:
 
         ``steps`` counts only under a schedule that ends; ``accumulation`` is checked with the number of processes.
         """
-        free = {"save_every", "workers", "accumulation", *(["steps"] if self.schedule == "constant" else [])}
+        free = {"steps", "save_every", "workers", "accumulation"}
         values = {name: value for name, value in asdict(self).items() if name not in free}
-        return values | {"betas": list(self.betas)}
+        return values if self.schedule == "constant" else values | {"steps": self.steps}
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)

@@ -59,7 +59,7 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
     assert run.store is not None
     facts, where = checkpoint.about, f"The checkpoint in {run.store.folder}"
     ours, theirs = flat(_identity(run)), flat(facts["identity"])
-    for field in sorted({*ours, *theirs}):
+    for field in dict.fromkeys([*ours, *theirs]):  # the method first
         if ours.get(field) != theirs.get(field):
             raise ValueError(
                 f"{where} has {field} = {theirs.get(field)!r}, this run has {ours.get(field)!r}: "
@@ -72,14 +72,10 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
     expected = tensors(run)
     for group in ("model", "average"):
         _compare(where, group, expected.get(group, {}), groups.get(group, {}))
-    moments = _moments(run)
-    _compare(
-        where,
-        "optimizer",
-        {name: moments[name] for name in groups["optimizer"] if name in moments},
-        groups["optimizer"],
-    )
-    _load(run, checkpoint, moments)
+    like = _moments(run)
+    stems = {name.rpartition(".")[0] for name in groups["optimizer"]}  # parameters that have had a gradient
+    _compare(where, "optimizer", {n: t for n, t in like.items() if n.rpartition(".")[0] in stems}, groups["optimizer"])
+    _load(run, checkpoint)
     run.order = replace(run.order, pieces=pieces)
 
 
@@ -149,7 +145,7 @@ def _compare(where: str, group: str, ours: Mapping[str, Tensor], theirs: Mapping
 
 
 @torch.no_grad()
-def _load(run: Run, checkpoint: Checkpoint, moments: Mapping[str, Tensor]) -> None:
+def _load(run: Run, checkpoint: Checkpoint) -> None:
     facts, groups = checkpoint.about, checkpoint.tensors
     run.method.load_state_dict(groups["model"])
     for number, learner in enumerate(run.learners):
