@@ -20,7 +20,8 @@ def coverage(samples: Tensor, target: Tensor, levels: Sequence[float] = (0.5, 0.
 
     The interval at level q is cut at the (1±q)/2 quantiles. K samples cannot resolve more than their ranks: among K
     draws of the right distribution, the truth has each of K+1 ranks with equal probability, so the quantile at p is
-    taken at the fractional rank p (K+1), and a right sampler covers q for every K.
+    taken at rank p (K+1). So a right sampler covers q for every K: exactly where that rank is whole, very nearly
+    where it has to be interpolated.
 
     Args:
         samples: (K, S, E), K draws for each of S subjects.
