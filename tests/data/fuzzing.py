@@ -11,6 +11,7 @@ import io
 import json
 import lzma
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -198,6 +199,31 @@ def _outcome(target: Target, path: Path, number: int) -> str:
     except AssertionError as error:
         raise AssertionError(f"{story}: wrong answer: {error}") from error
     return "right"
+
+
+class _Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.marker,))
+
+
+def malicious(marker: Path) -> dict[str, bytes]:
+    """Files that would make ``marker`` if they were unpickled: a pickle, an .npy, an .npz, and a file of torch.save."""
+    array = io.BytesIO()
+    np.save(array, np.array([_Trap(marker)], dtype=object), allow_pickle=True)
+    checkpoint = io.BytesIO()
+    torch.save({"w": _Trap(marker)}, checkpoint)
+    archive = zipped(array.getvalue())
+    return {
+        "pickle": pickle.dumps(_Trap(marker)),
+        "npy": array.getvalue(),
+        "npz": archive,
+        "torch": checkpoint.getvalue(),
+    }
 
 
 class Tiny(Method):

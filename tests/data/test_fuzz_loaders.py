@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import pickle
 import tempfile
 from pathlib import Path
 
 import fuzzing
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +51,37 @@ def test_the_good_file_is_read(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(content)
     target.check(target.read(tmp_path / target.file))
+
+
+@pytest.mark.parametrize("kind", ["pickle", "npy", "npz", "torch"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_loader_runs_what_a_file_holds(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path.parent / f"{tmp_path.name} was here"
+    monkeypatch.setenv("MMLAB_DATA", str(tmp_path))
+    target = TARGETS[name]
+    for file, content in {**target.others, target.file: fuzzing.malicious(marker)[kind]}.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(content)
+    with contextlib.suppress(Exception):  # that it is refused well is tested above
+        target.read(tmp_path / target.file)
+    assert not marker.exists()
+
+
+def test_the_malicious_files_run_if_they_are_unpickled(tmp_path: Path) -> None:
+    """Otherwise the test above could not fail."""
+    marker = tmp_path / "marker"
+    files = fuzzing.malicious(marker)
+    for read in (
+        lambda: np.load(io.BytesIO(files["npy"]), allow_pickle=True),
+        lambda: np.load(io.BytesIO(files["npz"]), allow_pickle=True)["x"],
+        lambda: pickle.loads(files["pickle"]),
+        lambda: torch.load(io.BytesIO(files["torch"]), weights_only=False),
+    ):
+        read()
+        assert marker.exists()
+        marker.unlink()
 
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=20)
