@@ -106,17 +106,11 @@ def load(stem: str) -> type[Method]:
         near = difflib.get_close_matches(stem, methods(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(methods())}."
         raise ValueError(f"There is no method {stem!r} in mmlab: {hint}")
-    from mmlab.method import Method
-
     module = importlib.import_module(f"mmlab.methods.{stem}")
-    own = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
-    ]
-    with_card = [value for value in own if "card" in vars(value)]
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    with_card = [value for value in own if isinstance(vars(value).get("card"), Card)]
     if len(with_card) != 1:
-        raise ValueError(f"mmlab/methods/{stem}.py must have one subclass of Method with a card, not {len(with_card)}.")
+        raise ValueError(f"mmlab/methods/{stem}.py must have one class with a card of its own, not {len(with_card)}.")
     return with_card[0]
 
 
