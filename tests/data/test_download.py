@@ -504,6 +504,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zip link": (lambda f: make_zip(f / "x.zip", {"link": b"/etc"}, _link), "link or a device"),
     "zip encrypted": (_encrypted, "encrypted"),
     "zip bomb": (lambda f: make_zip(f / "x.zip", BOMB), "bomb"),
+    "zip bomb in pieces": (lambda f: make_zip(f / "x.zip", dict.fromkeys("abc", bytes(6_000_000))), "bomb"),
     "zip members": (lambda f: make_zip(f / "x.zip", {f"f{i}": b"" for i in range(60)}), "50 members"),
     "zip short member": (_short_member, "has 0 bytes, not 120"),
     "zip empty name": (lambda f: make_zip(f / "x.zip", {"": b"x"}), "whose path"),
