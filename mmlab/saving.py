@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -88,26 +88,29 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         text = self.generate_model_card(**(model_card_kwargs or {}))
-        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as made:
-            new = Path(made)
-            save_weights(
-                cast(nn.Module, self),
-                new / FILE,
-                {"method": type(self).__name__, "stem": self._stem(), "config": self.config},
-            )
-            (new / "config.json").write_text(json.dumps(self.config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            names = [FILE, "config.json"]
-            readme = folder / "README.md"
-            if not readme.exists() or MARK in readme.read_text(encoding="utf-8"):
-                (new / "README.md").write_text(text, encoding="utf-8")
-                names.append("README.md")
+        new = folder / ".saving"
+        shutil.rmtree(new, ignore_errors=True)  # what a killed process left
+        new.mkdir()
+        try:
+            self._write(new, text)
+            names = [FILE, "config.json", "README.md"]
+            if (folder / "README.md").exists() and MARK not in (folder / "README.md").read_text(encoding="utf-8"):
+                names.remove("README.md")
             for name in names:
                 _to_disk(new / name)
             for name in names:
                 (new / name).replace(folder / name)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
         if not push_to_hub:
             return None
         return self.push_to_hub(repo_id or folder.name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs)
+
+    def _write(self, folder: Path, card: str) -> None:
+        facts = {"method": type(self).__name__, "stem": self._stem(), "config": self.config}
+        save_weights(cast(nn.Module, self), folder / FILE, facts)
+        (folder / "config.json").write_text(json.dumps(self.config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
 
     def generate_model_card(self, **facts: Any) -> str:  # type: ignore[override]
         """The text of the model card.
