@@ -21,10 +21,10 @@ from mmlab.publish import key
 from mmlab.publish.processes import MARK, Memory, end_all
 from mmlab.publish.receipt import Receipt
 
-__all__ = ["KERNEL", "START_TIMEOUT", "Job", "device"]
+__all__ = ["START_TIMEOUT", "Job", "device"]
 
+# The kernel is this interpreter, whatever kernels the user has registered.
 KERNEL = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-"""Command that starts the kernel: this interpreter, whatever kernels the user has registered."""
 
 START_TIMEOUT = 60.0
 """Seconds that a kernel may take to answer for the first time."""

@@ -66,7 +66,8 @@ def _run(
 ) -> list[Receipt]:
     def report(receipt: Receipt) -> None:
         if not receipt.cached:
-            console.print(f"{receipt.stem}: {receipt.status} after {receipt.seconds:.1f} s", highlight=False)
+            text = f"{receipt.stem}: {receipt.status} after {receipt.seconds:.1f} s ({receipt.reason})"
+            console.print(text, markup=False, highlight=False)
 
     return execute_all(chapters, profile=profile, workers=workers, out=out, force=force, root=root, report=report)
 

@@ -44,6 +44,7 @@ class Receipt:
         budget: What the card allows: ``seconds`` and ``memory_mb``.
         metrics: What the notebook recorded with :func:`mmlab.viz.record`.
         output: Hash of the executed notebook; empty if there is none.
+        reason: Why it ran: what had changed since the run before.
         error: What went wrong, for status other than ``"ok"``.
         cached: Whether this is the receipt of an earlier run with the same key. Not written to the file.
     """
@@ -61,6 +62,7 @@ class Receipt:
     budget: dict[str, float]
     metrics: dict[str, Any] = field(default_factory=dict)
     output: str = ""
+    reason: str = ""
     error: str = ""
     cached: bool = field(default=False, compare=False)
 

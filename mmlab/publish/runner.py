@@ -82,8 +82,10 @@ def execute(
     parts = key.inputs(sources, root=root, profile=profile, parameters=given)
     if not force and (receipt := cache.lookup(target, notebook, parts)):
         return receipt
+    before = Receipt.read(target.receipt) or Receipt.read(target.failure)
     target.clear()  # from here on, nothing old can be mistaken for the outcome of this run
-    receipt = _blank(stem, profile, parts)
+    reason = key.what_changed(before.inputs, parts) if before else "first run"
+    receipt = dataclasses.replace(_blank(stem, profile, parts), reason=reason)
     try:
         checked.check(_parameters_cell(notebook), given)
     except (ValueError, SyntaxError) as error:

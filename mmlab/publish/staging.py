@@ -145,4 +145,12 @@ def _with_modules(text: str) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+    """A metric in a few characters."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{name} {_short(entry)}" for name, entry in value.items())
+    elif isinstance(value, list):
+        value = ", ".join(map(_short, value))
+    text = str(value).replace("|", "\\|")
+    return text if len(text) <= 200 else f"{text[:200]} …"

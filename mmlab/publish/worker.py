@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from typing import Any
 from mmlab.publish.processes import MARK, end_all
 
 __all__ = ["main", "unrun_cell"]
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def main(job_file: Path) -> None:
@@ -51,7 +54,7 @@ def _run(job: dict[str, Any]) -> tuple[str, str]:
     except PapermillExecutionError as failure:
         status = "exit" if failure.ename in ("SystemExit", "KeyboardInterrupt") else "cell error"
         where = f"code cell {failure.exec_count}" if failure.exec_count else "a cell"
-        trace = "\n".join(failure.traceback)
+        trace = _COLOURS.sub("", "\n".join(failure.traceback))
         return status, f"{where} raised {failure.ename}: {failure.evalue}\n{trace}"
     except CellTimeoutError as failure:
         return "cell timeout", f"a cell ran longer than its limit of {job['cell_timeout']} s.\n{failure}"

@@ -43,6 +43,8 @@ def test_a_good_run_leaves_a_notebook_and_its_receipt_and_is_not_repeated(root, 
     assert "papermill" not in text
     assert str(root) not in text
 
+    assert receipt.reason == "first run"
+
     again = execute("one", root=root)
     assert again.cached
     assert again == receipt
@@ -69,6 +71,11 @@ def test_parameters_reach_the_notebook_and_the_key(root, write):
     receipt = execute("one", root=root, parameters={"steps": 7})
     assert receipt.metrics["answer"] == 7
     assert receipt.inputs["parameters"] == {"steps": 7}
+    with pytest.raises(RunError) as caught:
+        execute("one", root=root, parameters={"steps": 8}, timeout=0.01)
+    assert caught.value.receipts[0].reason == "parameters: steps"
+    assert left_behind(root) == ["one.failed.json"]
+    receipt = execute("one", root=root, parameters={"steps": 7})
     target = cache.Target(root / "out" / "cpu", "one")
     assert cache.fresh(target, receipt.inputs)
     assert cache.fresh(target, {**receipt.inputs, "parameters": {}}) is None
@@ -99,6 +106,7 @@ def test_a_notebook_that_did_not_run_to_its_end_is_not_there(root, write, fault,
     with pytest.raises(RunError, match="Chapter 'one'") as caught:
         execute("one", root=root)
     assert words in str(caught.value)
+    assert "\x1b" not in str(caught.value)
     assert left_behind(root) == ["one.failed.json"]
     account = json.loads((folder / "one.failed.json").read_text())
     assert account["status"] == caught.value.receipts[0].status
