@@ -69,7 +69,9 @@ def fit(
         schedule: ``"constant"``, or ``"cosine"`` to zero at the end.
         clip_norm: Bound of the gradient's norm, for each objective; None for none.
         ema_decay: Decay of the average of the weights (see :class:`mmlab.train.ema.Average`); None for no average.
-        accumulation: Number of pieces that each process cuts its share of a batch into, to save memory.
+        accumulation: Number of pieces that each batch is cut into. Gradients are summed over them, to save memory, or
+            the processes share them; rounded up to a multiple of the number of processes. With the same number of
+            pieces, any number of processes gives the same run.
         precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"``.
         workers: Processes that prepare batches ahead; they do not change the numbers.
         save_every: Steps between checkpoints; one is always written at the end.

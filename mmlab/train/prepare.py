@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from mmlab.train.settings import Settings
 
@@ -56,16 +59,21 @@ def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any)
     """Accelerate, as this run needs it.
 
     Raises:
-        ValueError: If the device cannot do the precision.
+        ValueError: If the device cannot do the precision, or if the processes of a launcher do not find each other.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedDataParallelKwargs
 
-    if settings.precision == "fp16" and PartialState().device.type == "cpu":
+    # Without `cpu`, Accelerate takes each process of torchrun on a machine without a GPU for a run of its own.
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) != state.num_processes:
+        raise ValueError(f"fit: {processes} processes were started, but Accelerate sees {state.num_processes} of them.")
+    if settings.precision == "fp16" and state.device.type == "cpu":
         raise ValueError("fit: precision fp16 needs a GPU; on a CPU use 'no' or 'bf16'.")
     AcceleratorState._reset_state()  # it remembers the precision of an earlier fit in the process, and refuses another
     return Accelerator(
+        cpu=state.device.type == "cpu",
         mixed_precision=settings.precision,
         log_with=list(trackers) or None,
         project_dir=folder,

@@ -256,7 +256,13 @@ class Run:
             self.accelerator.wait_for_everyone()
 
     def _pieces(self) -> int:
-        return self.settings.accumulation * int(self.accelerator.num_processes)
+        """The number of pieces of a batch: as asked for, rounded up so that the processes have equally many."""
+        processes = int(self.accelerator.num_processes)
+        pieces = -(-self.settings.accumulation // processes) * processes
+        if pieces > self.settings.batch_size:
+            size = self.settings.batch_size
+            raise ValueError(f"fit: batch_size is {size}; {processes} processes need {pieces} or more.")
+        return pieces
 
     def _average(self) -> Average | None:
         if self.settings.ema_decay is None:

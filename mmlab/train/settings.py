@@ -81,9 +81,9 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """The arguments that decide which numbers come out: a checkpoint goes on only with the same.
 
-        ``steps`` counts only under a schedule that ends; ``accumulation`` is checked with the number of processes.
+        ``steps`` counts only under a schedule that ends.
         """
-        free = {"steps", "save_every", "workers", "accumulation"}
+        free = {"steps", "save_every", "workers"}
         values = {name: value for name, value in asdict(self).items() if name not in free}
         return values if self.schedule == "constant" else values | {"steps": self.steps}
 

@@ -43,7 +43,6 @@ def about(run: Run) -> dict[str, Any]:
     return {
         "step": run.step,
         "pieces": run.order.pieces,
-        "accumulation": run.settings.accumulation,
         "history": [list(key) for key in run.history.series],
         "scaler": None if run.accelerator.scaler is None else run.accelerator.scaler.state_dict(),
         "identity": _identity(run),
@@ -107,9 +106,6 @@ def _data(data: Any) -> dict[str, Any]:
 def _pieces(run: Run, facts: Mapping[str, Any], where: str) -> int:
     """The number of pieces that the run began with: with it, any number of processes that divides it gives the same."""
     pieces, processes = int(facts["pieces"]), run.accelerator.num_processes
-    if pieces != run.order.pieces and facts["accumulation"] != run.settings.accumulation:
-        ours = run.settings.accumulation
-        raise ValueError(f"{where} has accumulation = {facts['accumulation']}, this run has {ours}: use the same.")
     if pieces % processes:
         raise ValueError(
             f"{where} cuts its batches into {pieces} pieces, which {processes} processes cannot share evenly: "

@@ -69,19 +69,27 @@ def whole(out: Path) -> int:
     return step
 
 
-def first(out: Path) -> None:
+def save_once(out: Path, step: int) -> None:
     store = Store(out)
-    store.save(tensors(0), {"step": 0, "text": ""})
+    store.save(tensors(step), {"step": step, "text": ""})
     store.wait()
+
+
+def first(out: Path) -> None:
+    save_once(out, 0)
 
 
 def killed_at_random(out: Path, times: int = 50) -> dict:
     """Send SIGKILL at random moments; nearly all of the time goes into saving."""
     first(out)
-    dice, survived, steps, caught = random.Random(0), 0, [0], 0
+    start = time.monotonic()
+    for step in range(1, 6):
+        os.waitpid(fork(lambda step=step: save_once(out, step)), 0)
+    spell = (time.monotonic() - start) / 5  # to begin a process and save once
+    dice, survived, steps, caught = random.Random(0), 0, [5], 0
     for _ in range(times):
         child = fork(lambda: keep_saving(out))
-        time.sleep(dice.uniform(0.01, 0.1))
+        time.sleep(dice.uniform(0.2, 2.5) * spell)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         caught += any(path.name.startswith(".") for path in (out / "checkpoint").iterdir())
