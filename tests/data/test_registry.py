@@ -278,6 +278,14 @@ def test_a_missing_array_or_file_is_named(tmp_path: Path) -> None:
         read_arrays(tmp_path / "b.npz", {"y": ("f", ())})
 
 
+@pytest.mark.parametrize("length", [2, 4, 10**8, 10**13])
+def test_a_header_of_another_size_is_refused_before_memory_is_taken(tmp_path: Path, length: int) -> None:
+    content = npy(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({length},)}}", bytes(24))
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ValueError, match="not its size in the file"):
+        read_array(tmp_path / "a.npy", Array("f", None))
+
+
 def npy(header: str, data: bytes = b"") -> bytes:
     text = header.encode("latin1") + b"\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
