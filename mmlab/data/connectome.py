@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from numpy.typing import ArrayLike
@@ -47,7 +47,7 @@ class Regions:
 
     names: tuple[str, ...]
     networks: tuple[str, ...]
-    coordinates: Tensor | None = None
+    coordinates: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.networks) != len(self.names):
@@ -64,7 +64,7 @@ class Regions:
         return torch.tensor(sorted(range(len(self)), key=lambda i: (self.networks[i], i)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConnectomePairs:
     """Two matrices of each subject, such as rest and motor, as edges; joined by subject id, never by position.
 
@@ -78,13 +78,13 @@ class ConnectomePairs:
         acknowledgement: What the source of the data asks to be printed with results; may be empty.
     """
 
-    source: Tensor
-    target: Tensor
-    subjects: tuple[str, ...]
-    regions: Regions
+    source: Tensor = field(repr=False)
+    target: Tensor = field(repr=False)
+    subjects: tuple[str, ...] = field(repr=False)
+    regions: Regions = field(repr=False)
     source_name: str = "source"
     target_name: str = "target"
-    acknowledgement: str = ""
+    acknowledgement: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         expected = (len(self.subjects), len(self.regions) * (len(self.regions) - 1) // 2)

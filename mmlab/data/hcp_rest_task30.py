@@ -23,7 +23,7 @@ Part = Literal["half1", "half2", "whole"]
 _ARRAYS = {"half1": "rest_fc_half1", "half2": "rest_fc_half2", "whole": "rest_fc"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RestActivation:
     """Rest connectivity and task activation of the same people.
 

@@ -25,7 +25,7 @@ State = Literal["passive", "regulate", "up", "down", "run03", "run07"]
 _STATES = ("passive", "regulate", "up", "down", "run03", "run07")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RestTask:
     """Connectivity of people at rest and of *other* people during passive heat pain.
 

@@ -51,7 +51,7 @@ _GRADIENT = {
 _MOTOR = {"sensorimotor", "SomatomotorDorsal", "SomatomotorLateral"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RestMotorWorld:
     """Paired rest and motor connectivity of synthetic subjects, with the truth behind it.
 

@@ -22,6 +22,7 @@ __all__ = [
     "identity",
     "mean_shift",
     "pca_ridge",
+    "shrunk_shift",
 ]
 
 COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200)
@@ -44,6 +45,7 @@ def baselines(train: ConnectomePairs, test: ConnectomePairs) -> dict[str, Tensor
         "identity": identity(train, test),
         "group mean": group_mean(train, test),
         "mean shift": mean_shift(train, test),
+        "shrunk shift": shrunk_shift(train, test),
         "ridge on PCA scores": pca_ridge(train, test),
         "ridge on the change": change_ridge(train, test),
     }
@@ -64,6 +66,18 @@ def mean_shift(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
     return test.source + (train.target.mean(0) - train.source.mean(0))
 
 
+def shrunk_shift(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
+    """Between the group mean and the mean shift: mean target + λ (source - mean source).
+
+    The one number λ is the least-squares slope over all edges and training subjects; it pays for the noise of the
+    source and for what of the person changes between the states.
+    """
+    mean_source, mean_target = train.source.mean(0), train.target.mean(0)
+    source, target = (train.source - mean_source).double(), (train.target - mean_target).double()
+    slope = float((source * target).sum() / source.square().sum())
+    return mean_target + slope * (test.source - mean_source)
+
+
 def pca_ridge(train: ConnectomePairs, test: ConnectomePairs, seed: int = 0) -> Tensor:
     """Ridge regression of the target on the first principal components of the source; see :func:`fit_pca_ridge`."""
     return fit_pca_ridge(train, seed=seed)(test.source)
@@ -74,7 +88,7 @@ def change_ridge(train: ConnectomePairs, test: ConnectomePairs, seed: int = 0) -
     return fit_pca_ridge(train, keep=1.0, seed=seed)(test.source)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PCARidge:
     """A fitted ridge regression on principal component scores.
 

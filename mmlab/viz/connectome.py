@@ -69,7 +69,7 @@ def matrices_figure(
         image = axes.imshow(full, cmap=_MAP, vmin=-top, vmax=top, interpolation="nearest")
         axes.set_title(title, fontsize=12)
         is_lowest = place + across >= len(edges)
-        _mark_networks(axes, regions, left=place % across == 0, below=is_lowest)
+        _mark_networks(axes, regions, 66 * size, left=place % across == 0, below=is_lowest)
     bar = figure.colorbar(image, ax=grid, shrink=0.85, pad=0.02)
     bar.set_label(label, fontsize=11)
     bar.ax.tick_params(labelsize=10)
@@ -111,7 +111,10 @@ def connectome_figure(
     chosen = values.abs().topk(min(strongest, len(values))).indices
     kept[chosen] = values[chosen]
     top = limit or float(values.abs().max()) or 1.0
-    figure = Figure(figsize=(9.5, 3.9))
+    colours = dict(sorted(zip(regions.networks, _node_colours(regions), strict=True)))
+    per_row = len(colours) if len(colours) <= 7 else 5
+    legend = 0.25 * -(-len(colours) // per_row)  # inches
+    figure = Figure(figsize=(9.5, 3.65 + legend))
     plotting.plot_connectome(
         matrices(kept, diagonal=0.0).numpy(),
         regions.coordinates.numpy(),
@@ -121,17 +124,17 @@ def connectome_figure(
         edge_vmin=-top,
         edge_vmax=top,
         figure=figure,
-        axes=(0.0, 0.12, 0.87, 0.78),
+        axes=(0.0, legend / (3.65 + legend), 0.87, 0.85),
         colorbar=False,
     )
     bar = figure.colorbar(
-        ScalarMappable(Normalize(-top, top), _MAP), cax=figure.add_axes((0.905, 0.2, 0.016, 0.62)), label=label
+        ScalarMappable(Normalize(-top, top), _MAP), cax=figure.add_axes((0.905, 0.22, 0.016, 0.62)), label=label
     )
     bar.ax.tick_params(labelsize=10)
-    for name, colour in sorted(dict(zip(regions.networks, _node_colours(regions), strict=True)).items()):
+    for name, colour in colours.items():
         figure.axes[0].plot([], [], "o", color=colour, label=name)
     handles, names = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="lower center", ncols=min(len(names), 7), frameon=False, handletextpad=0.1)
+    figure.legend(handles, names, loc="lower center", ncols=per_row, frameon=False, handletextpad=0.1)
     if title:
         figure.suptitle(title, fontsize=12)
     return figure
@@ -144,8 +147,8 @@ def _check(values: Tensor, regions: Regions, title: str) -> None:
         raise ValueError(f"{title!r} is {shape}; {len(regions)} regions have ({expected},) edges: pass one subject.")
 
 
-def _mark_networks(axes: Axes, regions: Regions, *, left: bool, below: bool) -> None:
-    """Lines between networks; names at the left and below, in the middle of each."""
+def _mark_networks(axes: Axes, regions: Regions, room: float, *, left: bool, below: bool) -> None:
+    """Lines between networks; names at the left and below, in the middle of each, on an axis of ``room`` points."""
     names = sorted(set(regions.networks))
     sizes = np.array([regions.networks.count(name) for name in names])
     ends = np.cumsum(sizes)
@@ -153,8 +156,10 @@ def _mark_networks(axes: Axes, regions: Regions, *, left: bool, below: bool) -> 
         axes.axhline(end - 0.5, color="0.25", linewidth=0.6)
         axes.axvline(end - 0.5, color="0.25", linewidth=0.6)
     middles = ends - sizes / 2 - 0.5
-    axes.set_yticks(middles, names if left else [""] * len(names), fontsize=10)
-    axes.set_xticks(middles, names if below else [""] * len(names), fontsize=10, rotation=90)
+    wide = [i for i in range(len(names)) if room * sizes[i] / len(regions) >= 9]  # narrower than a letter: no name
+    shown = [names[i] for i in wide]
+    axes.set_yticks(middles[wide], shown if left else [""] * len(wide), fontsize=10)
+    axes.set_xticks(middles[wide], shown if below else [""] * len(wide), fontsize=10, rotation=90)
     axes.tick_params(length=0)
 
 

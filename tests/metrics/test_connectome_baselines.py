@@ -27,6 +27,16 @@ def test_simple_baselines_are_their_formulas(small: tuple[ConnectomePairs, Conne
     assert all(value.shape == test.target.shape for value in found.values())
 
 
+def test_shrunk_shift_is_least_squares_in_one_number(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, test = small
+    source, target = (side.double().numpy() for side in (train.source, train.target))
+    centred = source - source.mean(0)
+    slope = np.linalg.lstsq(centred.reshape(-1, 1), (target - target.mean(0)).ravel(), rcond=None)[0][0]
+    assert 0.3 < slope < 0.9
+    expected = target.mean(0) + slope * (test.source.double().numpy() - source.mean(0))
+    assert np.allclose(baselines(train, test)["shrunk shift"], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("keep", [0.0, 1.0])
 def test_pca_ridge_is_ridge_on_pca_scores(small: tuple[ConnectomePairs, ConnectomePairs], keep: float) -> None:
     """Against scikit-learn, with the same choices. The penalty is relative to the largest squared singular value."""

@@ -65,3 +65,11 @@ def test_refusals() -> None:
         matrices_figure({"rest": EDGES.expand(2, 10)}, REGIONS)
     with pytest.raises(ValueError, match="no coordinates"):
         connectome_figure(EDGES, REGIONS)
+
+
+def test_narrow_networks_have_lines_but_no_names() -> None:
+    regions = Regions(tuple(map(str, range(100))), ("a",) * 60 + ("b",) + ("c",) * 39)
+    figure = matrices_figure({"rest": torch.zeros(4950)}, regions)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "c"]
+    assert len(axes.lines) == 4
