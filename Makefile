@@ -40,7 +40,7 @@ check: $(READY) ## Lint, formatting, types, import contract, notebooks in step w
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "Some files are not formatted: run 'make format'." >&2; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
+	@found=$$($(BIN)/lint-imports --no-cache --no-logo) || { echo "$$found" >&2; exit 1; }
 	@$(MMLAB) book sync --check
 
 new: $(READY) ## Scaffold a method: make new METHOD=<stem>
@@ -69,8 +69,9 @@ clean: ## Delete what was built (the virtual environment and the data stay)
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(READY): lock/cpu.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "mmlab needs Python 3.11 to 3.13, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1):" \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  found=$$(command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1 || echo missing); \
+	  echo "mmlab needs Python 3.11 to 3.13, and '$(PYTHON)' is $$found:" \
 	  "name a fitting one, as in 'make PYTHON=python3.12 $(or $(firstword $(MAKECMDGOALS)),test)'." >&2; exit 1; }
 	@if test -e $@; then rm $@; else echo "Setting up $(VENV) (about a minute) ..."; $(PYTHON) -m venv --clear $(VENV); fi
 	@$(if $(TORCH_INDEX),$(PIP) install -qq --index-url $(TORCH_INDEX) -r lock/constraints.txt)
