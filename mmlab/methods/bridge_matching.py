@@ -41,12 +41,12 @@ def bridge_moments(reference: Reference, x0: Tensor, x1: Tensor, t: Tensor) -> t
     """
     start, end = reference.from_start(t), reference.to_end(t)
     total = start + end
-    return (end * x0 + start * x1) / total, start * end / total  # Eq. (2)
+    return (end * x0 + start * x1) / total, start * end / total  # Eq. (1)
 
 
 def bridge_drift(reference: Reference, x: Tensor, x1: Tensor, t: Tensor) -> Tensor:
     """Drift that steers the reference from x at time t < 1 into x1 at time 1 (Doob's h-transform)."""
-    return reference.beta(t) * (x1 - x) / reference.to_end(t)  # Eq. (3)
+    return reference.beta(t) * (x1 - x) / reference.to_end(t)  # Eq. (2)
 
 
 def velocity(reference: Reference, x: Tensor, x0: Tensor, x1: Tensor, t: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def velocity(reference: Reference, x: Tensor, x0: Tensor, x1: Tensor, t: Tensor)
     """
     forward = bridge_drift(reference, x, x1, t)
     backward = reference.beta(t) * (x0 - x) / reference.from_start(t)
-    return (forward - backward) / 2  # Eq. (8)
+    return (forward - backward) / 2  # Eq. (7)
 
 
 def from_endpoint(kind: Parametrisation, reference: Reference, x: Tensor, x1: Tensor, t: Tensor) -> Tensor:
@@ -89,14 +89,14 @@ def to_endpoint(kind: Parametrisation, reference: Reference, x: Tensor, output: 
 def euler_step(reference: Reference, x: Tensor, x1: Tensor, s: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Euler-Maruyama from time s to t for the drift towards x1: an approximation that is good for small steps."""
     step = t - s
-    return x + step * bridge_drift(reference, x, x1, s) + (reference.beta(s) * step).sqrt() * noise  # Eq. (6)
+    return x + step * bridge_drift(reference, x, x1, s) + (reference.beta(s) * step).sqrt() * noise  # Eq. (5)
 
 
 def posterior_step(reference: Reference, x: Tensor, x1: Tensor, s: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Draw X_t from the bridge given X_s = x and X₁ = x1. Exact for any s < t <= 1; at t = 1 it returns x1."""
     now, then = reference.to_end(s), reference.to_end(t)
     mean = (then * x + (now - then) * x1) / now
-    return mean + ((now - then) * then / now).sqrt() * noise  # Eq. (7)
+    return mean + ((now - then) * then / now).sqrt() * noise  # Eq. (6)
 
 
 def network_calls(sampler: Sampler, steps: int) -> int:
@@ -228,7 +228,7 @@ class BridgeMatching(Method):
         if self.parametrisation == "drift":  # its variance grows as 1 / σ̄_t²: this weight bounds it
             ends = [self.reference.to_end(time), self.reference.from_start(time)][: len(goals)]
             error = error * (torch.stack(ends, dim=1) / self.reference.sigma**2).sqrt()
-        return {"loss": error.square().mean()}  # Eq. (5)
+        return {"loss": error.square().mean()}  # Eq. (4)
 
     @torch.no_grad()
     def sample(
@@ -266,7 +266,7 @@ class BridgeMatching(Method):
         times = torch.linspace(0, 1, steps + 1, dtype=torch.float64).to(source)
         x = source
         for s, t in pairwise(times):
-            target = at(x, s)[1]
+            target = at(x, s)[1]  # Eq. (3): in place of x1
             if sampler == "posterior":
                 x = posterior_step(self.reference, x, target, s, t, noise())
             else:  # the last step ends in the target: noise there would only blur it
