@@ -14,3 +14,27 @@ window.addEventListener("load", () => {
     },
   };
 });
+
+// Names for what the theme and the widgets leave without, or with a wrong one, for readers who hear the page.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".search-button__button").forEach((button) => button.removeAttribute("aria-label"));
+  document.querySelectorAll(".citation-list, .citation").forEach((list) => list.removeAttribute("role"));
+  const name = () =>
+    document.querySelectorAll(".jupyter-widgets .noUi-handle:not([aria-label])").forEach((handle) => {
+      const slider = handle.closest(".widget-slider");
+      const label = slider.querySelector(".widget-label")?.textContent;
+      const readout = slider.querySelector(".widget-readout");
+      if (!label) return;
+      handle.setAttribute("aria-label", label);
+      if (!readout) return;
+      const tell = () => {
+        const text = readout.textContent; // the setting; the slider itself knows only its place in the list
+        if (handle.getAttribute("aria-valuetext") !== text) handle.setAttribute("aria-valuetext", text);
+      };
+      new MutationObserver(tell).observe(readout, { childList: true, characterData: true, subtree: true });
+      new MutationObserver(tell).observe(handle, { attributeFilter: ["aria-valuetext"] });
+      tell();
+    });
+  if (!document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]')) return;
+  new MutationObserver(name).observe(document.querySelector("main") ?? document.body, { childList: true, subtree: true });
+});

@@ -132,7 +132,8 @@ def table(
         f'<tr><th scope="row" style="text-align: left">{inline_html(str(name))}</th>{row}</tr>'
         for name, row in zip(frame.index, rows, strict=True)
     )
-    corner = f'<th scope="col" style="text-align: left">{inline_html(str(frame.index.name or ""))}</th>'
+    name = inline_html(str(frame.index.name or ""))
+    corner = f'<th scope="col" style="text-align: left">{name}</th>' if name else "<td></td>"
     emit({"text/html": _table(caption, corner + "".join(heads), body), "text/plain": f"{caption}\n\n{frame}"})
 
 

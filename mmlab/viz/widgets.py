@@ -69,7 +69,8 @@ def frames(
         for position, text in descriptions.items()
     )
     markup = (
-        f'<noscript>{images[tuple(first)]}</noscript><p class="mm-caption" style="font-size: 0.9em">{inline_html(caption)}</p>'
+        f"<noscript>{images[tuple(first)]}</noscript>"
+        f'<p class="mm-caption" style="font-size: 0.9em">{inline_html(caption)}</p>'
         f"<details><summary>What each frame shows, in words</summary><ul>{listed}</ul></details>"
     )
     emit({"text/html": markup, "text/plain": caption})

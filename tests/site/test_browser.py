@@ -52,6 +52,14 @@ def test_knobs_turn_without_a_kernel(browser, address):
         browser.wait(f"{VISIBLE}.join() === {expected!r}", seconds=5)
 
 
+def test_knobs_have_names_and_values_for_screen_readers(browser, address):
+    browser.open(address + CHAPTER)
+    heard = "[...document.querySelectorAll('.noUi-handle')].map(h => h.ariaLabel + ' ' + h.ariaValueText).join()"
+    browser.wait(f"{heard} === 'sigma 1,steps 5'", seconds=5)
+    browser.evaluate(PRESS.format(knob=1, key="ArrowRight"))
+    browser.wait(f"{heard} === 'sigma 1,steps 50'", seconds=5)
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_can_be_told_from_its_ground(browser, address, dark):
     browser.open(address + CHAPTER, dark=dark)

@@ -87,7 +87,8 @@ def results():
 
 
 def cells(html):
-    return [re.sub(r"</?td>", "", cell) for cell in re.findall(r"<td>.*?</td>", html)]
+    body = html[html.index("<tbody>") :]
+    return [re.sub(r"</?td>", "", cell) for cell in re.findall(r"<td>.*?</td>", body)]
 
 
 def test_a_table_is_accessible_and_marks_the_best(shown, results):
@@ -95,7 +96,7 @@ def test_a_table_is_accessible_and_marks_the_best(shown, results):
     html = shown[0]["text/html"]
     assert '<caption style="text-align: left; caption-side: top">Test set, <span class="math' in html
     assert 'aria-label="Test set, N = 3"' in html
-    assert html.count('scope="col"') == 4
+    assert html.count('scope="col"') == 3
     assert html.count('scope="row"') == 3
     assert '<abbr title="lower is better"' in html
     assert cells(html) == [
