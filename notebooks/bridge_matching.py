@@ -46,7 +46,13 @@ from mmlab import fit
 from mmlab.data.connectome import ConnectomePairs, edges, matrices
 from mmlab.data.rest_motor_world import rest_motor_world
 from mmlab.data.tensors import TensorData
-from mmlab.methods.bridge_matching import BridgeMatching, bridge_moments, euler_step, network_calls, posterior_step
+from mmlab.methods.bridge_matching import (
+    BridgeMatching,
+    bridge_moments,
+    euler_step,
+    network_calls,
+    posterior_step,
+)
 from mmlab.metrics.calibration import coverage
 from mmlab.metrics.connectome import ceiling_share, evaluate
 from mmlab.metrics.connectome_baselines import baselines
@@ -81,6 +87,8 @@ def generator(seed=0):
 world = rest_motor_world(subjects=subjects, regions=regions, seed=0)
 train, test = world.pairs.split(100, seed=0)  # by subject: nobody is on both sides
 person = 0
+
+# %% tags=["hide-input"]
 show(
     matrices_figure(
         {
@@ -106,7 +114,7 @@ say(
     f"{{cite}}`dosenbach2010`, and so {test.source.shape[1]} edges per matrix."
 )
 
-# %%
+# %% tags=["hide-input"]
 show(
     connectome_figure((train.target - train.source).mean(0), test.regions, strongest=40),
     alt=(
@@ -125,7 +133,7 @@ show(
 # way do the bridges through here go *on average*? Follow that average drift, and you are carried from sources to targets.
 # Bridge matching learns this average by plain regression.
 
-# %%
+# %% tags=["hide-input"]
 rng = generator(3)
 grid = torch.linspace(0, 1, 201)
 figure = Figure(figsize=(8.2, 3.4), layout="constrained")
@@ -135,7 +143,11 @@ for _ in range(12):
     x1 = 1.5 * torch.sign(torch.randn((), generator=rng)) + 0.4 * x0
     path = [x0]
     for s, t in pairwise(grid):
-        path.append(posterior_step(Reference(0.6), path[-1], x1, s, t, torch.randn((), generator=rng)))
+        path.append(
+            posterior_step(
+                Reference(0.6), path[-1], x1, s, t, torch.randn((), generator=rng)
+            )
+        )
     colour = "tab:red" if x1 > 0 else "tab:blue"
     left.plot(grid, path, color=colour, lw=0.9)
     left.plot([0, 1], [x0, x1], "o", color=colour, ms=4)
@@ -145,7 +157,15 @@ for t in (0.15, 0.4, 0.65, 0.9):
     spread = math.sqrt(((1 - t) * 0.3 + t * 0.12) ** 2 + 0.36 * t * (1 - t))
     weight = torch.softmax(-((places[:, None] - centre) ** 2) / (2 * spread**2), 1)
     drift = (weight @ torch.tensor([1.5, -1.5]) - places) / (1 - t)
-    right.quiver(torch.full((17,), t), places, torch.ones(17), drift / 4, angles="xy", scale=16, width=0.004)
+    right.quiver(
+        torch.full((17,), t),
+        places,
+        torch.ones(17),
+        drift / 4,
+        angles="xy",
+        scale=16,
+        width=0.004,
+    )
 left.set(xlabel="time t", ylabel="x", title="bridges between pairs")
 right.set(xlabel="time t", xlim=(0, 1.1), title="their average drift")
 show(
@@ -224,7 +244,14 @@ def loss_by_hand(method, x0, x1, rng):
 
 def bridge(pairs, seed=0, **changes):
     """The chapter's bridge, built but not trained."""
-    arguments = {"shape": (pairs.source.shape[1],), "width": 64, "depth": 0, "sigma": 0.1, "dropout": 0.5, "scale": 0.2}
+    arguments = {
+        "shape": (pairs.source.shape[1],),
+        "width": 64,
+        "depth": 0,
+        "sigma": 0.1,
+        "dropout": 0.5,
+        "scale": 0.2,
+    }
     torch.manual_seed(seed)
     return BridgeMatching(**arguments | changes)
 
@@ -233,7 +260,9 @@ method, batch = bridge(train).eval(), train.batch(range(64))
 ours = loss_by_hand(method, batch["source"], batch["target"], generator(1))
 theirs = method.loss(batch, generator(1))["loss"]
 assert torch.allclose(ours, theirs)
-say(f"Untrained, both give a squared error of {ours:.4f} per edge, which is that of copying rest.")
+say(
+    f"Untrained, both give a squared error of {ours:.4f} per edge, which is that of copying rest."
+)
 
 # %% [markdown]
 # ## From a process to samples
@@ -262,13 +291,15 @@ say(f"Untrained, both give a squared error of {ours:.4f} per edge, which is that
 # Turn the two knobs below. The drift is exact here (ends $\mathcal N(0,1)$, paired with correlation 0.6), so every error is the
 # sampler's.
 
-# %%
+# %% tags=["hide-input"]
 RHO = 0.6
 
 
 def exact_end(x, t, sigma):
     """E[X₁ | X_t = x] for ends N(0, 1) with correlation RHO."""
-    return ((1 - t) * RHO + t) / ((1 - t) ** 2 + t**2 + t * (1 - t) * (2 * RHO + sigma**2)) * x
+    return (
+        ((1 - t) * RHO + t) / ((1 - t) ** 2 + t**2 + t * (1 - t) * (2 * RHO + sigma**2)) * x
+    )
 
 
 def simulate(sigma, steps, step, n=3000, seed=0):
@@ -277,7 +308,9 @@ def simulate(sigma, steps, step, n=3000, seed=0):
     path = [torch.randn(n, generator=rng)]
     for s, t in pairwise(times):
         x = path[-1]
-        path.append(step(reference, x, exact_end(x, s, sigma), s, t, torch.randn(n, generator=rng)))
+        path.append(
+            step(reference, x, exact_end(x, s, sigma), s, t, torch.randn(n, generator=rng))
+        )
     return times, torch.stack(path)
 
 
@@ -286,7 +319,9 @@ simulated = {}
 
 def sampled(sigma, steps):
     if (sigma, steps) not in simulated:
-        simulated[sigma, steps] = [simulate(sigma, steps, step) for step in (euler_step, posterior_step)]
+        simulated[sigma, steps] = [
+            simulate(sigma, steps, step) for step in (euler_step, posterior_step)
+        ]
     return simulated[sigma, steps]
 
 
@@ -294,13 +329,26 @@ def draw_paths(sigma, steps):
     figure = Figure(figsize=(7.2, 2.6), layout="constrained")
     density = torch.linspace(-4, 4, 200)
     for axes, title, (times, path) in zip(
-        figure.subplots(1, 2), ("Euler–Maruyama", "exact posterior step"), sampled(sigma, steps), strict=True
+        figure.subplots(1, 2),
+        ("Euler–Maruyama", "exact posterior step"),
+        sampled(sigma, steps),
+        strict=True,
     ):
         axes.plot(times, path[:, :25], color="tab:blue", lw=0.6, alpha=0.7)
         height = torch.histc(path[-1], 40, -4, 4) / len(path[-1]) * 5
         axes.barh(torch.linspace(-3.9, 3.9, 40), height, 0.2, 1.02, color="tab:blue")
-        axes.plot(1.02 + torch.exp(-(density**2) / 2) / math.sqrt(2 * math.pi), density, color="black", lw=1)
-        axes.set(title=f"{title}: variance {path[-1].var():.2f}", xlabel="time t", ylabel="x", ylim=(-4, 4))
+        axes.plot(
+            1.02 + torch.exp(-(density**2) / 2) / math.sqrt(2 * math.pi),
+            density,
+            color="black",
+            lw=1,
+        )
+        axes.set(
+            title=f"{title}: variance {path[-1].var():.2f}",
+            xlabel="time t",
+            ylabel="x",
+            ylim=(-4, 4),
+        )
     return figure
 
 
@@ -346,7 +394,9 @@ frames(
 # %%
 def gaussian_pairs(correlation, n=3000):
     x0, z = torch.randn(2, n, 1, generator=generator(1))
-    return TensorData({"source": x0, "target": correlation * x0 + math.sqrt(1 - correlation**2) * z})
+    return TensorData(
+        {"source": x0, "target": correlation * x0 + math.sqrt(1 - correlation**2) * z}
+    )
 
 
 def learned_coupling(correlation, sigma, given):
@@ -359,6 +409,7 @@ def learned_coupling(correlation, sigma, given):
     return torch.corrcoef(torch.cat([x0, x1], 1).T)[0, 1].item()
 
 
+# %% tags=["hide-input"]
 correlations = torch.linspace(-1, 1, 201)
 figure = Figure(figsize=(6.4, 4.0), layout="constrained")
 axes = figure.subplots()
@@ -376,8 +427,14 @@ for sigma, colour in [(0.3, "tab:orange"), (1.0, "tab:blue"), (2.0, "tab:green")
         axes.plot(c, measured, "o", color=colour)
 kept = {c: learned_coupling(c, 1.0, given=True) for c in (-0.8, 0.0, 0.8)}
 axes.plot(correlations, correlations, color="black", lw=1, ls="--", label="pairing kept")
-axes.plot(list(kept), list(kept.values()), "s", color="black", label="trained with $x_0$, σ = 1")
-axes.set(xlabel="correlation of the training pairs", ylabel="correlation of the sampled pairs", ylim=(-1.05, 1.1))
+axes.plot(
+    list(kept), list(kept.values()), "s", color="black", label="trained with $x_0$, σ = 1"
+)
+axes.set(
+    xlabel="correlation of the training pairs",
+    ylabel="correlation of the sampled pairs",
+    ylim=(-1.05, 1.1),
+)
 axes.legend(fontsize=8)
 worst, worst_kept = max(misses.values()), max(abs(v - c) for c, v in kept.items())
 show(
@@ -448,7 +505,9 @@ def trained(pairs, kind=BridgeMatching, seed=0, **changes):
 
 def draw(method, source, samples=40, steps=10, sampler="posterior"):
     """Samples (K, S, E) for sources (S, E), all in one batch."""
-    drawn = method.sample(source.repeat(samples, 1), steps=steps, sampler=sampler, rng=generator(7))
+    drawn = method.sample(
+        source.repeat(samples, 1), steps=steps, sampler=sampler, rng=generator(7)
+    )
     return drawn.unflatten(0, (samples, len(source)))
 
 
@@ -460,11 +519,17 @@ measures = {
 }
 rows, covered, kept_for_figures = [], [], {}
 for seed in range(seeds):
-    here = world if seed == 0 else rest_motor_world(subjects=subjects, regions=regions, seed=seed)
+    here = (
+        world
+        if seed == 0
+        else rest_motor_world(subjects=subjects, regions=regions, seed=seed)
+    )
     train_set, test_set = here.pairs.split(100, seed)
     predictions = baselines(train_set, test_set)
     regression, _ = trained(train_set, PlainRegression, seed)
-    predictions["plain regression, same network"] = draw(regression, test_set.source, samples=1, steps=1)[0]
+    predictions["plain regression, same network"] = draw(
+        regression, test_set.source, samples=1, steps=1
+    )[0]
     method, history = trained(train_set, seed=seed)
     samples = draw(method, test_set.source)
     predictions["bridge matching, one sample"] = samples[0]
@@ -474,10 +539,18 @@ for seed in range(seeds):
     mean = train_set.target.mean(0)
     for name, prediction in predictions.items():
         values = evaluate(prediction, test_set.target, mean, test_set.regions.networks)
-        rows.append({"method": name, "seed": seed} | {label: values[key] for key, label in measures.items()})
+        rows.append(
+            {"method": name, "seed": seed}
+            | {label: values[key] for key, label in measures.items()}
+        )
     covered.append(coverage(samples, test_set.target))
     if seed == 0:
-        kept_for_figures = {"method": method, "history": history, "samples": samples, "predictions": predictions}
+        kept_for_figures = {
+            "method": method,
+            "history": history,
+            "samples": samples,
+            "predictions": predictions,
+        }
 results = pd.DataFrame(rows).set_index(["method", "seed"])
 order = list(predictions)
 average = results.groupby("method").mean().loc[order]
@@ -491,17 +564,24 @@ table(
     reference=["attainable from rest", "ceiling"],
 )
 
-# %%
+# %% tags=["hide-input"]
 ours, shift = average.loc["bridge matching, mean of 40"], average.loc["mean shift"]
-regress, ridge = average.loc["plain regression, same network"], average.loc["ridge on the change"]
+regress, ridge = (
+    average.loc["plain regression, same network"],
+    average.loc["ridge on the change"],
+)
 shares = {
     label: (
-        ceiling_share(ours[label], shift[label], average.loc["attainable from rest", label]),
+        ceiling_share(
+            ours[label], shift[label], average.loc["attainable from rest", label]
+        ),
         ceiling_share(ours[label], shift[label], average.loc["ceiling", label]),
     )
     for label in ("RMSE", "demeaned r", "identification")
 }
-paired = results.xs("bridge matching, mean of 40") - results.xs("plain regression, same network")
+paired = results.xs("bridge matching, mean of 40") - results.xs(
+    "plain regression, same network"
+)
 say(
     f"""**What the table says.**
 
@@ -521,16 +601,20 @@ record(
     rmse=results.xs("bridge matching, mean of 40")["RMSE"].tolist(),
     demeaned_r=results.xs("bridge matching, mean of 40")["demeaned r"].tolist(),
     identification=results.xs("bridge matching, mean of 40")["identification"].tolist(),
-    mean_shift={label: results.xs("mean shift")[label].tolist() for label in ("RMSE", "demeaned r", "identification")},
+    mean_shift={
+        label: results.xs("mean shift")[label].tolist()
+        for label in ("RMSE", "demeaned r", "identification")
+    },
     share_to_attainable={label: share[0] for label, share in shares.items()},
     share_to_ceiling={label: share[1] for label, share in shares.items()},
 )
 
-# %%
+# %% tags=["hide-input"]
 history, predictions = kept_for_figures["history"], kept_for_figures["predictions"]
 loss = pd.Series(history.values("loss")).rolling(10, min_periods=1).mean()
 shift_error, ceiling_error = (
-    (predictions[name] - test.target).square().mean().item() for name in ("mean shift", "attainable from rest")
+    (predictions[name] - test.target).square().mean().item()
+    for name in ("mean shift", "attainable from rest")
 )
 figure = Figure(figsize=(6.4, 3.2), layout="constrained")
 axes = figure.subplots()
@@ -551,7 +635,7 @@ show(
     ),
 )
 
-# %%
+# %% tags=["hide-input"]
 bridged, networks = predictions["bridge matching, mean of 40"], test.regions
 show(
     matrices_figure(
@@ -577,7 +661,7 @@ show(
     ),
 )
 
-# %%
+# %% tags=["hide-input"]
 change = bridged - test.source
 show(
     connectome_figure(change[person], test.regions, strongest=40),
@@ -591,7 +675,7 @@ show(
 # A regression gives one matrix. A bridge gives as many as we like, and with them an uncertainty. Is it honest? An 80 % interval of the
 # samples should contain the true edge 80 % of the time.
 
-# %%
+# %% tags=["hide-input"]
 levels = pd.DataFrame(covered).mean()
 say(
     "Nominal and observed coverage of the intervals: "
@@ -606,13 +690,17 @@ sweep = []
 for sampler in ("posterior", "euler", "ode"):
     for count in (1, 2, 5, 10, 20, 50)[: 5 if sampler == "ode" else 6]:
         begun = time.perf_counter()
-        drawn = draw(kept_for_figures["method"], test.source, samples=4, steps=count, sampler=sampler)
+        drawn = draw(
+            kept_for_figures["method"], test.source, samples=4, steps=count, sampler=sampler
+        )
         values = evaluate(drawn.mean(0), test.target, train.target.mean(0))
         sweep.append(
             {"sampler": sampler, "calls": network_calls(sampler, count), "demeaned r": values["demeaned_r"],
              "spread": drawn.std(0).mean().item(), "seconds": time.perf_counter() - begun}
         )  # fmt: skip
 sweep = pd.DataFrame(sweep)
+
+# %% tags=["hide-input"]
 figure = Figure(figsize=(8.2, 3.1), layout="constrained")
 for axes, column, label in zip(
     figure.subplots(1, 2),
@@ -625,7 +713,9 @@ for axes, column, label in zip(
     axes.set(xlabel="network calls", ylabel=label)
 axes.legend()
 full = sweep[(sweep.sampler == "euler") & (sweep.calls == 50)].iloc[0]
-few = sweep[(sweep.sampler == "posterior") & (sweep["demeaned r"] > 0.99 * full["demeaned r"])].iloc[0]
+few = sweep[
+    (sweep.sampler == "posterior") & (sweep["demeaned r"] > 0.99 * full["demeaned r"])
+].iloc[0]
 show(
     figure,
     alt=(
@@ -647,7 +737,13 @@ show(
 # %%
 dial = []
 for turn in (0.0, 0.26, 0.5):
-    here = world if turn == 0.26 else rest_motor_world(subjects=subjects, regions=regions, seed=0, reconfiguration=turn)
+    here = (
+        world
+        if turn == 0.26
+        else rest_motor_world(
+            subjects=subjects, regions=regions, seed=0, reconfiguration=turn
+        )
+    )
     train_set, test_set = here.pairs.split(100, seed=0)
     entries = {
         name: value
@@ -658,12 +754,27 @@ for turn in (0.0, 0.26, 0.5):
     entries["attainable from rest"] = here.attainable_for(test_set, draws=16)
     for name, prediction in entries.items():
         values = evaluate(prediction, test_set.target, train_set.target.mean(0))
-        dial.append({"rotation": turn, "method": name, "RMSE": values["rmse"], "demeaned r": values["demeaned_r"]})
+        dial.append(
+            {
+                "rotation": turn,
+                "method": name,
+                "RMSE": values["rmse"],
+                "demeaned r": values["demeaned_r"],
+            }
+        )
 dial = pd.DataFrame(dial)
+
+# %% tags=["hide-input"]
 figure = Figure(figsize=(8.2, 3.1), layout="constrained")
 for axes, column in zip(figure.subplots(1, 2), ("RMSE", "demeaned r"), strict=True):
     for name, part in dial.groupby("method", sort=False):
-        axes.plot(part["rotation"], part[column], "o--" if name == "attainable from rest" else "o-", label=name, ms=4)
+        axes.plot(
+            part["rotation"],
+            part[column],
+            "o--" if name == "attainable from rest" else "o-",
+            label=name,
+            ms=4,
+        )
     axes.set(xlabel="rotation between the states (radians)", ylabel=column)
 axes.legend(fontsize=8)
 none = dial[dial.rotation == 0].set_index("method")
@@ -731,7 +842,9 @@ def colour_mapped(edges):
     from matplotlib import colormaps
 
     low, high = edges.amin(1, keepdim=True), edges.amax(1, keepdim=True)
-    colours = colormaps["viridis"](((edges - low) / (high - low)).numpy(), bytes=True)[..., :3]  # (S, E, 3)
+    colours = colormaps["viridis"](((edges - low) / (high - low)).numpy(), bytes=True)[
+        ..., :3
+    ]  # (S, E, 3)
     return torch.from_numpy(colours / 127.5 - 1).float().mean(-1)
 
 
@@ -741,23 +854,49 @@ def price(prediction, pairs=test, reference=train):
 
 
 costs = {"as above": price(bridged)}
-shuffled = ConnectomePairs(train.source, train.target.roll(1, 0), train.subjects, train.regions)
-costs["1 pairs of different people"] = price(draw(trained(shuffled)[0], test.source).mean(0))
-for name, sees in (("plain perceptron, displacement, sees time", True), ("2 the same, blind to time", False)):
+shuffled = ConnectomePairs(
+    train.source, train.target.roll(1, 0), train.subjects, train.regions
+)
+costs["1 pairs of different people"] = price(
+    draw(trained(shuffled)[0], test.source).mean(0)
+)
+for name, sees in (
+    ("plain perceptron, displacement, sees time", True),
+    ("2 the same, blind to time", False),
+):
     blind = trained(train, parametrisation="displacement", depth=1, see_time=sees)[0]
     costs[name] = price(draw(blind, test.source).mean(0))
-costs["3 un-squared norm"] = price(draw(trained(train, UnsquaredNorm)[0], test.source).mean(0))
+costs["3 un-squared norm"] = price(
+    draw(trained(train, UnsquaredNorm)[0], test.source).mean(0)
+)
 triangular, _ = trained(train, schedule="triangular")
-costs["triangular schedule, done right"] = price(draw(triangular, test.source, steps=100, samples=4).mean(0))
+costs["triangular schedule, done right"] = price(
+    draw(triangular, test.source, steps=100, samples=4).mean(0)
+)
 broken = bridge(train, schedule="triangular")
 broken.reference = WrongIntegral(broken.reference.sigma, "triangular")
-fit(broken, train, steps=steps, lr=3e-3, weight_decay=3.0, schedule="cosine", ema_decay=0.99, progress=False)
-broken.reference = triangular.reference  # the original's sampler used other formulas than its training
-costs["4 wrong integral of β"] = price(draw(broken, test.source, steps=100, samples=4).mean(0))
+fit(
+    broken,
+    train,
+    steps=steps,
+    lr=3e-3,
+    weight_decay=3.0,
+    schedule="cosine",
+    ema_decay=0.99,
+    progress=False,
+)
+broken.reference = (
+    triangular.reference
+)  # the original's sampler used other formulas than its training
+costs["4 wrong integral of β"] = price(
+    draw(broken, test.source, steps=100, samples=4).mean(0)
+)
 costs["5 Euler, last coefficient 2"] = price(
     draw(triangular, test.source, steps=100, samples=4, sampler="euler").mean(0)
 )
-coloured = ConnectomePairs(*map(colour_mapped, (train.source, train.target)), train.subjects, train.regions)
+coloured = ConnectomePairs(
+    *map(colour_mapped, (train.source, train.target)), train.subjects, train.regions
+)
 painted = draw(trained(coloured, scale=0.4)[0], colour_mapped(test.source)).mean(0)
 costs["6 colour-mapped, as decoded"] = price(painted)
 costs = pd.DataFrame(costs).T
@@ -766,11 +905,12 @@ table(
     "What each defect costs on the test subjects, everything else as above (first world, one seed; mean of 40 samples, 4 for the triangular schedule).",
 )
 
-# %%
+# %% tags=["hide-input"]
 t_half = torch.tensor(0.5)
 wrong, right = WrongIntegral(1.0, "triangular"), Reference(1.0, "triangular")
 weight_wrong, weight_right = (
-    bridge_moments(r, torch.zeros(()), torch.ones(()), t_half)[0].item() for r in (wrong, right)
+    bridge_moments(r, torch.zeros(()), torch.ones(()), t_half)[0].item()
+    for r in (wrong, right)
 )
 times = torch.tensor([0.98, 0.99], dtype=torch.float64)
 coefficients = (0.01 * right.beta(times) / right.to_end(times)).tolist()
@@ -795,7 +935,10 @@ say(
 - *Colour map*: RMSE {costs.loc["6 colour-mapped, as decoded", "RMSE"]:.2f}: each picture was stretched to its own range, so nobody can say any more how large a correlation was."""
 )
 record(
-    defects={name: {key: round(value, 4) for key, value in row.items()} for name, row in costs.to_dict("index").items()}
+    defects={
+        name: {key: round(value, 4) for key, value in row.items()}
+        for name, row in costs.to_dict("index").items()
+    }
 )
 
 # %% [markdown]
@@ -807,13 +950,27 @@ record(
 def scan(truth, frames, seed):
     """A new scan of these subjects: correlations of Gaussian frames with the true correlations."""
     roots = torch.linalg.cholesky(matrices(truth.double()))  # (S, N, N)
-    series = torch.randn(len(truth), frames, roots.shape[-1], generator=generator(seed), dtype=torch.float64) @ roots.mT
-    return torch.stack([edges(torch.corrcoef(frames_of_one.T)) for frames_of_one in series]).float()
+    series = (
+        torch.randn(
+            len(truth),
+            frames,
+            roots.shape[-1],
+            generator=generator(seed),
+            dtype=torch.float64,
+        )
+        @ roots.mT
+    )
+    return torch.stack(
+        [edges(torch.corrcoef(frames_of_one.T)) for frames_of_one in series]
+    ).float()
 
 
 first_scans, others = world.pairs.subset(range(100)), world.pairs.subset(range(100, 200))
 later = ConnectomePairs(
-    first_scans.source, scan(world.true_motor[:100], 284, seed=5), first_scans.subjects, first_scans.regions
+    first_scans.source,
+    scan(world.true_motor[:100], 284, seed=5),
+    first_scans.subjects,
+    first_scans.regions,
 )
 leaky = trained(first_scans)[0]
 apparent = price(draw(leaky, later.source).mean(0), later, first_scans)
@@ -876,7 +1033,9 @@ times, x, rng = torch.tensor([0.0, 0.1, 0.15, 0.9]), start, generator(2)
 for s, t in pairwise(times):
     x = posterior_step(reference, x, end, s, t, torch.randn(50_000, generator=rng))
 mean, variance = bridge_moments(reference, torch.zeros(()), torch.ones(()), times[-1])
-say(f"Sampled: mean {x.mean():.3f}, variance {x.var():.4f}. Formula (1): {mean:.3f} and {variance:.4f}.")
+say(
+    f"Sampled: mean {x.mean():.3f}, variance {x.var():.4f}. Formula (1): {mean:.3f} and {variance:.4f}."
+)
 assert abs(x.var() - variance) < 0.002
 
 # %% [markdown]
@@ -901,7 +1060,11 @@ held_out, rest_of_test = slice(0, 50), slice(50, None)
 
 
 def covers(factor, part):
-    return coverage(centre[part] + factor * (samples[:, part] - centre[part]), test.target[part], levels=[0.8])[0.8]
+    return coverage(
+        centre[part] + factor * (samples[:, part] - centre[part]),
+        test.target[part],
+        levels=[0.8],
+    )[0.8]
 
 
 factor = min(np.arange(1, 4, 0.05), key=lambda f: abs(covers(f, held_out) - 0.8))
