@@ -49,13 +49,13 @@ def bridge_matching(train: ConnectomePairs, test: ConnectomePairs, seed: int) ->
 
     Outside that span nothing can be learnt from 25 people: there, the source is kept, shrunk by the least-squares slope
     of the training set. The bridge starts as the shrunk shift, too. The number of training steps is the best of a few
-    on a fifth of the training subjects; none at all is among the choices.
+    in a cross-validation among the training subjects; none at all is among the choices.
     """
-    inner, held_out = train.split(max(2, len(train) // 5), seed)
-    scores = []
-    for steps, prediction in zip(STEPS, _bridge_path(inner, held_out, STEPS, seed), strict=True):
-        scores.append((float((prediction - held_out.target).square().mean()), steps))
-    return _bridge_path(train, test, (min(scores)[1],), seed)[0]
+    error = torch.zeros(len(STEPS), dtype=torch.float64)
+    for inner, held_out in train.folds(4, seed):
+        for i, prediction in enumerate(_bridge_path(inner, held_out, STEPS, seed)):
+            error[i] += (prediction - held_out.target).double().square().sum()
+    return _bridge_path(train, test, (STEPS[int(error.argmin())],), seed)[0]
 
 
 def _bridge_path(train: ConnectomePairs, test: ConnectomePairs, steps: tuple[int, ...], seed: int) -> list[Tensor]:

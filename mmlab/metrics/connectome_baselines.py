@@ -138,7 +138,8 @@ def fit_pca_ridge(
     Returns:
         The fit on all training subjects with the pair of choices of least squared error.
     """
-    choices = [(k, penalty) for k in components for penalty in penalties]
+    most = len(train) - 1  # more components than that are the same fit again
+    choices = [(k, penalty) for k in sorted({min(k, most) for k in components}) for penalty in penalties]
     error = torch.zeros(len(choices), dtype=torch.float64)
     for part, held_out in train.folds(min(folds, len(train)), seed):
         rotation = _Rotation(part, keep)
