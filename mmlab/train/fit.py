@@ -13,6 +13,7 @@ from typing import Any
 from mmlab.method import Method
 from mmlab.train.checkpoint import Store
 from mmlab.train.history import History
+from mmlab.train.memory import compiled, recomputed
 from mmlab.train.randomness import preserved
 from mmlab.train.run import Run
 from mmlab.train.settings import Precision, Schedule, Settings
@@ -44,6 +45,8 @@ def fit(
     save_every: int | None = None,
     log_every: int = 1,
     resume: bool = True,
+    gradient_checkpointing: bool = False,
+    compile: bool = False,
     trackers: Iterable[str] = (),
     progress: bool = True,
 ) -> History:
@@ -77,6 +80,8 @@ def fit(
         save_every: Steps between checkpoints; one is always written at the end.
         log_every: Steps between rows of the history.
         resume: Whether to go on from the checkpoint in ``out``, if there is one.
+        gradient_checkpointing: Whether to compute the blocks again in the backward pass, to save memory.
+        compile: Whether to run the networks through ``torch.compile``; the last digits and the dropout change.
         trackers: Names of Accelerate's trackers, for example ``"tensorboard"``.
         progress: Whether to show a bar, from the third second on.
 
@@ -97,7 +102,7 @@ def fit(
     )  # fmt: skip
     store = None if out is None else Store(out)
     run = Run(method, dataset, validation, settings, store, tuple(trackers))
-    with preserved(run.device):
+    with preserved(run.device), recomputed(method, gradient_checkpointing), compiled(method, compile):
         if resume and store is not None and store.exists():
             run.restore(store.read())
         with StopSignals() as stop:

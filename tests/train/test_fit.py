@@ -301,3 +301,68 @@ def test_unfit_data_and_methods_are_refused_in_words():
     ):
         with pytest.raises(ValueError, match=message):
             fit(make(kind), data(), steps=1, batch_size=40, progress=False)
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Dropout(0.2))
+
+    def forward(self, hidden):
+        return hidden + self.layers(hidden)
+
+
+class Blocks(Method):
+    """Residual blocks with dropout."""
+
+    card = CARD
+
+    def __init__(self, width: int = 16, layers: int = 3) -> None:
+        super().__init__()
+        self.enter = nn.Linear(4, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
+        self.leave = nn.Linear(width, 1)
+
+    def loss(self, batch, rng):
+        hidden = self.enter(batch["x"] + 0.1 * torch.randn(batch["x"].shape, generator=rng))
+        for block in self.blocks:
+            hidden = block(hidden)
+        return {"loss": (self.leave(hidden) - batch["y"]).square().mean()}
+
+
+def test_gradient_checkpointing_saves_memory_and_changes_nothing():
+    results, kept = [], []
+    for on in (False, True):
+        method, count = make(Blocks), 0
+
+        def keep(tensor):
+            nonlocal count
+            count += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            history = fit(method, data(), steps=5, gradient_checkpointing=on, progress=False)
+        results.append([*history.values(), *(p.sum().item() for p in method.parameters())])
+        kept.append(count)
+        assert "forward" not in vars(method.blocks[0])  # it is as it was
+    assert results[0] == results[1]
+    assert kept[1] < 0.6 * kept[0]
+    with pytest.raises(ValueError, match=r"needs an nn.ModuleList of blocks; Regression has none"):
+        fit(make(), data(), steps=1, gradient_checkpointing=True)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # from inside torch's compiler
+def test_compilation_gives_the_same_to_the_last_digits(monkeypatch):
+    seen = []
+
+    def backend(graph, inputs):
+        seen.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(nn.Module, "compile", lambda self: setattr(self, "_compiled_call_impl", torch.compile(
+        self._call_impl, backend=backend)))  # fmt: skip
+    plain = fit(make(Blocks), data(), steps=4, progress=False).values()
+    method = make(Blocks)
+    assert fit(method, data(), steps=4, compile=True, progress=False).values() == pytest.approx(plain, rel=1e-5)
+    assert len(seen) >= 1  # the networks went through the compiler
+    assert all(module._compiled_call_impl is None for module in method.modules())
