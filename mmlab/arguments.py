@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -89,10 +89,10 @@ def _as(text: str, kind: Any) -> Any:
         return _checked(value, whole, "a whole number")
     if origin is float:
         return float(_checked(value, whole or isinstance(value, float), "a number"))
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        return _items(text, value, get_args(kind))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _checked(value, isinstance(value, dict), 'an object like {"key": 1}')
+    if isinstance(origin, type) and issubclass(origin, Iterable):
+        return _items(text, value, get_args(kind))
     return value
 
 

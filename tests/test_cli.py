@@ -321,3 +321,20 @@ def test_values_of_another_type_are_refused(text: str, message: str) -> None:
 
     with pytest.raises(ValueError, match=message.replace("?", ".")):
         parse(_function, [text])
+
+
+def test_arguments_of_fit_can_be_written_as_text() -> None:
+    from mmlab.arguments import parse
+
+    settings = ["lr=3e-4", "trackers=tensorboard", "clip_norm=none", "schedule=cosine", "betas=0.8,0.9", "resume=false"]
+    expected = {
+        "trackers": ["tensorboard"],
+        "clip_norm": None,
+        "schedule": "cosine",
+        "betas": [0.8, 0.9],
+        "resume": False,
+    }
+    assert parse(mmlab.fit, settings) == {"lr": 3e-4, **expected}
+    assert parse(mmlab.fit, ['lr={"generator": 0.1}']) == {"lr": {"generator": 0.1}}
+    with pytest.raises(ValueError, match="lr must be a number or an object"):
+        parse(mmlab.fit, ["lr=fast"])
