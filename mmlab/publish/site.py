@@ -16,6 +16,18 @@ from mmlab.publish.processes import terminable
 __all__ = ["SiteError", "build"]
 
 _BUILD = "import sys; from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
+_FRONT = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Refresh" content="0; url={first}.html">
+<title>{title}</title>
+<link rel="icon" href="_static/favicon.svg">
+</head>
+<body><main><p><a href="{first}.html">Begin here.</a></p></main></body>
+</html>
+"""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -53,6 +65,9 @@ def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = 
             stamp.unlink(missing_ok=True)
             _render(source, work)
             _replace(work / "_build" / "html", site)
+            # The renderer's own front page only points on; this one has a title, an icon and a link besides.
+            front = _FRONT.format(first=project.toc_entries(root)[0], title=project.config(root)["title"])
+            (site / "index.html").write_text(front, encoding="utf-8")
             stamp.write_text(state, encoding="utf-8")
         if found := pages.problems(site, project.toc_entries(root), root):
             # Neither the pages nor the renderer's memory of them may pass for good ones the next time.

@@ -80,6 +80,7 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Page.navigate", url=url)
         ready = (
+            "!document.querySelector('meta[http-equiv=Refresh i]') && "
             "document.readyState === 'complete' && (!window.MathJax || !MathJax.startup || MathJax.__done || "
             "(MathJax.startup.promise && MathJax.startup.promise.then(() => { MathJax.__done = true }), false)) && "
             "document.querySelectorAll('script[type=\"application/vnd.jupyter.widget-view+json\"]').length <= "
@@ -92,10 +93,18 @@ class Browser:
     def wait(self, expression: str, seconds: float = 20) -> None:
         """Wait until an expression is true in the page."""
         until = time.monotonic() + seconds
-        while not self.evaluate(f"Boolean({expression})"):
+        while not self._holds(expression):
             if time.monotonic() > until:
                 raise TimeoutError(f"After {seconds} s this is not true in the page: {expression}")
             time.sleep(0.1)
+
+    def _holds(self, expression: str) -> bool:
+        try:
+            return bool(self.evaluate(expression))
+        except RuntimeError as error:  # the page led on to another, as the first one does
+            if "navigated" in str(error) or "context" in str(error):
+                return False
+            raise
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page."""
