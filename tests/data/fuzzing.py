@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import io
 import json
+import logging
 import lzma
 import os
 import pickle
@@ -374,7 +375,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "read_matrix, .npy": Target("m.npy", npy(MATRIX), lambda path: read_matrix(path, 4), _check_matrix),
         "read_matrix, .txt": Target(
             "m.txt",
-            "\n".join(" ".join(map(repr, row)) for row in MATRIX.tolist()).encode(),
+            "\n".join(" ".join(f"{value!r}" for value in row) for row in MATRIX.tolist()).encode(),
             lambda path: read_matrix(path, 4),
             _check_matrix,
         ),
@@ -391,6 +392,7 @@ def _scan_targets(folder: Path) -> dict[str, Target]:
     import nibabel
     from nibabel.cifti2 import cifti2_axes as axes
 
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it tells of each oddity that it repairs
     series = np.random.default_rng(0).normal(size=(6, 3))
     vertices = {"CIFTI_STRUCTURE_CORTEX_LEFT": np.array([0, 1])}
     none = np.zeros((0, 3), dtype=int)
