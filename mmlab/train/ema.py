@@ -34,10 +34,13 @@ class Average:
         weights = [p.detach() for p in self.parameters.values()]
         torch._foreach_lerp_(list(self.tensors.values()), weights, 1 - decay)
 
+    @torch.no_grad()
     def swap(self) -> None:
-        """Exchange weights and average; no memory is moved."""
+        """Exchange the values of weights and average, tensor by tensor; wrappers know where the tensors lie."""
         for name, parameter in self.parameters.items():
-            parameter.data, self.tensors[name] = self.tensors[name], parameter.data
+            weights = parameter.detach().clone()
+            parameter.copy_(self.tensors[name])
+            self.tensors[name].copy_(weights)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -152,13 +152,12 @@ class Learner:
 
     def _descend(self, step: int) -> None:
         bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        # Accelerate's function parses version numbers each time: it is called only where it does more than torch's.
-        plain = self.accelerator.scaler is None and self.accelerator.num_processes == 1
-        clip = torch.nn.utils.clip_grad_norm_ if plain else self.accelerator.clip_grad_norm_
-        norm = clip(self.parameters, bound)
-        if self.accelerator.scaler is None and not math.isfinite(
-            size := float(norm)
-        ):  # a scaler skips such steps itself
+        scaled = self.accelerator.scaler is not None
+        if scaled:
+            self.accelerator.unscale_gradients(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound)
+        size = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # of sharded gradients: sharded
+        if not scaled and not math.isfinite(size):  # a scaler skips such steps itself
             self._forget()
             raise NotFiniteError(f"norm of the gradient is {size}", None)
         for group in self.optimizer.param_groups:

@@ -48,11 +48,14 @@ class Run:
         check_trackers(trackers, store and store.folder.parent)
         self.method, self.dataset, self.validation = method, dataset, validation
         self.settings, self.store = settings, store
+        self.kind = f"{type(method).__module__}.{type(method).__qualname__}"  # sharding puts another class in its place
         self.accelerator = make_accelerator(settings, trackers, store and store.folder.parent)
         self.device: torch.device = self.accelerator.device
         method.to(self.device)
         names = [objective.name for objective in method.objectives()]
         settings.check_rates(names)
+        if len(names) > 1 and self.accelerator.distributed_type.value == "FSDP":
+            raise ValueError(f"fit: FSDP shards methods with one objective; {type(method).__name__} has {len(names)}.")
         self.learners = [Learner(self.accelerator, method, number, settings) for number in range(len(names))]
         self.average = self._average()
         self.order = Order(len(dataset), settings.batch_size, self._pieces(), settings.seed)

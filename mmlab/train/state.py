@@ -21,16 +21,16 @@ __all__ = ["about", "flat", "restore", "tensors"]
 
 
 def tensors(run: Run) -> Groups:
-    """Weights, optimisers, average and history as named tensors."""
-    groups: Groups = {"model": dict(run.method.state_dict())}
+    """Weights, optimisers, average and history as named tensors; shards are gathered, so all processes call this."""
+    groups: Groups = {"model": {name: _whole(tensor) for name, tensor in run.method.state_dict().items()}}
     groups["optimizer"] = {
-        f"{number}.{name}.{key}": value
+        f"{number}.{name}.{key}": _whole(value)
         for number, learner in enumerate(run.learners)
         for name, parameter in zip(learner.names, learner.parameters, strict=True)
         for key, value in learner.optimizer.state.get(parameter, {}).items()
     }
     if run.average is not None:
-        groups["average"] = dict(run.average.tensors)
+        groups["average"] = {name: _whole(tensor) for name, tensor in run.average.tensors.items()}
     groups["history"] = {}
     for number, (steps, values) in enumerate(run.history.series.values()):
         groups["history"][f"{number}.steps"] = torch.from_numpy(np.array(steps, dtype=np.int64))
@@ -86,9 +86,8 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _identity(run: Run) -> dict[str, Any]:
-    kind = type(run.method)
     facts = {
-        "method": f"{kind.__module__}.{kind.__qualname__}",
+        "method": run.kind,
         "config": getattr(run.method, "config", {}),
         "objectives": [learner.name for learner in run.learners],
         **run.settings.identity(),
@@ -140,24 +139,41 @@ def _compare(where: str, group: str, ours: Mapping[str, Tensor], theirs: Mapping
             )
 
 
+def _whole(tensor: Tensor) -> Tensor:
+    """A tensor as it is, or gathered from the processes that hold its shards."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _sharded(tensor: Tensor, like: Tensor) -> Tensor:
+    """A copy of a whole tensor, placed like another one: on its device, and in shards if that one is."""
+    tensor = tensor.to(like.device, copy=True)
+    if not hasattr(like, "full_tensor"):
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    return distribute_tensor(tensor, like.device_mesh, like.placements)
+
+
 @torch.no_grad()
 def _load(run: Run, checkpoint: Checkpoint) -> None:
     facts, groups = checkpoint.about, checkpoint.tensors
-    run.method.load_state_dict(groups["model"])
+    ours = run.method.state_dict()
+    run.method.load_state_dict({name: _sharded(tensor, ours[name]) for name, tensor in groups["model"].items()})
     for number, learner in enumerate(run.learners):
         for name, parameter in zip(learner.names, learner.parameters, strict=True):
-            found = {
-                key: groups["optimizer"].get(f"{number}.{name}.{key}") for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-            if found["step"] is None:
+            stem = f"{number}.{name}"
+            if f"{stem}.step" not in groups["optimizer"]:
                 continue  # it never had a gradient
-            on = {key: value.to(parameter.device, copy=True) for key, value in found.items() if value is not None}
-            if not learner.optimizer.defaults.get("fused"):
-                on["step"] = on["step"].cpu()
-            learner.optimizer.state[parameter] = on
+            moments = {
+                key: _sharded(groups["optimizer"][f"{stem}.{key}"], parameter) for key in ("exp_avg", "exp_avg_sq")
+            }
+            where = parameter.device if learner.optimizer.defaults.get("fused") else "cpu"
+            step = groups["optimizer"][f"{stem}.step"].to(where, copy=True)
+            learner.optimizer.state[parameter] = {"step": step, **moments}
     if run.average is not None:
         for name, tensor in groups["average"].items():
-            run.average.tensors[name].copy_(tensor)
+            run.average.tensors[name].copy_(_sharded(tensor, run.average.tensors[name]))
     if facts["scaler"] is not None:
         run.accelerator.scaler.load_state_dict(facts["scaler"])
     run.history = History()

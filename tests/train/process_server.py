@@ -13,8 +13,9 @@ import socket
 import sys
 from pathlib import Path
 
-import accelerate  # noqa: F401 - imported once, before forking
 import torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
 from fault_server import fork
 from training_toys import Adversarial, Augmented, Regression, data, make
 
@@ -24,6 +25,7 @@ KINDS = {"one": Regression, "two": Adversarial}
 
 
 def train(kind: str, out: Path, steps: int = 10, stop: int | None = None, bad: int | None = None, **changed) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     method, tensors = make(KINDS[kind]), data()
     if stop is not None and os.environ.get("RANK", "0") == "0":  # only one of the processes hears the signal
         method.signal_at = (stop, signal.SIGTERM)
@@ -38,7 +40,19 @@ def train(kind: str, out: Path, steps: int = 10, stop: int | None = None, bad: i
         raise SystemExit(3) from None
 
 
-def together(processes: int, kind: str, out: Path, **arguments) -> list[int]:
+def shard() -> None:
+    """Turn on FSDP as Accelerate's configuration does.
+
+    Accelerate has it for accelerators only, and on a CPU it would quietly fall back to plain data parallelism. So this
+    process says that it has one; sharding, gathering and the collectives are the real ones, over gloo.
+    """
+    os.environ.update({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"})
+    os.environ.update({"FSDP_AUTO_WRAP_POLICY": "SIZE_BASED_WRAP", "FSDP_MIN_NUM_PARAMS": "10"})
+    PartialState(cpu=True)
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
+
+
+def together(processes: int, kind: str, out: Path, sharded: bool = False, **arguments) -> list[int]:
     """Exit codes of that many processes that train together."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -50,6 +64,8 @@ def together(processes: int, kind: str, out: Path, **arguments) -> list[int]:
             os.environ.update({"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)})
             os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
             os.environ.update({"LOCAL_WORLD_SIZE": str(processes), "TORCH_CPP_LOG_LEVEL": "ERROR"})
+        if sharded:
+            shard()
         train(kind, out, **arguments)
 
     children = [fork(lambda rank=rank: work(rank)) for rank in range(processes)]
@@ -68,4 +84,10 @@ if __name__ == "__main__":
     codes["then 2"] = together(2, "two", place / "1 then 2")
     codes["then 3"] = together(3, "two", place / "1 then 2", steps=12)
     codes["nan"] = together(2, "one", place / "nan", bad=17)
+    codes["sharded"] = together(2, "one", place / "sharded", sharded=True)
+    codes["sharded, stop"] = together(2, "one", place / "sharded then 1", sharded=True, stop=5)
+    codes["sharded, then 1"] = together(1, "one", place / "sharded then 1")
+    codes["1, stop"] = together(1, "one", place / "1 then sharded", stop=9)
+    codes["1, then sharded"] = together(2, "one", place / "1 then sharded", sharded=True)
+    codes["sharded, two"] = together(2, "two", place / "sharded two", sharded=True)
     print(json.dumps(codes))

@@ -53,6 +53,7 @@ def test_several_processes_do_the_run_of_one():
         it_goes_on_with_another_number_of_processes(folder, codes)
         a_number_that_does_not_divide_the_pieces_is_refused(folder, codes)
         a_bad_loss_in_one_process_stops_both(folder, codes)
+        sharding_gives_the_same_run(folder, codes)
 
 
 def the_curve_is_the_same(folder, codes, kind):
@@ -86,6 +87,19 @@ def a_bad_loss_in_one_process_stops_both(folder, codes):
     step = int(re.match(r"Step (\d+): the loss is nan", messages[0])[1])
     assert re.search(r"samples \[.*\b17\b.*\]", messages[0])
     assert checkpoint(folder / "nan").about["step"] == step - 1 >= 1
+
+
+def sharding_gives_the_same_run(folder, codes):
+    assert codes["sharded"] == [0, 0]
+    assert_same_run(folder / "sharded", folder / "one 1")
+    assert codes["sharded, stop"] == [143, 143]
+    assert codes["sharded, then 1"] == [0]
+    assert_same_run(folder / "sharded then 1", folder / "one 1")
+    assert codes["1, stop"] == [143]
+    assert codes["1, then sharded"] == [0, 0]
+    assert_same_run(folder / "1 then sharded", folder / "one 1")
+    assert codes["sharded, two"] == [3, 3]
+    assert "shards methods with one objective" in (folder / "sharded two" / "refusal 0").read_text()
 
 
 SCRIPT = """
