@@ -65,7 +65,7 @@ def what_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
                 names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
                 return f"{part}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
             return part
-    return "nothing: run again all the same"
+    return "no input"
 
 
 @cache

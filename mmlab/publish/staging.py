@@ -45,9 +45,9 @@ def fill(folder: Path, root: Path, executed: Path) -> list[str]:
         if stem == entry:
             continue
         target = cache.Target(executed, stem)
-        receipt = _fresh(target, root, stem)
+        receipt, why = _fresh(target, root, stem)
         if receipt is None:
-            stale.append(f"The chapter {stem!r} has no fresh outputs in {executed}: execute it first.")
+            stale.append(f"The chapter {stem!r} has no fresh outputs in {executed} ({why}): execute it first.")
             continue
         notebook = json.loads(target.notebook.read_text(encoding="utf-8"))
         wanted[f"{entry}.ipynb"] = _with_receipt(notebook, receipt).encode("utf-8")
@@ -100,15 +100,18 @@ def receipt_markdown(receipt: Receipt) -> str:
     )
 
 
-def _fresh(target: cache.Target, root: Path, stem: str) -> Receipt | None:
+def _fresh(target: cache.Target, root: Path, stem: str) -> tuple[Receipt | None, str]:
+    """The receipt of outputs that may be shown; otherwise None, and why not."""
+    project.notebook_source(root, stem)
     receipt = Receipt.read(target.receipt)
-    if receipt is None or not project.notebook_source(root, stem).exists():
-        return None
+    if receipt is None:
+        return None, "there is no receipt"
     notebook = json.loads(render(stem, root=root))
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     parameters = receipt.inputs.get("parameters", {})
     parts = key.inputs(sources, root=root, profile=receipt.profile, parameters=parameters)
-    return cache.fresh(target, parts)
+    found = cache.fresh(target, parts)
+    return found, "" if found else f"changed since the run began: {key.what_changed(receipt.inputs, parts)}"
 
 
 def _with_receipt(notebook: Mapping[str, Any], receipt: Receipt) -> str:
