@@ -59,7 +59,7 @@ lock: $(READY) ## Solve the dependencies again into lock/cpu.txt, with lock/cons
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(PIP) install -qq uv
 	@links=$$($(PIP) config get global.find-links 2>/dev/null || true); \
 	uv=$$(command -v uv || echo $(BIN)/uv); \
-	$$uv pip compile pyproject.toml --quiet --extra book --extra dev --constraint lock/constraints.txt \
+	$$uv pip compile pyproject.toml --extra book --extra dev --constraint lock/constraints.txt \
 	  --python-version 3.11 --no-annotate --no-header $${links:+--find-links "$$links"} --output-file - </dev/null \
 	  >lock/cpu.txt.new && sed 's/+cpu$$//' lock/cpu.txt.new >lock/cpu.txt && rm lock/cpu.txt.new
 	@echo "lock/cpu.txt pins $$(grep -c == lock/cpu.txt) packages; run 'make test' before you commit it."

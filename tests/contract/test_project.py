@@ -34,7 +34,8 @@ def _project() -> dict[str, Any]:
 
 def _requirements() -> list[str]:
     extras = _project()["optional-dependencies"]
-    return [*_project()["dependencies"], *(line for extra in extras.values() for line in extra)]
+    lines = [*_project()["dependencies"], *(line for extra in extras.values() for line in extra)]
+    return list(dict.fromkeys(lines))  # an extra may repeat what another asks for
 
 
 def _pins() -> dict[str, Version]:
