@@ -38,7 +38,7 @@ test: check ## Run `make check`, then the tests
 
 check: $(READY) ## Lint, formatting, types, import contract, notebooks in step with their sources
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/ruff format --quiet --check . || { echo "Some files are not formatted: run 'make format'." >&2; exit 1; }
+	@$(BIN)/ruff format --check . || { echo "Some files are not formatted: run 'make format'." >&2; exit 1; }
 	@$(BIN)/mypy
 	@found=$$($(BIN)/lint-imports --no-cache --no-logo) || { echo "$$found" >&2; exit 1; }
 	@$(MMLAB) book sync --check
