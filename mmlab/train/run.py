@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -64,6 +65,11 @@ class Run:
         self._saved: tuple[int, int] | None = None  # step and rows of the history in the last checkpoint
         if trackers:
             self.accelerator.init_trackers("mmlab", config=state.flat(settings.identity()))
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What makes this run this run; a checkpoint goes on only with the same. The data are read once for it."""
+        return state.identity(self)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint. Everything is compared before anything is changed.

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmlab.train.checkpoint import Checkpoint, Groups
+from mmlab.train.checkpoint import Checkpoint, Groups, safetensors_chunks
 from mmlab.train.history import History
 
 if TYPE_CHECKING:
     from mmlab.train.run import Run
 
-__all__ = ["about", "flat", "restore", "tensors"]
+__all__ = ["about", "flat", "identity", "restore", "tensors"]
 
 
 def tensors(run: Run) -> Groups:
@@ -45,7 +46,7 @@ def about(run: Run) -> dict[str, Any]:
         "pieces": run.order.pieces,
         "history": [list(key) for key in run.history.series],
         "scaler": None if run.accelerator.scaler is None else run.accelerator.scaler.state_dict(),
-        "identity": _identity(run),
+        "identity": run.identity,
     }
 
 
@@ -57,7 +58,7 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
     """
     assert run.store is not None
     facts, where = checkpoint.about, f"The checkpoint in {run.store.folder}"
-    ours, theirs = flat(_identity(run)), flat(facts["identity"])
+    ours, theirs = flat(run.identity), flat(facts["identity"])
     for field in dict.fromkeys([*ours, *theirs]):  # the method first
         if ours.get(field) != theirs.get(field):
             raise ValueError(
@@ -85,7 +86,8 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {k: v for key in value for k, v in flat(value[key], f"{prefix}.{key}" if prefix else str(key)).items()}
 
 
-def _identity(run: Run) -> dict[str, Any]:
+def identity(run: Run) -> dict[str, Any]:
+    """All that decides which numbers come out of a run: another value of any of it makes another run."""
     facts = {
         "method": run.kind,
         "config": getattr(run.method, "config", {}),
@@ -99,7 +101,15 @@ def _identity(run: Run) -> dict[str, Any]:
 
 
 def _data(data: Any) -> dict[str, Any]:
-    return {"length": len(data), "fingerprint": data.fingerprint() if hasattr(data, "fingerprint") else None}
+    """Length and fingerprint of a dataset: its own, or that of at most 256 of its items where they come fast."""
+    fingerprint = None
+    if hasattr(data, "fingerprint"):
+        fingerprint = data.fingerprint()
+    elif hasattr(data, "batch"):
+        rows = torch.linspace(0, len(data) - 1, min(len(data), 256), dtype=torch.float64).long()
+        batch = {key: value.cpu().contiguous() for key, value in data.batch(rows).items()}
+        fingerprint = sha256(b"".join(safetensors_chunks(batch))).hexdigest()
+    return {"length": len(data), "fingerprint": fingerprint}
 
 
 def _pieces(run: Run, facts: Mapping[str, Any], where: str) -> int:

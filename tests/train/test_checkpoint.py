@@ -81,6 +81,25 @@ def test_another_run_is_refused_by_the_field(out, changed, field):
     assert field in refused(out, make(kind, width=width), **changed)
 
 
+class Plain:
+    """A dataset with a fast way to read it, and no fingerprint of its own."""
+
+    def __init__(self, seed: int) -> None:
+        self.inner, self.batch = data(seed=seed), data(seed=seed).batch
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.inner[index]
+
+
+def test_other_values_in_the_data_are_noticed(tmp_path):
+    fit(make(), Plain(0), out=tmp_path, **ARGUMENTS)
+    assert "dataset.fingerprint" in refused(tmp_path, dataset=Plain(1))
+    fit(make(), Plain(0), out=tmp_path, **(ARGUMENTS | {"steps": 5}))
+
+
 def test_free_arguments_may_change(out):
     fit(make(), data(), out=out, **(ARGUMENTS | {"steps": 5, "workers": 1, "save_every": 1}))
 
