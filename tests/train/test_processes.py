@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from process_server import train
 from training_toys import checkpoint
 
 HERE = Path(__file__).parent
@@ -20,6 +19,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE), os.environ.get("PYTHONPATH", "")]),
     "OMP_NUM_THREADS": "1",
 }
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def read(out: Path) -> dict:
@@ -102,19 +102,22 @@ def sharding_gives_the_same_run(folder, codes):
     assert "shards methods with one objective" in (folder / "sharded two" / "refusal 0").read_text()
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from process_server import train
-train("one", Path(sys.argv[1]))
-"""
-
-
-def test_the_same_script_under_torchrun(tmp_path):
-    train("one", tmp_path / "one")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launcher, str(tmp_path / "script.py"), str(tmp_path / "out")]
-    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=200)
-    assert run.returncode == 0, run.stderr
-    assert_same_run(tmp_path / "out", tmp_path / "one")
+def test_the_script_of_the_page_under_torchrun(tmp_path):
+    """The page's own script: first alone, then with two processes; the curve is the same, and one model is saved."""
+    page = (HERE.parents[1] / "book" / "how_to" / "train_anywhere.md").read_text(encoding="utf-8")
+    (tmp_path / "train.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1])
+    launchers = {"one": [sys.executable], "two": [sys.executable, "-m", *TORCHRUN]}
+    for name, launcher in launchers.items():
+        (tmp_path / name).mkdir()
+        run = subprocess.run(
+            [*launcher, "../train.py"],
+            cwd=tmp_path / name,
+            env={**ENVIRONMENT, "STEPS": "3"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.count("History(") == 1
+        assert (tmp_path / name / "out" / "bridge" / "model" / "model.safetensors").exists()
+    assert_same_run(tmp_path / "two" / "out" / "bridge", tmp_path / "one" / "out" / "bridge")
