@@ -1,0 +1,120 @@
+"""Turn the JSON of the benchmarks into the page ``book/measured.md``: no number on it is typed by hand.
+
+python benchmarks/report.py            # writes the page
+python benchmarks/report.py --check    # fails if the page is not what the results say
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "book" / "measured.md"
+MEASURES = {
+    "rmse": "RMSE ↓",
+    "demeaned_r": "demeaned r ↑",
+    "identification_demeaned": "identification, in fold ↑",
+    "among all, forward": "among all, prediction to true ↑",
+    "among all, backward": "among all, true to prediction ↑",
+}
+
+INTRODUCTION = """# Measured on real data, and against the clock
+
+<!-- Written by benchmarks/report.py from benchmarks/results: do not edit. -->
+
+The chapters run on synthetic worlds, because real recordings may not be published. This page holds what was measured
+on real data with the same code. Each table names the script that makes it.
+
+## Bridge matching on real connectivity
+
+`MMLAB_DATA=... python benchmarks/connectome_real.py`: five folds by subject, repeated with three seeds; mean ± standard
+deviation over folds and seeds. Everything that is chosen (components, penalties, training steps) is chosen inside the
+training people. *Among all* asks each prediction for its person among everybody at once. **Shrunk shift** is the dull
+rival with two numbers: the group's mean target plus a constant times the person's deviation at the source.
+"""
+
+
+def read(name: str) -> dict[str, Any]:
+    """The results of one benchmark."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def real() -> str:
+    """One table for each real set, the best of each column in bold, and what the table says."""
+    text = ""
+    for title, result in read("connectome_real").items():
+        mean, spread = result["mean"], result["standard deviation over folds and seeds"]
+        text += f"\n### {title} ({result['people']} people, {result['edges']} edges)\n\n"
+        text += "| prediction | " + " | ".join(MEASURES.values()) + " |\n" + "| --- " * (len(MEASURES) + 1) + "|\n"
+        ideal = {key: (min if key == "rmse" else max)(f"{row[key]:.3f}" for row in mean.values()) for key in MEASURES}
+        for name, row in mean.items():
+            cells = []
+            for key in MEASURES:
+                value = f"{row[key]:.3f}"
+                value = f"**{value}**" if value == ideal[key] else value
+                cells.append(f"{value} ± {spread[name][key]:.3f}")
+            text += f"| {name} | " + " | ".join(cells) + " |\n"
+        rivals = {name: row["rmse"] for name, row in mean.items() if name != "bridge matching"}
+        best = min(rivals, key=lambda name: rivals[name])
+        ours = mean["bridge matching"]["rmse"]
+        gap = mean["bridge matching"]["rmse"] - rivals[best]
+        verdict = "is level with" if abs(gap) < 0.0005 else "beats" if gap < 0 else "loses to"
+        text += (
+            f"\nIn RMSE, bridge matching {verdict} the best dull rival, *{best}*: {ours:.4f} against {rivals[best]:.4f}. "
+            f"In demeaned r it has {mean['bridge matching']['demeaned_r']:.3f} against "
+            f"{mean[best]['demeaned_r']:.3f}. With this few people, nothing of the personal change from state to state "
+            "is learned.\n"
+        )
+        if result.get("acknowledgement"):
+            text += f"\n> {result['acknowledgement']}\n"
+    return text
+
+
+def speed() -> str:
+    """Sampling, the cost of the loop, of checkpoints and of reading."""
+    sampling = read("sampling_speed")
+    text = (
+        "\n## Sampling ten 400 × 400 matrices\n\n`python benchmarks/sampling_speed.py`: one thread, side by side.\n\n"
+    )
+    text += "| network | 100 Euler steps | demeaned r | fewest posterior steps within 1 % | time ratio | call ratio |\n"
+    text += "| --- " * 6 + "|\n"
+    for name, row in sampling.items():
+        if isinstance(row, dict):
+            euler, few = row["euler"], row["fewest"]
+            text += (
+                f"| {name} | {euler['seconds']:.1f} s | {euler['demeaned_r']:.3f} | {few['steps']} "
+                f"({few['seconds']:.2f} s, demeaned r {few['demeaned_r']:.3f}) | {row['times faster']:.0f} | "
+                f"{row['times fewer calls']:.0f} |\n"
+            )
+    text += (
+        f"\nOne call of a small U-Net on the ten matrices as images takes "
+        f"{sampling['seconds of one U-Net call on ten images']:.1f} s; there, too, time goes with the calls. "
+        "A single posterior step is the conditional mean: it has no spread. Use more steps where samples are wanted; "
+        "each one costs one call.\n"
+    )
+    overhead = read("fit_overhead")
+    text += (
+        "\n## The training loop\n\n`python benchmarks/fit_overhead.py`: `mmlab.fit` against the same loop written by "
+    )
+    text += "hand, interleaved.\n\n| moving average of the weights | by hand | `fit` | ratio |\n" + "| --- " * 4 + "|\n"
+    for name, row in overhead.items():
+        if isinstance(row, dict):
+            text += f"| {name} | {row['hand_ms']:.2f} ms | {row['fit_ms']:.2f} ms | {row['ratio']:.3f} |\n"
+    return text
+
+
+def main() -> None:
+    """Write the page, or check it."""
+    page = INTRODUCTION + real() + speed()
+    if "--check" not in sys.argv:
+        PAGE.write_text(page, encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != page:
+        sys.exit("book/measured.md is not what benchmarks/results say: run `python benchmarks/report.py`.")
+
+
+if __name__ == "__main__":
+    main()
