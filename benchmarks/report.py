@@ -64,8 +64,8 @@ def real() -> str:
         gap = mean["bridge matching"]["rmse"] - rivals[best]
         verdict = "is level with" if abs(gap) < 0.0005 else "beats" if gap < 0 else "loses to"
         text += (
-            f"\nIn RMSE, bridge matching {verdict} the best dull rival, *{best}*: {ours:.4f} against {rivals[best]:.4f}. "
-            f"In demeaned r it has {mean['bridge matching']['demeaned_r']:.3f} against "
+            f"\nIn RMSE, bridge matching {verdict} the best dull rival, *{best}*: {ours:.4f} against "
+            f"{rivals[best]:.4f}. In demeaned r it has {mean['bridge matching']['demeaned_r']:.3f} against "
             f"{mean[best]['demeaned_r']:.3f}. With this few people, nothing of the personal change from state to state "
             "is learned.\n"
         )

@@ -136,9 +136,9 @@ class BridgeMatching(Method):
         inputs=("source", "target"),
         outputs=("target",),
         claims=(
-            Claim("rmse", "mean shift", "lower"),
-            Claim("demeaned_r", "mean shift", "higher"),
-            Claim("identification_forward", "mean shift", "higher"),
+            Claim("RMSE", "mean shift", "lower"),
+            Claim("demeaned r", "mean shift", "higher"),
+            Claim("identification", "mean shift", "higher"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
     )
