@@ -24,12 +24,13 @@ _HOME = {
     "Method": "mmlab.method",
     "fit": "mmlab.train",
     "load": "mmlab.card",
-    "methods": "mmlab.card",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import the home of a public name when it is first asked for (PEP 562)."""
+    if name == "methods":  # the folder, which can be called: see its __init__
+        return importlib.import_module("mmlab.methods")
     if name not in _HOME:
         raise AttributeError(f"module 'mmlab' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -59,6 +59,15 @@ def test_every_name_of_the_package_is_there() -> None:
         mmlab.nothing  # noqa: B018
 
 
+def test_the_cards_can_be_listed_before_and_after_a_method_is_imported() -> None:
+    program = (
+        "import sys, mmlab; before = mmlab.methods(); assert 'torch' not in sys.modules\n"
+        "from mmlab.methods.bridge_matching import BridgeMatching\n"
+        "assert mmlab.methods() == before and mmlab.methods.bridge_matching.BridgeMatching is BridgeMatching"
+    )
+    _python(program)
+
+
 def test_every_module_can_be_imported_first() -> None:
     """Each is imported while no other module of mmlab is: a circle of imports breaks when it is entered elsewhere."""
     modules = [info.name for info in pkgutil.walk_packages([str(ROOT / "mmlab")], "mmlab.")]
