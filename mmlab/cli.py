@@ -144,13 +144,24 @@ def sync(
 
 @book.command()
 def execute(
-    stems: Names = None, profile: Profile = "cpu", workers: int = 2, out: Path = Path("out"), force: bool = False
+    stems: Names = None,
+    profile: Profile = "cpu",
+    workers: int = 2,
+    out: Path = Path("out"),
+    force: bool = False,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run them.")] = None,
 ) -> None:
     """Run chapters whose inputs changed."""
     from mmlab.publish import execute_all, project
 
     chosen = stems or project.stems(project.find_root())
-    for receipt in execute_all(chosen, profile=profile, workers=workers, out=out, force=force):
+    if scheduler:
+        from mmlab.publish.scheduler import execute_on
+
+        receipts = execute_on(scheduler, chosen, profile=profile, out=out, force=force)
+    else:
+        receipts = execute_all(chosen, profile=profile, workers=workers, out=out, force=force)
+    for receipt in receipts:
         _print(f"{receipt.stem}: {'unchanged' if receipt.cached else f'{receipt.seconds:.1f} s'}")
 
 

@@ -37,9 +37,17 @@ class Job:
     """What it takes to run a notebook once, laid out in a folder that goes away afterwards."""
 
     def __init__(
-        self, folder: Path, notebook: Any, given: Mapping[str, Any], profile: str, limit: float, cell_limit: float
+        self,
+        folder: Path,
+        notebook: Any,
+        given: Mapping[str, Any],
+        profile: str,
+        limit: float,
+        cell_limit: float,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.profile, self.limit = folder, profile, limit
+        self._more = dict(environment or {})
         self.output = folder / "executed.ipynb"
         self.mark = uuid.uuid4().hex
         for name in ("work", "ipython/profile_default/startup", "kernels/python3"):
@@ -122,7 +130,7 @@ class Job:
             own |= dict.fromkeys(_ONE_THREAD, "1") | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
         if data := os.environ.get("MMLAB_DATA"):
             own["MMLAB_DATA"] = str(Path(data).resolve())
-        return {**os.environ, **own}
+        return {**os.environ, **own, **self._more}
 
 
 def _paths() -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,8 @@ from typing import Any
 
 from mmlab.publish import cache, key, project
 from mmlab.publish import parameters as checked
-from mmlab.publish.job import Job, device
+from mmlab.publish.job import device
+from mmlab.publish.launch import Gpus, Launch, Task, here
 from mmlab.publish.notebooks import render
 from mmlab.publish.processes import terminable
 from mmlab.publish.receipt import Receipt
@@ -53,6 +53,7 @@ def execute(
     force: bool = False,
     root: Path | None = None,
     stop: threading.Event | None = None,
+    launch: Launch = here,
 ) -> Receipt:
     """Run one chapter, or find that its outputs are as they would be.
 
@@ -69,6 +70,7 @@ def execute(
         force: Run even if nothing changed.
         root: Folder of the book.
         stop: When set, the run is ended.
+        launch: Where it runs; by default on this machine.
 
     Raises:
         RunError: If not every cell ran. Its message is for readers, its ``receipts`` for programs.
@@ -91,12 +93,12 @@ def execute(
     except (ValueError, SyntaxError) as error:
         raise _failed(target, dataclasses.replace(receipt, status="bad parameters", error=str(error))) from None
     limit = timeout or SLACK * receipt.budget["seconds"]
-    with tempfile.TemporaryDirectory(prefix="mmlab-run-", ignore_cleanup_errors=True) as folder, terminable():
-        job = Job(Path(folder), notebook, given, profile, limit, cell_timeout or limit)
-        receipt = job.run(receipt, stop or threading.Event())
-        if receipt.status != "ok":
+    with terminable():
+        task = Task(notebook, given, profile, limit, cell_timeout or limit)
+        receipt, executed = launch(task, receipt, stop or threading.Event())
+        if executed is None:
             raise _failed(target, receipt)
-        return cache.store(target, notebook, json.loads(job.output.read_text(encoding="utf-8")), receipt)
+        return cache.store(target, notebook, executed, receipt)
 
 
 def execute_all(
@@ -109,8 +111,11 @@ def execute_all(
     force: bool = False,
     root: Path | None = None,
     report: Callable[[Receipt], None] | None = None,
+    launch: Launch | None = None,
 ) -> list[Receipt]:
     """Run chapters side by side, each in processes of its own, with one thread each.
+
+    With the ``"gpu"`` profile each has a GPU to itself, and as many run at a time as there are GPUs.
 
     A chapter that fails does not stop the others; the error comes at the end and names all of them.
 
@@ -123,6 +128,7 @@ def execute_all(
         force: Run even what did not change.
         root: Folder of the book.
         report: Called with each receipt as it comes in.
+        launch: Where they run; by default on this machine.
 
     Returns:
         The receipts, in the order of ``stems``.
@@ -132,10 +138,16 @@ def execute_all(
     """
     stop = threading.Event()
     root = root or project.find_root()
+    if launch is None and profile == "gpu":
+        launch = found = Gpus()
+        workers = len(found)
+    place = here if launch is None else launch
 
     def run(stem: str) -> Receipt:
         try:
-            receipt = execute(stem, profile=profile, out=out, timeout=timeout, force=force, root=root, stop=stop)
+            receipt = execute(
+                stem, profile=profile, out=out, timeout=timeout, force=force, root=root, stop=stop, launch=place
+            )
         except RunError as error:
             receipt = error.receipts[0]
         if report:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mmlab.publish import Receipt, RunError, cache, execute, execute_all, job, key, runner
+from mmlab.publish import Receipt, RunError, cache, execute, execute_all, job, key, launch
 
 
 def left_behind(root, stem="one"):
@@ -156,7 +156,7 @@ def test_a_kernel_that_never_starts(root, write, monkeypatch, command):
 @pytest.mark.parametrize("given", [{"stesp": 4}, {"steps": "many"}])
 def test_wrong_parameters_run_nothing(root, write, monkeypatch, given):
     write("one", *GOOD)
-    monkeypatch.setattr(runner, "Job", None)  # would fail if it came to that
+    monkeypatch.setattr(launch, "Job", None)  # would fail if it came to that
     with pytest.raises(RunError, match="'steps'") as caught:
         execute("one", root=root, parameters=given)
     assert caught.value.receipts[0].status == "bad parameters"
