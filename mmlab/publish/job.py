@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.publish import key
-from mmlab.publish.processes import MARK, Memory, end_all
+from mmlab.publish.processes import MARK, Usage, end_all
 from mmlab.publish.receipt import Receipt
 
 __all__ = ["START_TIMEOUT", "Job", "device"]
@@ -71,16 +71,15 @@ class Job:
         """Start the worker, wait for it within the limit, and give the receipt of what came of it."""
         began = time.monotonic()
         log = self.folder / "worker.log"
-        memory = None
         with log.open("wb") as stream:
             command = [sys.executable, "-m", "mmlab.publish.worker", str(self.folder / "job.json")]
             worker = subprocess.Popen(
                 command, env=self._environment(), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL
             )
+            usage = Usage(worker.pid)
             try:
-                memory = Memory(worker.pid)
                 while worker.poll() is None and time.monotonic() - began < self.limit and not stop.is_set():
-                    memory.sample()
+                    usage.sample()
                     with suppress(subprocess.TimeoutExpired):
                         worker.wait(0.2)
                 overdue = worker.poll() is None
@@ -90,7 +89,8 @@ class Job:
         receipt = dataclasses.replace(
             receipt,
             seconds=round(time.monotonic() - began, 2),
-            peak_memory_mb=round(memory.peak / 1e6, 1),
+            cpu_seconds=round(usage.cpu_seconds, 1),
+            peak_memory_mb=round(usage.peak / 1e6, 1),
             metrics=self._metrics(),
         )
         if stop.is_set():

@@ -74,11 +74,11 @@ def _run(
 
 def _table(receipts: list[Receipt]) -> Table:
     table = Table("Chapter", "Status", title="Chapters")
-    for name in ("Seconds", "Peak MB", "Budget met"):
+    for name in ("Seconds", "CPU seconds", "Peak MB", "Budget met"):
         table.add_column(name, justify="right")
     for receipt in receipts:
         status = "unchanged" if receipt.cached else "ran" if receipt.status == "ok" else receipt.status
         met = "yes" if receipt.within_budget else "NO"
-        values = (f"{receipt.seconds:.1f}", f"{receipt.peak_memory_mb:.0f}", met if receipt.status == "ok" else "-")
-        table.add_row(receipt.stem, status, *values)
+        values = (f"{receipt.seconds:.1f}", f"{receipt.cpu_seconds:.1f}", f"{receipt.peak_memory_mb:.0f}")
+        table.add_row(receipt.stem, status, *values, met if receipt.status == "ok" else "-")
     return table

@@ -12,21 +12,31 @@ from types import FrameType
 
 import psutil
 
-__all__ = ["MARK", "Memory", "end_all", "terminable"]
+__all__ = ["MARK", "Usage", "end_all", "terminable"]
 
 MARK = "MMLAB_RUN"
 """Environment variable that every process of a run inherits: by it they are found, even when their parents are gone."""
 
 
-class Memory:
-    """Peak memory of the processes that one process started, itself left out."""
+class Usage:
+    """What the processes that one process started have used, itself left out.
+
+    Attributes:
+        peak: Most memory that they held together, in bytes.
+    """
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
+        self._times: dict[int, float] = {}
         self.peak = 0
 
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of all of them, as of the last look."""
+        return sum(self._times.values())
+
     def sample(self) -> None:
-        """Look once. A single process is never under-counted, since the system keeps its own high-water mark."""
+        """Look once. The peak of a single process is never missed: the system keeps its high-water mark."""
         try:
             family = self._process.children(recursive=True)
         except psutil.Error:
@@ -34,9 +44,12 @@ class Memory:
         together = 0
         for process in family:
             try:
-                together += process.memory_info().rss
+                with process.oneshot():
+                    together += process.memory_info().rss
+                    times = process.cpu_times()
             except psutil.Error:
                 continue
+            self._times[process.pid] = times.user + times.system
             self.peak = max(self.peak, _high_water(process.pid))
         self.peak = max(self.peak, together)
 

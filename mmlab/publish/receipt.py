@@ -38,6 +38,7 @@ class Receipt:
         inputs: The parts of the key.
         date: When the run began, UTC, ISO 8601.
         seconds: Wall time from start to end, start of the kernel included.
+        cpu_seconds: Processor time of the kernel and its children: on a busy machine, less than ``seconds``.
         peak_memory_mb: Most memory that the kernel and its children held, in MB (10^6 bytes).
         device: What it ran on.
         versions: Of Python, mmlab, torch and NumPy.
@@ -60,6 +61,7 @@ class Receipt:
     device: str
     versions: dict[str, str]
     budget: dict[str, float]
+    cpu_seconds: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
     output: str = ""
     reason: str = ""

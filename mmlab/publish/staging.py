@@ -86,7 +86,7 @@ def receipt_markdown(receipt: Receipt) -> str:
     rows = {
         "When": when,
         "Where": f"{receipt.device} (`{receipt.profile}` profile)",
-        "Time": f"{receipt.seconds:.1f} s of {seconds:.0f} s",
+        "Time": f"{receipt.seconds:.1f} s of {seconds:.0f} s ({receipt.cpu_seconds:.1f} s of processor time)",
         "Peak memory": f"{receipt.peak_memory_mb / 1000:.2f} GB of {memory / 1000:.1f} GB",
         "Versions": ", ".join(f"{name} {version}" for name, version in receipt.versions.items()),
         "Inputs": f"`{receipt.key[:12]}`",

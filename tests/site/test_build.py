@@ -129,7 +129,7 @@ def test_prose_changes_without_a_run_and_code_does_not(copy, monkeypatch):
     source = copy / "notebooks" / "rich.py"
     source.write_text(source.read_text().replace("A rich chapter", "A poor chapter"))
     assert execute("rich", root=copy).cached
-    monkeypatch.setattr("mmlab.publish.runner.Job", None)
+    monkeypatch.setattr("mmlab.publish.job.Job.run", None)
     source.write_text(source.read_text().replace("2 * sigma", "3 * sigma"))
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):
         execute("rich", root=copy)
