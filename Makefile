@@ -59,13 +59,13 @@ lock: $(READY) ## Solve the dependencies again into lock/cpu.txt, with lock/cons
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(PIP) install -qq uv
 	@links=$$($(PIP) config get global.find-links 2>/dev/null || true); \
 	uv=$$(command -v uv || echo $(BIN)/uv); \
-	$$uv pip compile pyproject.toml --extra book --extra dev --constraint lock/constraints.txt \
-	  --python-version 3.11 --no-annotate --no-header $${links:+--find-links "$$links"} --output-file - </dev/null \
+	$$uv pip compile pyproject.toml --quiet --extra book --extra dev --constraint lock/constraints.txt \
+	  --python-version 3.11 --no-annotate --no-header $${links:+--find-links "$$links"} </dev/null \
 	  >lock/cpu.txt.new && sed 's/+cpu$$//' lock/cpu.txt.new >lock/cpu.txt && rm lock/cpu.txt.new
 	@echo "lock/cpu.txt pins $$(grep -c == lock/cpu.txt) packages; run 'make test' before you commit it."
 
 clean: ## Delete what was built (the virtual environment and the data stay)
-	rm -rf out _build build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf out dist _build build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(READY): lock/cpu.txt pyproject.toml
