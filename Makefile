@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 METHOD ?=
+ARCHIVE ?=
+CHAPTER ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 MMLAB := $(BIN)/python -m mmlab.cli
@@ -22,13 +24,19 @@ export PYTHONPATH := $(CURDIR)
 READY := $(VENV)/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test check new serve lock format clean
+.PHONY: help setup newest book test check new serve release rebuild lock format clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Create the virtual environment from lock/cpu.txt (the others do it by themselves)
+
+newest: ## Create it from the newest versions that pyproject.toml allows, to see what breaks with them
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(if $(TORCH_INDEX),$(PIP) install -qq --index-url $(TORCH_INDEX) torch)
+	@$(PIP) install -qq --editable '.[book,dev]'
+	@touch $(READY)
 
 book: $(READY) ## Run every chapter that changed, build the website, print where it is
 	@$(MMLAB) book all
@@ -53,6 +61,12 @@ format: $(READY) ## Format the code and repair what the linter can
 	@$(BIN)/ruff check --quiet --fix . || true
 	@$(BIN)/ruff format .
 	@$(MMLAB) book sync
+
+release: book ## Pack site, runs and sources into dist/, with a PDF if there is a browser
+	@$(MMLAB) book release
+
+rebuild: $(READY) ## Check a release and run a chapter of it: make rebuild ARCHIVE=<file> CHAPTER=<stem>
+	@$(MMLAB) book rebuild "$(ARCHIVE)" $(CHAPTER)
 
 # uv solves; `+cpu` is dropped from the pins, since only some indexes carry that label.
 lock: $(READY) ## Solve the dependencies again into lock/cpu.txt, with lock/constraints.txt

@@ -11,6 +11,7 @@ import typer
 
 from mmlab import __version__
 from mmlab.console import show_plan, show_scores, show_table
+from mmlab.publish import commands
 
 __all__ = ["app", "main"]
 
@@ -25,6 +26,7 @@ data = typer.Typer(no_args_is_help=True, help="Data sets: what there is, under w
 book = typer.Typer(no_args_is_help=True, help="The book: notebooks, their runs, the website.")
 app.add_typer(data, name="data")
 app.add_typer(book, name="book")
+commands.add_to(book)
 
 Profile = Literal["cpu", "gpu"]
 Names = Annotated[list[str] | None, typer.Argument(help="Names; all if none is given.")]

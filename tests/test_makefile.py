@@ -95,3 +95,23 @@ def test_torch_can_come_from_another_index(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     assert shop.make("setup", "TORCH_INDEX=https://example.org/cpu").returncode == 0
     assert shop.calls("--index-url https://example.org/cpu -r lock/constraints.txt") == 1
+
+
+def test_the_newest_versions_make_an_environment_that_the_other_targets_take(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    assert shop.make("newest", "TORCH_INDEX=https://example.org/cpu").returncode == 0
+    assert (shop.calls("-m venv --clear"), shop.calls("--editable .[book,dev]")) == (1, 1)
+    assert shop.calls("--index-url https://example.org/cpu torch") == 1
+    assert shop.calls("lock/") == 0
+    assert shop.make("setup").returncode == 0
+    assert (shop.calls("-m venv"), shop.calls("-m pip")) == (0, 0)
+
+
+def test_a_release_comes_after_the_book(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.make("setup")
+    assert shop.make("release").returncode == 0
+    book, release = (line.split("-m mmlab.cli ")[1] for line in shop.log.read_text().splitlines())
+    assert (book, release) == ("book all", "book release")
+    assert shop.make("rebuild", "ARCHIVE=some.tar.gz", "CHAPTER=one").returncode == 0
+    assert shop.calls("book rebuild some.tar.gz one") == 1
