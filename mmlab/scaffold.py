@@ -20,7 +20,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def new_method(stem: str, root: Path) -> list[Path]:
-    """Write the module, the chapter, the test, the line in ``_toc.yml`` and an entry for the paper.
+    """Write the module, the chapter, its exercises, the tests, the line in ``_toc.yml`` and an entry for the paper.
 
     What is written is a small method that works, so that the tests pass from the first minute.
 
@@ -44,6 +44,8 @@ def new_method(stem: str, root: Path) -> list[Path]:
     made = {
         root / "mmlab" / "methods" / f"{stem}.py": "method",
         root / "tests" / "methods" / f"test_{stem}.py": "test",
+        root / "mmlab" / "exercises" / f"{stem}.py": "exercises",
+        root / "tests" / "exercises" / f"test_{stem}.py": "exercises_test",
         root / "notebooks" / f"{stem}.py": "notebook",
     }
     taken = [path for path in [*made, root / "notebooks" / f"{stem}.ipynb"] if path.exists()]

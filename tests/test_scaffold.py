@@ -38,6 +38,8 @@ def test_a_new_method_is_green_from_the_start(root: Path) -> None:
     assert made == {
         "mmlab/methods/early_fusion.py",
         "tests/methods/test_early_fusion.py",
+        "mmlab/exercises/early_fusion.py",
+        "tests/exercises/test_early_fusion.py",
         "notebooks/early_fusion.py",
         "notebooks/early_fusion.ipynb",
         "_toc.yml",
@@ -48,12 +50,14 @@ def test_a_new_method_is_green_from_the_start(root: Path) -> None:
     written = sorted(path for path in made if path.endswith(".py"))
     _run(root, "-m", "ruff", "check", *written)
     _run(root, "-m", "ruff", "format", "--check", *written)
-    tests = ["tests/methods/test_early_fusion.py", "tests/contract/test_methods.py"]
+    tests = ["tests/methods/test_early_fusion.py", "tests/exercises", "tests/contract/test_methods.py"]
     _run(root, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", "early_fusion", *tests)
     stem = (
         "import sys; sys.path.insert(0, 'tests/contract'); import rules; from pathlib import Path; root = Path.cwd(); "
     )
     _run(root, "-c", stem + "wrong = rules.same_stem(root); assert not [w for w in wrong if 'early' in w], wrong")
+    rule = "sys.path.insert(0, 'tests'); import exercise_rules; wrong = exercise_rules.exercises(root); "
+    _run(root, "-c", stem + rule + "assert not [w for w in wrong if 'early' in w], wrong")
     _run(root, "-c", stem + "wrong = rules.equations(root); assert not [w for w in wrong if 'early' in w], wrong")
 
 
