@@ -64,7 +64,7 @@ class TensorData:
         Returns:
             Copies of the rows, shape (B, ...) each.
         """
-        return {key: tensor.index_select(0, indices) for key, tensor in self.tensors.items()}
+        return {key: tensor.index_select(0, indices.to(tensor.device)) for key, tensor in self.tensors.items()}
 
     def subset(self, indices: Tensor | Sequence[int]) -> TensorData:
         """A dataset of some of the items, in the given order, with their subjects."""

@@ -64,7 +64,8 @@ class Run:
         self.step = 0
         self._saved: tuple[int, int] | None = None  # step and rows of the history in the last checkpoint
         if trackers:
-            self.accelerator.init_trackers("mmlab", config=state.flat(settings.identity()))
+            config = {key: str(value) for key, value in state.flat(self.identity).items()}  # not all take lists or None
+            self.accelerator.init_trackers("mmlab", config=config)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -117,6 +118,7 @@ class Run:
     def validate(self, stop: StopSignals) -> dict[str, float]:
         """The objectives on the whole validation set, in evaluation mode, weighted by the number of items.
 
+        There are no gradients: a loss that differentiates inside itself has to enable them.
         The chunks are as large as the pieces of a training batch and are dealt out to the processes; each has its own
         fixed randomness, so that the result does not depend on the step or on the number of processes.
         """
@@ -242,13 +244,10 @@ class Run:
     def _bar(self, progress: bool) -> Any:
         from tqdm.auto import tqdm
 
-        return tqdm(
-            total=self.settings.steps,
-            initial=self.step,
-            delay=2,
-            desc=type(self.method).__name__,
-            disable=not (progress and self.accelerator.is_local_main_process),
-        )
+        hidden = (
+            {} if progress and self.accelerator.is_local_main_process else {"disable": True}
+        )  # else TQDM_DISABLE rules
+        return tqdm(total=self.settings.steps, initial=self.step, delay=2, desc=type(self.method).__name__, **hidden)
 
     def _close(self, quietly: bool = False) -> None:
         """Wait for the checkpoint, write the history, end the trackers."""

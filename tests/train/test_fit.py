@@ -366,3 +366,38 @@ def test_compilation_gives_the_same_to_the_last_digits(monkeypatch):
     assert fit(method, data(), steps=4, compile=True, progress=False).values() == pytest.approx(plain, rel=1e-5)
     assert len(seen) >= 1  # the networks went through the compiler
     assert all(module._compiled_call_impl is None for module in method.modules())
+
+
+def test_trackers_get_every_row(tmp_path, monkeypatch):
+    from accelerate import tracking
+
+    class Notes(tracking.GeneralTracker):
+        name, requires_logging_directory, main_process_only = "aim", False, False
+        seen: list = []  # noqa: RUF012
+
+        def __init__(self, run_name, **rest):
+            super().__init__()
+
+        @property
+        def tracker(self):
+            return self
+
+        def store_init_configuration(self, values):
+            self.seen.append(values)
+
+        def log(self, values, step=None, **rest):
+            self.seen.append((step, values))
+
+        def finish(self):
+            self.seen.append("end")
+
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "aim", Notes)
+    monkeypatch.setattr(tracking, "_available_trackers", [tracking.LoggerType.AIM])
+    arguments = {"validation": data(5), "validate_every": 2, "trackers": ["aim"], "out": tmp_path, "progress": False}
+    history = fit(make(), data(), steps=3, **arguments)
+    config, *logged, end = Notes.seen
+    assert config["batch_size"] == "64"
+    assert config["config.width"] == "6"
+    assert end == "end"
+    rows = {(step, *name.split("/", 1)): value for step, values in logged for name, value in values.items()}
+    assert rows == {(row.step, row.split, row.metric): row.value for row in history.rows}

@@ -12,6 +12,9 @@ from training_toys import Adversarial, Augmented, Regression, assert_same, check
 from mmlab import fit
 from mmlab.train.checkpoint import Checkpoint
 
+# From Python 3.12 on, forking a worker from a process with threads warns; the test runner has threads.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 STEPS = 10  # batch 8 of 40 items: two epochs of five steps
 KINDS = {"one optimiser": Regression, "two optimisers": Adversarial}
 

@@ -11,6 +11,9 @@ from mmlab.data.tensors import TensorData
 from mmlab.train.randomness import derive
 from mmlab.train.sampler import Feed, Order, collate, cut, read, stream
 
+# From Python 3.12 on, forking a worker from a process with threads warns; the test runner has threads.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**40))
