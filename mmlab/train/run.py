@@ -244,9 +244,8 @@ class Run:
     def _bar(self, progress: bool) -> Any:
         from tqdm.auto import tqdm
 
-        hidden = (
-            {} if progress and self.accelerator.is_local_main_process else {"disable": True}
-        )  # else TQDM_DISABLE rules
+        shown = progress and self.accelerator.is_local_main_process
+        hidden: dict[str, Any] = {} if shown else {"disable": True}  # where nothing is said, TQDM_DISABLE rules
         return tqdm(total=self.settings.steps, initial=self.step, delay=2, desc=type(self.method).__name__, **hidden)
 
     def _close(self, quietly: bool = False) -> None:
