@@ -22,8 +22,10 @@ def cluster():
     """Two workers on this machine, which come back when they are killed."""
     from distributed import LocalCluster
 
+    # Ports that nobody has: another test run on this machine may have a cluster too.
+    ports = {"host": "127.0.0.1", "scheduler_port": 0, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, worker_dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, worker_dashboard_address=None, **ports
     ) as cluster:
         yield cluster
 
@@ -170,3 +172,20 @@ def test_a_dead_kernel_is_tried_again_and_a_wrong_cell_is_not(order, monkeypatch
     monkeypatch.setattr("mmlab.publish.scheduler.here", ends("cell error"))
     account, _ = run_chapter(json.dumps(order).encode())
     assert json.loads(account)["status"] == "cell error"
+
+
+def test_the_command_takes_the_address(root, write, monkeypatch):
+    from typer.testing import CliRunner
+
+    from mmlab.cli import app
+
+    write("one", "x = 1")
+    monkeypatch.chdir(root)
+    seen = []
+    monkeypatch.setattr(
+        "mmlab.publish.scheduler.execute_on", lambda *given, **options: seen.append((given, options)) or []
+    )
+    done = CliRunner().invoke(app, ["book", "execute", "--scheduler", "tcp://10.0.0.1:8786", "--profile", "gpu"])
+    assert done.exit_code == 0, done.output
+    assert seen[0][0] == ("tcp://10.0.0.1:8786", ["one"])
+    assert seen[0][1]["profile"] == "gpu"
