@@ -19,6 +19,11 @@ window.addEventListener("load", () => {
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".search-button__button").forEach((button) => button.removeAttribute("aria-label"));
   document.querySelectorAll(".citation-list, .citation").forEach((list) => list.removeAttribute("role"));
+  document.querySelectorAll("summary[aria-label]").forEach((fold) => fold.removeAttribute("aria-label"));
+  document.querySelectorAll(".bd-sidebar summary").forEach((fold) => {
+    const part = fold.closest("li")?.querySelector("a")?.textContent.trim();
+    if (!fold.textContent.trim()) fold.setAttribute("aria-label", `Pages under ${part}`);
+  });
   const name = () =>
     document.querySelectorAll(".jupyter-widgets .noUi-handle:not([aria-label])").forEach((handle) => {
       const slider = handle.closest(".widget-slider");

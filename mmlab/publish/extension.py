@@ -1,7 +1,8 @@
-"""A small Sphinx extension: pages without scripts they do not use, and docstrings that may write |x| for a modulus."""
+"""A small Sphinx extension: pages without scripts they do not use, and docstrings in plain words."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -12,6 +13,8 @@ def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("html-page-context", _without_thebe, priority=900)  # after those that add scripts
     app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon reads it
+    app.connect("autodoc-process-signature", _signature_of_constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -35,3 +38,23 @@ def _escape_bars(app: Any, what: str, name: str, object_: Any, options: Any, lin
     for i, line in enumerate(lines):
         pieces = re.split(r"(``.*?``|`.*?`)", line)  # literals and roles, at the odd places, stay as they are
         lines[i] = "".join(p if at % 2 else p.replace("|", "\\|") for at, p in enumerate(pieces))
+
+
+def _keep_first_line(app: Any, what: str, name: str, object_: Any, options: Any, lines: list[str]) -> None:
+    """Keep the sentence that documents a constant whole: what stands before a colon would be taken for its type."""
+    if what in ("data", "attribute") and lines:
+        lines[0] = lines[0].replace(": ", " – ")
+
+
+def _signature_of_constructor(
+    app: Any, what: str, name: str, object_: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Show what ``__init__`` takes, where a ``__new__`` above it takes anything."""
+    if what == "class" and signature and "**kwargs" in signature and "__init__" in vars(object_):
+        from sphinx.util.inspect import stringify_signature
+
+        found = inspect.signature(object_.__init__)
+        own = list(found.parameters.values())[1:]
+        signature = stringify_signature(found.replace(parameters=own), unqualified_typehints=True)
+        return signature.removesuffix(" -> None"), None
+    return signature, returns

@@ -63,6 +63,7 @@ def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = 
         state = staging.tree_hash(source, key.PACKAGE) + " " + _renderer_versions()
         if not (site / "index.html").exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
             stamp.unlink(missing_ok=True)
+            _forget_old_assets(source, work)
             _render(source, work)
             _replace(work / "_build" / "html", site)
             # The renderer's own front page only points on; this one has a title, an icon and a link besides.
@@ -89,6 +90,17 @@ def _check_renderer() -> None:
 def _renderer_versions() -> str:
     names = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinx-exercise", "sphinx-design")
     return " ".join(f"{name}={version(name)}" for name in names)
+
+
+def _forget_old_assets(source: Path, work: Path) -> None:
+    """Start anew if anything but a page changed: the renderer goes by pages, and would keep an old style sheet."""
+    extension = Path(__file__).with_name("extension.py").read_text(encoding="utf-8")
+    state = staging.tree_hash(source, without=(".md", ".ipynb")) + _renderer_versions() + extension
+    stamp = work / "assets.key"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
+        staging.clear(work)
+        work.mkdir(parents=True)
+        stamp.write_text(state, encoding="utf-8")
 
 
 def _render(source: Path, work: Path) -> None:

@@ -62,12 +62,17 @@ def fill(folder: Path, root: Path, executed: Path) -> list[str]:
     return stale
 
 
-def tree_hash(*folders: Path) -> str:
-    """A hash over names and contents of all files in some folders; times do not count."""
+def tree_hash(*folders: Path, without: tuple[str, ...] = (".pyc",)) -> str:
+    """A hash over names and contents of all files in some folders; times do not count.
+
+    Args:
+        *folders: The folders.
+        without: Suffixes of files to leave out.
+    """
     found = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
+            if path.is_file() and path.suffix not in without:
                 found.update(path.relative_to(folder).as_posix().encode() + b"\0")
                 found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()

@@ -37,6 +37,7 @@ def test_a_good_run_leaves_a_notebook_and_its_receipt_and_is_not_repeated(root, 
     assert receipt.metrics == {"answer": 3, "threads": "1"}
     assert 0 < receipt.seconds < 60
     assert 30 < receipt.peak_memory_mb < 1000  # a kernel holds more than 30 MB
+    assert 0 < receipt.cpu_seconds <= receipt.seconds + 0.5  # one thread
     assert receipt.within_budget
     assert Receipt.read(root / "out" / "cpu" / "one.receipt.json") == receipt
     text = (root / "out" / "cpu" / "one.ipynb").read_text()

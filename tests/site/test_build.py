@@ -135,6 +135,22 @@ def test_prose_changes_without_a_run_and_code_does_not(copy, monkeypatch):
         execute("rich", root=copy)
 
 
+def test_a_new_style_sheet_is_not_missed_though_no_page_changed(tmp_path):
+    """The renderer goes by pages: with the same pages it would copy no file of _static, so it has to start anew."""
+    source, work = tmp_path / "source", tmp_path / "work"
+    (source / "book").mkdir(parents=True)
+    for name in ("page.md", "style.css"):
+        (source / "book" / name).write_text("old")
+    kept = []
+    for changed in (None, None, "page.md", "style.css"):
+        if changed:
+            (source / "book" / changed).write_text("new")
+        site._forget_old_assets(source, work)
+        kept.append((work / "rendered").exists())
+        (work / "rendered").touch()
+    assert kept == [False, True, True, False]
+
+
 GOOD = '<html><body><article><h1 id="top">A</h1><img src="a.png" alt="A line that rises."></article></body></html>'
 
 
