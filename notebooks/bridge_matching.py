@@ -1081,8 +1081,9 @@ check_centres((best_for_absolute_error, best_for_squared_error))
 # %% tags=["hide-input"]
 say(
     f"The absolute error is least at {best_for_absolute_error:.2f} (the median), "
-    f"the squared error at {best_for_squared_error:.2f} (the mean). Drifting towards "
-    f"the median, every sample ends near 0: the {outcomes.mean():.0%} of ones are gone."
+    f"the squared error at {best_for_squared_error:.2f} (the mean). Drifting "
+    f"towards the median, every sample ends near 0: the {outcomes.mean():.0%} of "
+    "ones are gone."
 )
 
 # %% [markdown]
@@ -1194,8 +1195,8 @@ say(
     f"{before[0]:.0%} to {after[0]:.0%}, and on the other 50 from {before[1]:.0%} "
     f"to {after[1]:.0%}. A method knows its training subjects, so errors on them "
     f"are smaller: chosen on 50 of those, the factor would be {from_seen:.2f}, and "
-    f"would cover {covers(from_seen, *fresh):.0%} of the other 50. A regression with "
-    f"one constant spread for all edges, chosen on the held-out subjects, covers "
+    f"would cover {covers(from_seen, *fresh):.0%} of the other 50. A regression "
+    f"with one constant spread for all edges, chosen on the held-out subjects, covers "
     f"{regression_covers:.0%}: calibrate the rival before you praise the bridge."
 )
 
