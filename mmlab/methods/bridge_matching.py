@@ -171,7 +171,7 @@ class BridgeMatching(Method):
         self.refines = len(self.shape) == 1 and condition_on_source and parametrisation == "endpoint" and see_time
         self.network: nn.Module
         if self.refines:
-            self.network = RefiningPerceptron(*self.shape, width, depth, dropout=dropout)
+            self.network = RefiningPerceptron(self.shape[0], width, depth, dropout=dropout)
         elif len(self.shape) == 1:
             self.network = FiLMPerceptron(inputs, *self.shape, width, depth, outputs, dropout, see_time)
         elif len(self.shape) == 3:
