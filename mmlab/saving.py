@@ -191,7 +191,7 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         if file is not None:
             try:
                 config = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file} is damaged ({error}): delete it or get it again.") from None
             if saved is not None and config != saved:
                 raise ValueError(

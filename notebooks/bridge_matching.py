@@ -423,7 +423,7 @@ def learned_coupling(correlation, sigma, given):
         progress=False,
     )
     x0 = data.tensors["source"]
-    x1 = toy.sample(x0, steps=40, sampler="euler", rng=generator(2))
+    x1 = toy.cpu().sample(x0, steps=40, sampler="euler", rng=generator(2))
     return torch.corrcoef(torch.cat([x0, x1], 1).T)[0, 1].item()
 
 
@@ -530,10 +530,10 @@ def trained(pairs, kind=BridgeMatching, seed=0, **changes):
 
 def draw(method, source, samples=40, steps=10, sampler="posterior"):
     """Samples (K, S, E) for sources (S, E), all in one batch."""
-    drawn = method.sample(
-        source.repeat(samples, 1), steps=steps, sampler=sampler, rng=generator(7)
-    )
-    return drawn.unflatten(0, (samples, len(source)))
+    repeated = source.repeat(samples, 1).to(method.device)
+    rng = torch.Generator(method.device).manual_seed(7)
+    drawn = method.sample(repeated, steps=steps, sampler=sampler, rng=rng)
+    return drawn.cpu().unflatten(0, (samples, len(source)))
 
 
 measures = {
@@ -859,9 +859,11 @@ class UnsquaredNorm(BridgeMatching):
 
     def loss(self, batch, rng):
         x0, x1 = batch["source"], batch["target"]
-        t = 0.001 + 0.998 * torch.rand(len(x0), generator=rng)
+        t = 0.001 + 0.998 * torch.rand(len(x0), generator=rng, device=x0.device)
         mean, variance = bridge_moments(self.reference, x0, x1, t[:, None])
-        x = mean + variance.sqrt() * torch.randn(x0.shape, generator=rng)
+        x = mean + variance.sqrt() * torch.randn(
+            x0.shape, generator=rng, device=x0.device
+        )
         return {"loss": (self.ends(x, t, x0)[1] - x1).norm(dim=1).mean()}
 
 

@@ -86,5 +86,5 @@ class Receipt:
             content = json.loads(path.read_text(encoding="utf-8"))
             content.pop("within_budget", None)
             return cls(**content)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None

@@ -163,7 +163,7 @@ class Store:
         try:
             content = path.read_bytes()
             value = json.loads(content)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise _damaged(path) from None
         if not isinstance(value, dict) or (path.name != _POINTER and sha256(content).hexdigest() != digest):
             raise _damaged(path)

@@ -27,11 +27,9 @@ COUNT = 200
 
 
 # Loaders that still let the RecursionError of deeply nested JSON through.
-OPEN = {"checkpoint, checkpoint.json", "checkpoint, latest.json", "from_pretrained, config.json"}
-MARKS = [pytest.mark.xfail(strict=False, reason="RecursionError does not name the file")]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=MARKS if n in OPEN else []) for n in TARGETS])
+@pytest.mark.parametrize("name", TARGETS)
 def test_mutated_files_are_refused_or_read_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMLAB_DATA", str(tmp_path))
     outcomes = fuzzing.attack(TARGETS[name], tmp_path, COUNT, seed=0)
