@@ -97,3 +97,11 @@ def test_nothing_is_raised_whatever_is_answered(check, answer, capsys: pytest.Ca
     assert isinstance(verdict, Verdict)
     assert not verdict
     assert capsys.readouterr().out.endswith(f"{verdict.text}\n")
+
+
+def test_what_is_right_only_before_the_peak_is_found() -> None:
+    def moments(x0, x1, t, sigma):
+        share = 2 * t**2
+        return (1 - share) * x0 + share * x1, sigma**2 * share * (1 - share)
+
+    assert "β falls again" in check_triangular_moments(moments).text
