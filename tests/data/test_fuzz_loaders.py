@@ -26,9 +26,6 @@ with tempfile.TemporaryDirectory() as made:
 COUNT = 200
 
 
-# Loaders that still let the RecursionError of deeply nested JSON through.
-
-
 @pytest.mark.parametrize("name", TARGETS)
 def test_mutated_files_are_refused_or_read_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMLAB_DATA", str(tmp_path))
