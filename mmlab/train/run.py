@@ -132,11 +132,9 @@ class Run:
                 totals: dict[str, Tensor] = {}
                 for turn in range(-(-chunks // processes)):
                     number = turn * processes + rank
+                    counted = float(number < chunks)  # all processes take every turn, and each chunk counts once
                     for name, value in self._validate_chunk(min(number, chunks - 1), size).items():
-                        weighted = (
-                            value if number < chunks else torch.zeros_like(value)
-                        )  # one turn for all, counted once
-                        totals[name] = totals[name] + weighted if name in totals else weighted
+                        totals[name] = totals[name] + counted * value if name in totals else counted * value
                 stacked = torch.stack([totals[name] for name in sorted(totals)])
                 if processes > 1:
                     stacked = self.accelerator.reduce(stacked, "sum")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 from pathlib import Path
 
 import torch
-from accelerate.state import PartialState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from fault_server import fork
 from training_toys import Adversarial, Augmented, Regression, data, make
@@ -74,11 +75,14 @@ def together(processes: int, kind: str, out: Path, sharded: bool = False, **argu
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
+    fit(make(), data(), steps=1, progress=False)  # imports what there is to import
+    AcceleratorState._reset_state(reset_partial_state=True)  # the forked processes are to find each other
     codes = {}
     for name in KINDS:
         codes[f"{name}: 1"] = together(1, name, place / f"{name} 1")
         codes[f"{name}: 2"] = together(2, name, place / f"{name} 2")
     codes["stop 2"] = together(2, "one", place / "2 then 1", stop=5)
+    shutil.copytree(place / "2 then 1", place / "2 then sharded")
     codes["then 1"] = together(1, "one", place / "2 then 1")
     codes["stop 1"] = together(1, "two", place / "1 then 2", stop=20)
     codes["then 2"] = together(2, "two", place / "1 then 2")
@@ -87,7 +91,6 @@ if __name__ == "__main__":
     codes["sharded"] = together(2, "one", place / "sharded", sharded=True)
     codes["sharded, stop"] = together(2, "one", place / "sharded then 1", sharded=True, stop=5)
     codes["sharded, then 1"] = together(1, "one", place / "sharded then 1")
-    codes["1, stop"] = together(1, "one", place / "1 then sharded", stop=9)
-    codes["1, then sharded"] = together(2, "one", place / "1 then sharded", sharded=True)
+    codes["2, then sharded"] = together(2, "one", place / "2 then sharded", sharded=True)
     codes["sharded, two"] = together(2, "two", place / "sharded two", sharded=True)
     print(json.dumps(codes))
