@@ -49,13 +49,6 @@ def same_stem(root: Path) -> list[str]:
         for path in sorted((root / "notebooks").glob("*.ipynb"))
         if path.stem not in chapters
     ]
-    # A chapter's exercises are a partner that it may have; `verdict` is what all of them stand on.
-    exercises = {path.stem for path in (root / "mmlab" / "exercises").glob("*.py")} - {"__init__", "verdict"}
-    tested = {path.stem.removeprefix("test_") for path in (root / "tests" / "exercises").glob("test_*.py")} - {
-        "verdict"
-    }
-    wrong += [f"mmlab/exercises/{stem}.py belongs to no chapter" for stem in sorted(exercises - chapters)]
-    wrong += [f"mmlab/exercises/{stem}.py has no tests/exercises/test_{stem}.py" for stem in sorted(exercises - tested)]
     listed = re.findall(r"file: notebooks/(\w+)$", contents, re.MULTILINE)
     wrong += [f"notebooks/{stem}.py is not in _toc.yml" for stem in sorted(chapters - set(listed))]
     wrong += [f"_toc.yml names notebooks/{stem}, which has no source" for stem in sorted(set(listed) - chapters)]

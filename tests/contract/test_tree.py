@@ -109,19 +109,6 @@ def test_a_wrong_name_is_found(tree: Path, path: str, old: str, new: str, found:
     assert found in rules.same_stem(tree)
 
 
-def test_exercises_without_chapter_or_test_are_found(tree: Path) -> None:
-    for name in ("verdict", "toy", "lost"):
-        path = tree / "mmlab" / "exercises" / f"{name}.py"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("", encoding="utf-8")
-    (tree / "tests" / "exercises").mkdir()
-    (tree / "tests" / "exercises" / "test_lost.py").write_text("", encoding="utf-8")
-    assert rules.same_stem(tree) == [
-        "mmlab/exercises/lost.py belongs to no chapter",
-        "mmlab/exercises/toy.py has no tests/exercises/test_toy.py",
-    ]
-
-
 def test_a_chapter_without_a_method_is_found(tree: Path) -> None:
     shutil.copy(tree / "notebooks" / "toy.py", tree / "notebooks" / "story.py")
     _replace(tree / "_toc.yml", "chapters:", "chapters:\n  - file: notebooks/story")
