@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from mmlab.syntax import parse
+
 if TYPE_CHECKING:
     from mmlab.method import Method
 
@@ -115,7 +117,7 @@ def load(stem: str) -> type[Method]:
 
 
 def _read_card(path: Path) -> Card:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    for node in ast.walk(parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "card" for t in node.targets):
             card = _evaluate(node.value, path)
             if isinstance(card, Card):

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmlab.syntax import parse
+
 __all__ = ["Reach", "reach"]
 
 # These take the stem of a method and import its module: what they reach is in their argument, not in an import.
@@ -46,7 +48,7 @@ def reach(cells: Iterable[str], package: Path) -> Reach:
     """
     modules = {_dotted(path, package): path for path in sorted(package.rglob("*.py"))}
     try:
-        tree = ast.parse("\n".join(_without_magics(cell) for cell in cells))
+        tree = parse("\n".join(_without_magics(cell) for cell in cells))
         return _Walk(modules, package.name).run(tree)
     except (_UndecidableError, SyntaxError):
         return Reach(modules, {text for path in modules.values() for text in _literals(_parse(path))})
@@ -210,7 +212,7 @@ def _literals(tree: ast.AST) -> Iterator[str]:
 
 
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def _dotted(path: Path, package: Path) -> str:

@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from mmlab.syntax import parse
+
 __all__ = ["check", "declared"]
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -32,7 +34,7 @@ def declared(cell: str) -> dict[str, tuple[str | None, Any]]:
         ValueError: If the cell holds anything else.
     """
     found: dict[str, tuple[str | None, Any]] = {}
-    for node in ast.parse(cell).body:
+    for node in parse(cell).body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue  # a string that explains
         target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None

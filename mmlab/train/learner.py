@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,8 @@ class Learner:
         # Without a gradient scaler, Accelerate's wrapper of the optimiser adds nothing but a search for an uninstalled
         # package on the disk, in every step: a quarter of a millisecond.
         self.optimizer = prepared if accelerator.scaler is not None else prepared.optimizer
+        # In the same way its `backward` divides by one, where it does not scale.
+        self.backward = accelerator.backward if accelerator.scaler is not None else torch.autograd.backward
         self.parameters = _trained(method, number)  # a sharding wrapper may have put others in their place
         self.others = _others(method, number)
         named = {id(parameter): name for name, parameter in method.named_parameters()}
@@ -99,19 +101,21 @@ class Learner:
         Raises:
             ValueError: If the method does not return a dict of scalars with a ``"loss"``.
         """
-        seed, device = self.settings.seed, self.accelerator.device
+        seed = self.settings.seed
         self.rng.manual_seed(derive(seed, "noise", *purpose, self.name))
-        seed_dropout(device, derive(seed, "dropout", *purpose, self.name))
+        seed_dropout(self.rng.device, derive(seed, "dropout", *purpose, self.name))
         values = self.loss(batch, self.rng)
         if not isinstance(values, dict) or "loss" not in values:
             raise ValueError(f"{_title(self.method, self.name)} must return a dict with the key 'loss'.")
-        scalars = {name: torch.as_tensor(value, device=device) for name, value in values.items()}
-        for name, value in scalars.items():
-            if value.numel() != 1:
-                shape = tuple(value.shape)
-                raise ValueError(f"{_title(self.method, self.name)} returned {name!r} of shape {shape}, not a scalar.")
-        names = sorted(scalars)
-        return names, scalars["loss"], torch.stack([scalars[name].detach().float().reshape(()) for name in names])
+        names = sorted(values)
+        return names, values["loss"], torch.stack([self._scalar(name, values[name]) for name in names])
+
+    def _scalar(self, name: str, value: Any) -> Tensor:
+        value = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, device=self.accelerator.device)
+        if value.numel() != 1:
+            shape = tuple(value.shape)
+            raise ValueError(f"{_title(self.method, self.name)} returned {name!r} of shape {shape}, not a scalar.")
+        return value.float() if value.ndim == 0 else value.float().reshape(())
 
     def update(self, pieces: list[Piece], step: int) -> dict[str, float]:
         """One step of the optimiser on one batch.
@@ -132,11 +136,11 @@ class Learner:
         self._forget()
         with _frozen(self.others):
             for piece in pieces:
-                last = piece is pieces[-1]
-                with nullcontext() if last else self.accelerator.no_sync(self.loss):
+                final = processes == 1 or piece is pieces[-1]
+                with nullcontext() if final else self.accelerator.no_sync(self.loss):
                     names, loss, values = self.measure(piece.batch, "train", step, piece.number)
                     share = piece.weight * processes  # the wrapper averages over processes; we want the sum
-                    self.accelerator.backward(loss if share == 1 else loss * share)
+                    self.backward(loss if share == 1 else loss * share)
                 each.append(values if piece.weight == 1 else values * piece.weight)
         total = each[0] if len(each) == 1 else torch.stack(each).sum(0)
         if processes > 1:
