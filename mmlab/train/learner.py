@@ -91,6 +91,8 @@ class Learner:
         if any(id(parameter) not in named for parameter in self.parameters):
             raise ValueError(f"{_title(method, self.name)} trains a parameter that is not one of the method's.")
         self.names = [named[id(parameter)] for parameter in self.parameters]
+        self.sharded = hasattr(self.parameters[0], "full_tensor")
+        self._forget()
 
     def measure(self, batch: Batch, *purpose: int | str) -> tuple[list[str], Tensor, Tensor]:
         """The objective on one batch, with the randomness that belongs to a purpose.
@@ -101,9 +103,9 @@ class Learner:
         Raises:
             ValueError: If the method does not return a dict of scalars with a ``"loss"``.
         """
-        seed = self.settings.seed
-        self.rng.manual_seed(derive(seed, "noise", *purpose, self.name))
-        seed_dropout(self.rng.device, derive(seed, "dropout", *purpose, self.name))
+        seed = derive(self.settings.seed, "noise", *purpose, self.name)
+        self.rng.manual_seed(seed)
+        seed_dropout(self.rng.device, seed ^ 0x5DEECE66D)  # another seed than that of the noise, without another hash
         values = self.loss(batch, self.rng)
         if not isinstance(values, dict) or "loss" not in values:
             raise ValueError(f"{_title(self.method, self.name)} must return a dict with the key 'loss'.")
@@ -133,8 +135,7 @@ class Learner:
         processes = self.accelerator.num_processes
         names: list[str] = []
         each: list[Tensor] = []
-        self._forget()
-        with _frozen(self.others):
+        with _frozen(self.others) if self.others else nullcontext():
             for piece in pieces:
                 final = processes == 1 or piece is pieces[-1]
                 with nullcontext() if final else self.accelerator.no_sync(self.loss):
@@ -160,12 +161,13 @@ class Learner:
         if scaled:
             self.accelerator.unscale_gradients(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound)
-        size = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # of sharded gradients: sharded
+        size = float(norm.full_tensor() if self.sharded else norm)  # type: ignore[attr-defined]
         if not scaled and not math.isfinite(size):  # a scaler skips such steps itself
             self._forget()
             raise NotFiniteError(f"norm of the gradient is {size}", None)
+        rate = self.settings.rate(step, self.name)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate(step, self.name)
+            group["lr"] = rate
         self.optimizer.step()
         self._forget()
 

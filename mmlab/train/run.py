@@ -170,8 +170,7 @@ class Run:
             if stop.received is None:
                 raise
             raise StopRequest from None  # the signal that we got has ended the workers
-        size = self.order.batch_size
-        return [Piece(piece, len(self.order.positions(0, piece)) / size, batch) for piece, batch in batches]
+        return [Piece(piece, self.order.weight(piece), batch) for piece, batch in batches]
 
     def _placed(self, batch: Batch) -> Batch:
         return {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}

@@ -55,6 +55,10 @@ class Order:
             self._cache[epoch] = torch.randperm(self.length, generator=rng)
         return self._cache[epoch]
 
+    def weight(self, piece: int) -> float:
+        """The share of a batch's items that are in one piece."""
+        return len(cut(self.batch_size, self.pieces, piece)) / self.batch_size if self.pieces > 1 else 1.0
+
     def positions(self, step: int, piece: int = 0) -> range:
         """The positions that one piece of the batch of one step takes in the endless row; steps count from 0."""
         part = cut(self.batch_size, self.pieces, piece)
@@ -64,6 +68,9 @@ class Order:
     def indices(self, step: int, piece: int = 0) -> Tensor:
         """The items at those positions: position p holds item ``permutation(p // n)[p % n]``."""
         row = self.positions(step, piece)
+        epoch, offset = divmod(row.start, self.length)
+        if offset + len(row) <= self.length:  # nearly always: all in one epoch
+            return self.permutation(epoch)[offset : offset + len(row)]
         parts, at = [], row.start
         while at < row.stop:
             epoch, offset = divmod(at, self.length)

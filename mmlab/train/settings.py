@@ -61,13 +61,16 @@ class Settings:
 
     def rate(self, step: int, objective: str = "") -> float:
         """The learning rate of the update number ``step`` (from 0): linear warm-up, then constant or half a cosine."""
-        base = self.lr[objective] if isinstance(self.lr, Mapping) else self.lr
+        base = self.lr if isinstance(self.lr, float) else self._base(objective)
         if step < self.warmup:
             return base * (step + 1) / self.warmup
         if self.schedule == "constant":
             return base
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
         return base * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _base(self, objective: str) -> float:
+        return self.lr[objective] if isinstance(self.lr, Mapping) else self.lr
 
     def check_rates(self, objectives: Sequence[str]) -> None:
         """Refuse learning rates by name that are not the objectives' names.

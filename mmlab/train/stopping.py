@@ -6,8 +6,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -20,6 +19,22 @@ class StopRequest(BaseException):
     """Raised inside work that may be abandoned, when the run has been asked to stop."""
 
 
+class _Abandonable(AbstractContextManager[None]):
+    """A class and not a generator: it is entered in every step."""
+
+    def __init__(self, signals: StopSignals) -> None:
+        self.signals = signals
+
+    def __enter__(self) -> None:
+        self.signals.inside = True  # first: a signal before this line is seen below, one after it raises
+        if self.signals.received is not None:
+            self.signals.inside = False
+            raise StopRequest
+
+    def __exit__(self, *error: object) -> None:
+        self.signals.inside = False
+
+
 class StopSignals:
     """While it is entered, SIGTERM and SIGINT set :attr:`received` in place of ending the process.
 
@@ -30,7 +45,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._abandonable = False
+        self.inside = False  # work that may be abandoned
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -50,19 +65,12 @@ class StopSignals:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
-        if self._abandonable:
+        if self.inside:
             raise StopRequest
 
-    @contextmanager
-    def abandonable(self, allowed: bool = True) -> Iterator[None]:
-        """Mark work that changes nothing: it is abandoned when a signal comes."""
-        self._abandonable = allowed
-        try:
-            if allowed and self.received is not None:
-                raise StopRequest
-            yield
-        finally:
-            self._abandonable = False
+    def abandonable(self, allowed: bool = True) -> AbstractContextManager[None]:
+        """Mark work that changes nothing: it is abandoned when a signal comes, or has come already."""
+        return _Abandonable(self) if allowed else nullcontext()
 
     def leave(self, message: str) -> NoReturn:
         """End the run: exit code 143 after SIGTERM and 130 after Ctrl-C, which in a notebook stays a Ctrl-C.

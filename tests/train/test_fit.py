@@ -51,7 +51,7 @@ def test_fit_is_the_loop_that_one_would_write():
     optimizer = torch.optim.AdamW([{"params": weights, "weight_decay": 0.1}, {"params": biases, "weight_decay": 0.0}])
     for step in range(12):
         rate = 0.03 * ((step + 1) / 4 if step < 4 else 0.5 * (1 + np.cos(np.pi * (step - 4) / 8)))
-        torch.manual_seed(derive(4, "dropout", "train", step, 0, ""))
+        torch.manual_seed(derive(4, "noise", "train", step, 0, "") ^ 0x5DEECE66D)
         loss = method.loss(data().batch(order.indices(step)), generator("train", step, 0, ""))["loss"]
         optimizer.zero_grad()
         loss.backward()
@@ -79,7 +79,7 @@ def test_two_objectives_alternate_and_keep_to_their_own():
     for step in range(9):
         batch = data().batch(order.indices(step))
         for (name, part, loss, _), optimizer in zip(tasks, optimizers, strict=True):
-            torch.manual_seed(derive(4, "dropout", "train", step, 0, name))
+            torch.manual_seed(derive(4, "noise", "train", step, 0, name) ^ 0x5DEECE66D)
             value = loss(batch, generator("train", step, 0, name))["loss"]
             own = list(part.parameters())
             for parameter, gradient in zip(own, torch.autograd.grad(value, own), strict=True):
