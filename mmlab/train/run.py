@@ -97,7 +97,7 @@ class Run:
                 self._validate_if_due(stop)
                 while self.step < self.settings.steps:
                     self._advance(self._fetch(feed, mine, stop))
-                    if bar.update(1):
+                    if bar is not None and bar.update(1):
                         bar.set_postfix(loss=f"{self._latest:.4g}", refresh=False)
                     self._validate_if_due(stop)
                     if self.settings.save_every and self.step % self.settings.save_every == 0:
@@ -239,11 +239,11 @@ class Run:
             self.accelerator.log({f"{split}/{name}": value for name, value in values.items()}, step=self.step)
 
     def _bar(self, progress: bool) -> Any:
+        if not (progress and self.accelerator.is_local_main_process):
+            return nullcontext()  # no bar at all: even a hidden one takes a lock that forked processes share
         from tqdm.auto import tqdm
 
-        shown = progress and self.accelerator.is_local_main_process
-        hidden: dict[str, Any] = {} if shown else {"disable": True}  # where nothing is said, TQDM_DISABLE rules
-        return tqdm(total=self.settings.steps, initial=self.step, delay=2, desc=type(self.method).__name__, **hidden)
+        return tqdm(total=self.settings.steps, initial=self.step, delay=2, desc=type(self.method).__name__)
 
     def _close(self, quietly: bool = False) -> None:
         """Wait for the checkpoint, write the history, end the trackers."""
