@@ -1,5 +1,6 @@
 """Oracles of bridge matching: closed forms for pinned diffusions and for Gaussian ends."""
 
+import functools
 import math
 from itertools import pairwise
 
@@ -213,6 +214,25 @@ def test_probability_flow_of_a_gaussian_bridge_to_second_order():
         assert math.log2(coarse / fine) == pytest.approx(2, abs=0.25)
 
 
+def test_flow_step_solves_the_velocity_for_fixed_ends():
+    x, x0, x1 = torch.randn(3, 10, generator=generator(), dtype=torch.float64)
+    for reference in (Reference(0.7), Reference(0.7, "triangular")):
+        s, t = float64(0.2, 0.8)
+        y = x
+        grid = torch.linspace(0.2, 0.8, 2001, dtype=torch.float64)
+        for a, b in pairwise(grid):
+            y = heun_step(lambda y, t, r=reference: bm.velocity(r, y, x0, x1, t), y, a, b)
+        torch.testing.assert_close(bm.flow_step(reference, x, x0, x1, s, t), y, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [2, 5, 20])
+def test_flow_is_stable_in_few_steps(steps):
+    method, x0, _ = ends_after_training(given=True)
+    x1 = method.sample(x0, steps=steps, sampler="ode", rng=generator(2))
+    assert 0.5 < x1.std() < 1.5
+    assert torch.corrcoef(torch.cat([x0, x1], 1).T)[0, 1].item() == pytest.approx(-0.5, abs=0.2)
+
+
 def test_last_euler_step_of_the_triangular_schedule_overshoots():
     reference, h = Reference(math.sqrt(7.5e-5), "triangular"), 0.01
 
@@ -262,6 +282,7 @@ def test_network_calls_are_counted(sampler, steps):
     assert len(calls) == bm.network_calls(sampler, steps)
 
 
+@functools.cache
 def ends_after_training(given, correlation=-0.5, sigma=1.0, n=4000):
     x0, noise = torch.randn(2, n, 1, generator=generator(1))
     data = TensorData({"source": x0, "target": correlation * x0 + math.sqrt(1 - correlation**2) * noise})
