@@ -33,7 +33,9 @@ def _project() -> dict[str, Any]:
 
 
 def _requirements() -> list[str]:
+    """What the environments hold: everything but the extra for trackers, of which the tests need one only."""
     extras = _project()["optional-dependencies"]
+    extras.pop("tracking")
     lines = [*_project()["dependencies"], *(line for extra in extras.values() for line in extra)]
     return list(dict.fromkeys(lines))  # an extra may repeat what another asks for
 
