@@ -43,9 +43,14 @@ class Method(nn.Module, Saved):
     A subclass sets :attr:`card`, takes plain JSON-able constructor arguments (they are the saved configuration), and
     gives :meth:`loss` and :meth:`demo`. It adds the verb that fits its task: ``sample``, ``predict``, ``embed`` or
     ``generate``. It draws randomness only from the generator that it is handed, and knows no training loop.
+
+    Attributes:
+        progress: Share of the training that is done, from 0 to 1. :func:`mmlab.fit` sets it before every step, for
+            objectives that change on the way; a loop of your own sets it too.
     """
 
     card: ClassVar[Card]
+    progress: float = 0.0
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """The training objective.

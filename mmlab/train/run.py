@@ -177,12 +177,14 @@ class Run:
 
     def _advance(self, pieces: list[Piece]) -> None:
         values: dict[str, float] = {}
+        self.method.progress = self.step / self.settings.steps
         for learner in self.learners:
             try:
                 values |= learner.update(pieces, self.step)
             except NotFiniteError as error:
                 raise FloatingPointError(self._not_finite(learner, error)) from None
         self.step += 1
+        self.method.progress = self.step / self.settings.steps
         if self.average is not None:
             self.average.update(self.step)
         self._latest = values[next(name for name in values if name.endswith("loss"))]

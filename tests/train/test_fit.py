@@ -94,6 +94,17 @@ def test_two_objectives_alternate_and_keep_to_their_own():
     assert all(p.requires_grad and p.grad is None for p in ours.parameters())
 
 
+def test_the_method_knows_how_much_of_its_training_is_done():
+    class Watching(Regression):
+        def loss(self, batch, rng):
+            return super().loss(batch, rng) | {"progress": torch.tensor(self.progress)}
+
+    method = make(Watching)
+    history = fit(method, data(), steps=8, batch_size=4, progress=False)
+    assert history.values("progress") == [k / 8 for k in range(8)]
+    assert method.progress == 1
+
+
 def test_parameters_without_an_objective_stay():
     class Half(Regression):
         def objectives(self):
