@@ -73,7 +73,7 @@ def collate(items: Any, indices: Sequence[int] | range) -> Batch:
         indices: Positions in it.
     """
     if hasattr(items, "batch"):
-        return items.batch(list(indices))
+        return items.batch(torch.tensor(list(indices)))
     rows = [items[i] for i in indices]
     return {key: torch.stack([row[key] for row in rows]) for key in sorted(rows[0])}
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.card import Card
-from mmlab.estimate import plan
+from mmlab.data.tensors import TensorData
+from mmlab.estimate import collate, plan
 from mmlab.method import Batch, Method
 
 
@@ -38,3 +39,9 @@ def test_plan_by_hand() -> None:
         "average": 4 * first,
         "activations": sigmoid,
     }
+
+
+def test_a_dataset_in_memory_is_collated_in_one_piece() -> None:
+    items = TensorData({"x": torch.arange(10.0)})
+    assert collate(items, range(2, 5))["x"].tolist() == [2, 3, 4]
+    assert collate([items[i] for i in range(10)], range(2, 5))["x"].tolist() == [2, 3, 4]

@@ -114,6 +114,20 @@ def loss_falls_on_a_fixed_batch(cls: MethodClass, steps: int = 80) -> None:
     assert after < before - (1 - FALL) * abs(before), f"the loss went from {before:.4g} to {after:.4g} in {steps} steps"
 
 
+def solving_depends_on_the_items_alone(cls: MethodClass) -> None:
+    """A method that is solved gives the same from the same items, whatever was solved or drawn before."""
+    if not hasattr(cls, "solve"):
+        return
+    (method, batch), (other, _) = cls.demo(3), cls.demo(4)
+    items = [{key: value[i] for key, value in batch.items()} for i in range(len(next(iter(batch.values()))))]
+    before, copy = _global_state(), {key: value.clone() for key, value in batch.items()}
+    assert method.solve(items) is method, "solve() does not return the method"
+    assert _global_state() == before, "solve() changes the global random state"
+    assert _equal(batch, copy), "solve() changes the items"
+    _elsewhere(lambda: other.solve(items))
+    assert _equal(method.state_dict(), other.state_dict()), "solve() depends on more than the items"
+
+
 def constructor_is_a_configuration(cls: MethodClass) -> None:
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     kinds = {parameter.kind for parameter in parameters}

@@ -154,6 +154,18 @@ class HidesState(Toy):
         return {"loss": self.gain * super().loss(batch, rng)["loss"]}
 
 
+class SolvesOnTop(Toy):
+    def solve(self, dataset: Any) -> Self:
+        self.out.weight.data += dataset[0]["x"]
+        return self
+
+
+class SolvesByChance(Toy):
+    def solve(self, dataset: Any) -> Self:
+        self.hidden.weight.data.copy_(torch.rand(6, 6))
+        return self
+
+
 class LoadsAnything(Toy):
     @classmethod
     def from_pretrained(cls, *arguments: Any, **keywords: Any) -> Self:  # type: ignore[override]
@@ -192,6 +204,8 @@ def test_a_good_method_passes(check: Callable[..., None], tmp_path: Path) -> Non
         (LacksAnInput, battery.batch_has_the_inputs),
         (TakesAnything, battery.constructor_is_a_configuration),
         (Undocumented, battery.constructor_is_a_configuration),
+        (SolvesOnTop, battery.solving_depends_on_the_items_alone),
+        (SolvesByChance, battery.solving_depends_on_the_items_alone),
         (HidesState, battery.saves_and_loads_bit_by_bit),
         (LoadsAnything, battery.saves_and_loads_bit_by_bit),
         (LoadsAnything, battery.refuses_weights_that_do_not_fit),
@@ -203,9 +217,20 @@ def test_a_bad_method_fails(cls: battery.MethodClass, check: Callable[..., None]
         _run(check, cls, tmp_path)
 
 
+def test_a_method_that_is_solved_passes() -> None:
+    class Averaging(Toy):
+        def solve(self, dataset: Any) -> Self:
+            mean = torch.stack([item["x"] for item in dataset]).mean()
+            for value in self.state_dict().values():
+                value.fill_(mean)
+            return self
+
+    battery.solving_depends_on_the_items_alone(Averaging)
+
+
 def test_a_method_without_a_loss_is_not_trained() -> None:
-    class Solved(Method):
+    class Wrapping(Method):
         card = Toy.card
 
     assert battery.trains(Toy)
-    assert not battery.trains(Solved)
+    assert not battery.trains(Wrapping)

@@ -23,6 +23,7 @@ ALWAYS = [
     battery.demo_is_reproducible,
     battery.batch_has_the_inputs,
     battery.constructor_is_a_configuration,
+    battery.solving_depends_on_the_items_alone,
 ]
 SAVED = [battery.saves_and_loads_bit_by_bit, battery.refuses_weights_that_do_not_fit]
 
