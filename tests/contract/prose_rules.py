@@ -1,0 +1,225 @@
+r"""The rule of numbers in prose, as a function that returns what is wrong: so that tests can show that it finds it.
+
+**Rule.** A number that a run produces never stands in a chapter's prose by hand. Prose is each markdown cell, and the
+fixed text of what `say`, `show`, `table` and `frames` are given. Three kinds of numbers are looked at, since these are
+what measurements look like:
+
+1. decimals: `0.93`, `1.5 s`;
+2. percentages: `93 %`, `93 per cent`;
+3. factors: `12 times`, `12-fold`, `12× faster`, `twelve times as fast`.
+
+Whole numbers (30 people, 2-D, Eq. (3), 400 × 400, 2 to 4) are left alone, and so are these:
+
+- code, spans and blocks; formulas, unless a formula is nothing but a number (`$0.93$`);
+- addresses, versions (`Python 3.11`), names of models (`Llama 3.2`, `a 1.5B model`), and places in a text
+  (`Section 3.2`, `Fig. 1.4`, `Eq. (2.1)`);
+- what an exercise poses: the text of an `{exercise}`, and the title of any directive (the question of a `{dropdown}`);
+- published numbers: those with a `{cite}` in the same sentence, or the same row of a table;
+- constants of the experiment: numbers that stand in the chapter's code, style of figures apart, or that are defaults in
+  the modules of `mmlab.methods` and `mmlab.data` that it imports. A constant 0.2 also covers 0.8, 20 % and 80 %;
+- conventions: the 95 % interval; and chance among K classes, where K stands in the code and the sentence says *chance*.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+STYLE = {"lw", "linewidth", "ms", "markersize", "alpha", "figsize", "fontsize", "width", "height"} | {"xlim", "ylim"}
+SHOWN = {"say", "show", "table", "frames"}
+WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+WORDS |= {"twelve": 12, "twenty": 20, "fifty": 50, "hundred": 100, "thousand": 1000}
+
+_MORE = r"(?:as|more|less|fewer|too|the|better|worse|\w+er)\b"
+_FOUND = re.compile(
+    rf"(?P<percent>(?<![\w.,])\d+(?:[.,]\d+)?)(?:\s|\\,)*(?:\\?%|per\s+cent\b|percent\b)"
+    rf"|(?P<factor>(?<![\w.,])\d+(?:\.\d+)?)(?:\s+times\b|-fold\b(?!\s+cross)|\s?[×x]\s+{_MORE})"
+    rf"|\b(?P<word>{'|'.join(WORDS)})\s+times\s+{_MORE}"
+    r"|(?P<decimal>(?<![\w.,:/-])\d+\.\d+(?:e[+-]?\d+)?)(?!\d|(?-i:[BM])|\.\d|-[a-z])",
+    re.IGNORECASE,
+)
+_CITED = re.compile(r"\{cite(?::\w+)?\}`[^`]+`")
+_NUMBER_ALONE = re.compile(r"[\s\d.,+\-−±~≈%\\!]*(?:\\pm|\\approx|\\sim)?[\s\d.,±%\\!]*")
+_CODE_DIRECTIVES = {"code", "code-block", "code-cell", "math", "exercise", "bibliography"}
+_FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})(?P<info>[^`\n]*)$")
+_PLACES = re.compile(
+    r"(?:\b(?:sections?|sec\.|figures?|figs?\.|tables?|tab\.|chapters?|ch\.|equations?|eqs?\.|theorems?|algorithms?|lemmas?|"
+    r"appendix|python|torch|pytorch|numpy|cuda|versions?|v|licen[cs]e|cc[ -]by(?:-\w+)*|"
+    r"llama|qwen|gemma|gpt|phi|stable\s+diffusion)|§)[\s~]*\(?[A-Z]?\d+(?:\.\d+)+\)?",
+    re.IGNORECASE,
+)
+_CONVENTIONS = re.compile(
+    r"(?<![\w.,])(?:50|68|80|90|95|99)\s?(?:%|per cent)[\s-]+"
+    r"(?:confidence|credible|prediction|bootstrap|interval|band|level)",
+    re.I,
+)
+_ADDRESSES = re.compile(r"https?://\S+|\]\([^)\s]*\)|\barxiv:\S+|\bdoi:\S+|<[^>\n]+>", re.IGNORECASE)
+_SENTENCE_END = re.compile(
+    r"[.!?][)\"'*_]*(?=\s+[A-Z*_(\"'$`{\[])|\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.)\s)|\n(?=\s*`{3,}|:{3,})"
+)
+
+REMEDY = (
+    "numbers stand in the prose by hand. Put them through say(), a caption or a table, or make them constants of the "
+    "code; a published number needs a {cite} in its sentence (the rule is in tests/contract/prose_rules.py):"
+)
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Connected text of a chapter, and the line on which it begins."""
+
+    line: int
+    text: str
+
+
+def numbers_in(path: Path, root: Path) -> list[tuple[int, str]]:
+    """Lines and words of measured numbers in the prose of one chapter."""
+    source = path.read_text(encoding="utf-8")
+    allowed = constants(source, root)
+    pieces = [*markdown(source), *shown(source)]
+    found = [(piece.line + at, what) for piece in pieces for at, what in suspicious(piece.text, allowed)]
+    return sorted(set(found))
+
+
+def markdown(source: str) -> Iterator[Prose]:
+    """The markdown cells of a source in percent format."""
+    begun: int | None = None
+    lines = source.splitlines()
+    for at, line in enumerate([*lines, "# %%"]):
+        if line.startswith("# %%"):
+            if begun is not None:
+                yield Prose(begun + 1, "\n".join(text.removeprefix("#").removeprefix(" ") for text in lines[begun:at]))
+            begun = at + 1 if "[markdown]" in line else None
+
+
+def shown(source: str) -> Iterator[Prose]:
+    """The fixed text in the arguments of what shows text; what stands in braces of an f-string is a result."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHOWN:
+            for argument in [*node.args, *(k.value for k in node.keywords if k.arg in ("alt", "caption", "title"))]:
+                pieces = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+                texts = [p.value if isinstance(p, ast.Constant) and isinstance(p.value, str) else "\0" for p in pieces]
+                if any(text != "\0" for text in texts):
+                    yield Prose(argument.lineno, "".join(texts))
+
+
+def constants(source: str, root: Path) -> set[Fraction]:
+    """The numbers in a chapter's code, and the defaults in the modules of mmlab that it imports."""
+    tree = ast.parse(source)
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    found = _literals(tree)
+    for module in modules:
+        path = root / f"{module.replace('.', '/')}.py"
+        if module.startswith(("mmlab.methods.", "mmlab.data.")) and path.exists():
+            found |= _defaults(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def suspicious(text: str, allowed: set[Fraction]) -> list[tuple[int, str]]:
+    """Numbers in a text that look measured, with the number of the line, counted from 0."""
+    blank = _without_code(text)
+    found = [
+        match
+        for start, end in _sentences(text)
+        if not _CITED.search(text, start, end)
+        for match in _FOUND.finditer(blank, start, end)
+        if not _is_constant(match, allowed, chance="chance" in text[start:end].lower())
+    ]
+    return [(text.count("\n", 0, match.start()), " ".join(match.group().split())) for match in found]
+
+
+def _is_constant(match: re.Match[str], allowed: set[Fraction], *, chance: bool) -> bool:
+    if word := match["word"]:
+        return Fraction(WORDS[word.lower()]) in allowed
+    kind = match.lastgroup or ""
+    value = Fraction(match[kind].replace(",", "."))
+    if kind == "factor":
+        return value in allowed
+    share = value / 100 if kind == "percent" else value
+    if share in allowed or (0 < share < 1 and 1 - share in allowed):
+        return True
+    return chance and 0 < share <= 1 and any(abs(1 / k - share) < Fraction(1, 100) * share for k in allowed if k > 1)
+
+
+def _without_code(text: str) -> str:
+    """The text with everything blanked that may hold any number; nothing moves."""
+
+    def blank(match: re.Match[str]) -> str:
+        return re.sub(r"[^\n]", " ", match.group())
+
+    def formula(match: re.Match[str]) -> str:
+        inner = match.group().strip("$")
+        return f"{' ' * (len(match.group()) - len(inner) - 1)}{inner} " if _is_number(inner) else blank(match)
+
+    text = _without_blocks(text)
+    text = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", blank, text, flags=re.DOTALL)
+    text = re.sub(r"(?<!\\)\$\$.+?\$\$|(?<![\\$])\$(?!\s)[^$]+?\$", formula, text, flags=re.DOTALL)
+    for pattern in (_ADDRESSES, _PLACES, _CONVENTIONS):
+        text = pattern.sub(blank, text)
+    return text
+
+
+def _is_number(formula: str) -> bool:
+    return bool(re.search(r"\d", formula)) and bool(_NUMBER_ALONE.fullmatch(formula))
+
+
+def _without_blocks(text: str) -> str:
+    """The text with code blocks, exercises, and the titles and options of directives blanked."""
+    lines, closing, code = text.split("\n"), [], []
+    for at, line in enumerate(lines):
+        match = _FENCE.match(line.strip())
+        inside = any(code)
+        if match and not match["info"].strip() and closing and len(match["fence"]) >= len(closing[-1]):
+            closing.pop()
+            code.pop()
+            lines[at] = ""
+        elif match and not (inside and not match["info"].strip()):
+            name = re.match(r"\{([\w:-]+)\}", match["info"].strip())
+            closing.append(match["fence"])
+            code.append(name is None or name[1] in _CODE_DIRECTIVES)
+            lines[at] = ""
+        elif inside or re.match(r"^:[\w-]+:", line):
+            lines[at] = ""
+        lines[at] = lines[at].ljust(len(line))
+    return "\n".join(lines)
+
+
+def _sentences(text: str) -> list[tuple[int, int]]:
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    starts = [0, *ends]
+    return list(zip(starts, [*ends, len(text)], strict=True))
+
+
+def _literals(tree: ast.AST) -> set[Fraction]:
+    found: set[Fraction] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.keyword) and node.arg in STYLE and _has_decimals(node.value):
+            continue
+        if isinstance(node, ast.Constant):
+            found |= _number(node)
+        found |= _literals(node)
+    return found
+
+
+def _defaults(tree: ast.Module) -> set[Fraction]:
+    """Defaults of arguments and fields, and constants of a module."""
+    values: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arguments):
+            values += [value for value in (*node.defaults, *node.kw_defaults) if value]
+        elif isinstance(node, ast.AnnAssign) and node.value:
+            values.append(node.value)
+    values += [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    return {number for value in values for leaf in ast.walk(value) for number in _number(leaf)}
+
+
+def _number(node: ast.AST) -> set[Fraction]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return {Fraction(str(node.value))} if abs(node.value) < 1e12 else set()
+    return set()
+
+
+def _has_decimals(node: ast.AST) -> bool:
+    return any(isinstance(leaf, ast.Constant) and isinstance(leaf.value, float) for leaf in ast.walk(node))

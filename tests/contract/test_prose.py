@@ -1,0 +1,107 @@
+"""No chapter has a measured number in its prose that was written by hand; the rule finds those that have."""
+
+from pathlib import Path
+
+import prose_rules
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_has_no_measured_number_by_hand(path: Path) -> None:
+    wrong = [f"line {line}: {what!r}" for line, what in prose_rules.numbers_in(path, ROOT)]
+    assert not wrong, f"notebooks/{path.name}: {prose_rules.REMEDY} {'; '.join(wrong)}"
+
+
+CODE = """
+# %% tags=["parameters"]
+rho = 0.2
+
+# %%
+from mmlab.data.toy_world import toy_world
+
+classes, folds = 10, 5
+plot(lw=0.77)
+say(f"It is {accuracy:.2f}.")
+"""
+
+
+def found(tmp_path: Path, text: str, code: str = CODE) -> list[str]:
+    """What is found in a chapter of one markdown cell and some code."""
+    (tmp_path / "notebooks").mkdir(exist_ok=True)
+    (tmp_path / "mmlab" / "data").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "mmlab" / "data" / "toy_world.py").write_text("def toy_world(noise=0.35):\n    return 0.61\n")
+    path = tmp_path / "notebooks" / "toy.py"
+    lines = "\n".join(f"# {line}".rstrip() for line in text.splitlines())
+    path.write_text(f"# %% [markdown]\n{lines}\n{code}", encoding="utf-8")
+    return [what for _, what in prose_rules.numbers_in(path, tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("The bridge reaches 0.93 on the test set.", "0.93"),
+        ("It takes 1.7s.", "1.7"),
+        ("An error of 3.5e-4 remains.", "3.5e-4"),
+        ("Accuracy rises to 93 %.", "93 %"),
+        ("Accuracy rises to 93.5% in the end.", "93.5%"),
+        ("Accuracy rises by 7 per cent.", "7 per cent"),
+        ("It is 12 times faster.", "12 times"),
+        ("It is 12-fold better.", "12-fold"),
+        ("It is 12× faster.", "12× faster"),
+        ("It is four times as fast.", "four times as"),
+        ("A number in disguise, $0.93$, is found.", "0.93"),
+        (r"A share in disguise, $93\,\%$, is found.", "93"),
+        ("A line that ends\nin 0.93 is found.", "0.93"),
+        ("| method | score |\n| --- | --- |\n| ours | 0.93 |", "0.93"),
+        ("- first\n- second has 0.93", "0.93"),
+        ("{cite:t}`a2020` say so. We reach 0.93.", "0.93"),
+        ("| a {cite}`a2020` | 0.80 |\n| ours | 0.93 |", "0.93"),
+        ("```{dropdown} Why?\nBecause of 0.93.\n```", "0.93"),
+        (":::{note}\nIt is 0.93.\n:::", "0.93"),
+        ("```{exercise} Ask (think)\n:label: a\n\nGiven 0.71.\n```\n\nWe found 0.93.", "0.93"),
+        ("A style is no constant: 0.77.", "0.77"),
+        ("A number in the body of a module is none: 0.61.", "0.61"),
+        ("Chance is 12 %.", "12 %"),
+    ],
+)
+def test_a_number_by_hand_is_found(tmp_path: Path, text: str, what: str) -> None:
+    (one,) = found(tmp_path, text)
+    assert one.startswith(what)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A 2-D map of 30 people, 400 × 400 regions, 2 to 4 of them, in 2020; see Eq. (3) and Eq. (2.1).",
+        "See Section 3.2, Fig. 1.4, Table 2.1, §1.5 and Algorithm 2.2 of the paper.",
+        "Python 3.11, torch 2.6, CC BY 4.0, Llama 3.2, a 1.5B model, version 0.3.1, arXiv:2302.00482.",
+        "Inline $r = 0.93$ and\n\n$$x = 0.93 \\times 7. \\tag{1}$$",
+        "Code `lr=0.93` and\n\n```python\nx = 0.93  # 7 %\n```",
+        "{cite:t}`a2020` report 93.1 % on CIFAR-10.",
+        "They report 0.93\n{cite}`a2020`.",
+        "| a {cite}`a2020` | 0.80 |",
+        "With ρ of 0.2, the other 0.8, which is 20 % and 80 %.",
+        "The world has a noise of 0.35 by default.",
+        "Chance is 10 %, with 5-fold cross-validation, repeated 5 times.",
+        "The 95 % interval, and a 90 % confidence band.",
+        "```{exercise} Compute (compute)\n:label: a\n\nA coin falls with probability 0.71, 3 times in a row.\n```",
+        "```{dropdown} Somebody reports 0.93. What do you ask?\nThe baseline.\n```",
+        "See [this](https://example.org/0.93) and <https://example.org/7%>.",
+        "The same three times, and as many times as you like.",
+    ],
+)
+def test_other_numbers_are_left_alone(tmp_path: Path, text: str) -> None:
+    assert found(tmp_path, text) == []
+
+
+def test_what_the_code_says_in_fixed_words_is_looked_at_too(tmp_path: Path) -> None:
+    code = CODE + 'say("It is 0.93.")\nshow(figure, alt=f"At {x:.3f} it is 0.94.", caption="")\nprint("0.95")\n'
+    assert found(tmp_path, "Toys.", code) == ["0.93", "0.94"]
+
+
+def test_the_line_is_named(tmp_path: Path) -> None:
+    found(tmp_path, "# Toys\n\nOne.\nIt is 0.93.\n")
+    assert prose_rules.numbers_in(tmp_path / "notebooks" / "toy.py", tmp_path) == [(5, "0.93")]
