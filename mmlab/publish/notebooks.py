@@ -1,13 +1,15 @@
 """Notebooks from their sources: ``notebooks/<stem>.py`` (percent format) gives ``<stem>.ipynb``, always the same.
 
-The ``.ipynb`` is what Colab opens: no outputs, a first cell that installs mmlab there, and cell ids that depend on
-nothing but the source. It is committed, and a test compares it with what :func:`sync` would write.
+The ``.ipynb`` is what Colab opens: no outputs, a first cell that installs mmlab there, a cell that lets the profile
+follow the machine there, and cell ids that depend on nothing but the source. It is committed, and a test compares it
+with what :func:`sync` would write.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,27 @@ import sys
 from importlib.metadata import version
 
 if "google.colab" in sys.modules and importlib.util.find_spec("mmlab") is None:
-    keep = [f"{{name}}=={{version(name)}}" for name in ("torch", "numpy")]
-    source = "mmlab @ git+{url}@{branch}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source, *keep], check=True)"""
+    there = {{name: version(name) for name in ("torch", "numpy")}}
+    beside = " and ".join(f"{{name}} {{found}}" for name, found in there.items())
+    keep = [f"{{name}}=={{found}}" for name, found in there.items()]
+    source = "mmlab @ git+{url}@{tag}"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", source, *keep]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr[-2000:])
+        raise RuntimeError(f"mmlab could not be installed beside {{beside}}: pip says above what is in the way.")
+    importlib.invalidate_caches()
+    changed = [name for name, found in there.items() if version(name) != found]
+    remedy = f", but {{' and '.join(changed)}} changed: restart the session" if changed else ""
+    print(f"mmlab {{version('mmlab')}} is installed beside {{beside}}{{remedy}}.")"""
+
+PROFILE_CELL = """\
+# On Colab the profile follows the machine: "gpu" where there is one. Elsewhere this does nothing.
+if "google.colab" in sys.modules:
+    import torch
+
+    profile = "gpu" if torch.cuda.is_available() else "cpu"
+    print(f"The profile is {profile!r}.")"""
 
 _MEND = "run `mmlab book sync` and commit the result."
 
@@ -81,17 +101,14 @@ def render(stem: str, *, root: Path | None = None) -> str:
     root = root or project.find_root()
     source = project.notebook_source(root, stem)
     parsed = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
-    url, branch = project.repository(root)
-    install = {
-        "cell_type": "code",
-        "source": INSTALL_CELL.format(url=url, branch=branch),
-        "metadata": {"tags": ["install", "remove-cell"]},
-    }
-    cells = [_cell(install, "install", 0)]
+    url, _ = project.repository(root)
+    cells = [_generated("install", INSTALL_CELL.format(url=url, tag=project.tag(root)))]
     seen: dict[str, int] = {}
     for cell in parsed.cells:
         repeat = seen[cell.source] = seen.get(cell.source, -1) + 1
         cells.append(_cell(cell, stem, repeat))
+        if "parameters" in cell["metadata"].get("tags", []) and _has_profiles(stem, cell.source):
+            cells.append(_generated("profile", PROFILE_CELL))
     if len(cells) < 2 or not any(cell["cell_type"] == "code" for cell in cells[1:]):
         raise ValueError(
             f"notebooks/{source.name} has no code cell: a source is a .py file with cells that begin `# %%`."
@@ -100,6 +117,15 @@ def render(stem: str, *, root: Path | None = None) -> str:
         raise ValueError(f"notebooks/{source.name} has more than one cell tagged `parameters`: join them.")
     notebook = {"cells": cells, "metadata": _metadata(stem), "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _generated(name: str, source: str) -> dict[str, Any]:
+    return _cell({"cell_type": "code", "source": source, "metadata": {"tags": [name, "remove-cell"]}}, name, 0)
+
+
+def _has_profiles(stem: str, parameters: str) -> bool:
+    """Whether the chapter has a larger form for a GPU, and a parameter that chooses it."""
+    return project.budget(stem).gpu_minutes is not None and bool(re.search(r"^profile\b.*=", parameters, re.MULTILINE))
 
 
 def _cell(cell: Any, stem: str, repeat: int) -> dict[str, Any]:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mmlab import __version__
 from mmlab.card import Budget, methods
 
-__all__ = ["budget", "config", "find_root", "notebook_source", "repository", "stems", "toc_entries", "write_whole"]
+__all__ = [
+    "budget",
+    "config",
+    "find_root",
+    "notebook_source",
+    "repository",
+    "stems",
+    "tag",
+    "toc_entries",
+    "write_whole",
+]
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -42,6 +54,11 @@ def repository(root: Path) -> tuple[str, str]:
     if not entry.get("url"):
         raise ValueError("_config.yml has no repository.url: Colab buttons and the install cell are made from it.")
     return entry["url"].rstrip("/"), entry.get("branch", "main")
+
+
+def tag(root: Path) -> str:
+    """The tag of this version of mmlab, which Colab buttons and install cells name; between releases, the branch."""
+    return f"v{__version__}" if re.fullmatch(r"\d+\.\d+\.\d+", __version__) else repository(root)[1]
 
 
 def toc_entries(root: Path) -> list[str]:

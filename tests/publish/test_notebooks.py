@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import types
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -116,9 +118,13 @@ def install(root, write, monkeypatch):
     write("one", *CELLS)
     source = "".join(cells(render("one", root=root))[0]["source"])
     commands = []
-    monkeypatch.setattr(subprocess, "run", lambda command, **options: commands.append((command, options)))
 
-    def install(*, colab: bool, installed: bool) -> list:
+    def install(*, colab: bool, installed: bool, code: int = 0) -> list:
+        def run(command, **options):
+            commands.append(command)
+            return subprocess.CompletedProcess(command, code, "", "No matching distribution")
+
+        monkeypatch.setattr(subprocess, "run", run)
         if colab:
             monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
         monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
@@ -128,19 +134,64 @@ def install(root, write, monkeypatch):
     return install
 
 
-def test_on_colab_mmlab_is_installed_beside_the_torch_that_is_there(install):
-    import torch
-
-    ((command, options),) = install(colab=True, installed=False)
+def test_on_colab_mmlab_is_installed_beside_the_torch_that_is_there(install, capsys):
+    here = {name: version(name) for name in ("mmlab", "torch", "numpy")}
+    (command,) = install(colab=True, installed=False)
     assert command[:4] == [sys.executable, "-m", "pip", "install"]
-    assert "mmlab @ git+https://example.org/someone/book@trunk" in command
-    assert f"torch=={torch.__version__}" in command
-    assert options == {"check": True}
+    assert f"mmlab @ git+https://example.org/someone/book@v{here['mmlab']}" in command
+    assert {f"torch=={here['torch']}", f"numpy=={here['numpy']}"} <= set(command)
+    told = f"mmlab {here['mmlab']} is installed beside torch {here['torch']} and numpy {here['numpy']}.\n"
+    assert capsys.readouterr().out == told
+
+
+def test_versions_that_do_not_fit_are_told_in_one_sentence(install, capsys):
+    with pytest.raises(
+        RuntimeError, match=rf"^mmlab could not be installed beside torch {re.escape(version('torch'))}"
+    ):
+        install(colab=True, installed=False, code=1)
+    assert "No matching distribution" in capsys.readouterr().out
+
+
+def test_a_torch_that_was_replaced_is_told(install, monkeypatch, capsys):
+    answers = iter(["2.9", "2.0", "2.10", "2.0", "0.1.0"])
+    monkeypatch.setattr("importlib.metadata.version", lambda name: next(answers))
+    install(colab=True, installed=False)
+    assert capsys.readouterr().out.endswith("but torch changed: restart the session.\n")
 
 
 @pytest.mark.parametrize(("colab", "installed"), [(False, False), (True, True)])
 def test_elsewhere_nothing_is_installed(install, colab, installed):
     assert install(colab=colab, installed=installed) == []
+
+
+def test_between_releases_colab_takes_the_branch(root, write, monkeypatch):
+    monkeypatch.setattr(project, "__version__", "0.2.0.dev1")
+    write("one", *CELLS)
+    assert "mmlab @ git+https://example.org/someone/book@trunk" in render("one", root=root)
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(True, "gpu"), (False, "cpu")])
+def test_on_colab_the_profile_follows_the_machine(root, write, monkeypatch, gpu, expected):
+    monkeypatch.setattr(project, "budget", lambda stem: Budget(gpu_minutes=5))
+    write("one", "# parameters\nprofile = 'cpu'", "x = profile")
+    made = cells(render("one", root=root))
+    at = next(i for i, cell in enumerate(made) if "parameters" in cell["metadata"].get("tags", []))
+    assert made[at + 1]["metadata"] == {"tags": ["profile", "remove-cell"]}
+    namespace = {"sys": sys, "profile": "kept"}
+    source = "".join(made[at + 1]["source"])
+    exec(compile(source, "profile", "exec"), namespace)
+    assert namespace["profile"] == "kept"  # not on Colab
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    exec(compile(source, "profile", "exec"), namespace)
+    assert namespace["profile"] == expected
+
+
+@pytest.mark.parametrize(("minutes", "cell"), [(None, "profile = 'cpu'"), (5, "sigma = 1")])
+def test_a_chapter_without_two_profiles_has_no_cell_that_chooses(root, write, monkeypatch, minutes, cell):
+    monkeypatch.setattr(project, "budget", lambda stem: Budget(gpu_minutes=minutes))
+    write("one", f"# parameters\n{cell}", "x = 1")
+    assert "cuda" not in render("one", root=root)
 
 
 def test_a_configuration_without_address_is_refused(root, write):
