@@ -1,0 +1,48 @@
+"""The checks of the chapter on C2C accept its solutions, and name the usual mistakes."""
+
+import pytest
+
+from exercises.harness import Exercises
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "direction": [
+        ("(t - t.mean(0)).T @ (s - s.mean(0))", "t.T @ s", "not centred"),
+        ("torch.linalg.svd(covariance)", "torch.linalg.svd((t - t.mean(0)).T)", "itself is largest"),
+        ("left[:, 0]", "left[:, -1]", "strongest comes first"),
+        ("left[:, 0]", "3 * left[:, 0]", "direction is off"),
+        ("left[:, 0]", "left[:, 0] / ((t - t.mean(0)) @ left[:, 0]).norm()", "*score* has length one"),
+        ("left[:, 0]", "left[0]", "direction is off"),
+    ],
+    "count": [
+        ("780**2", "2 * 780", "every pair of edges"),
+        ("2 * 780 * 100", "780 * 100", "two bases"),
+        ("100 * 10 + 10 * 100", "100 * 100", "two thin matrices"),
+        ("100 * 10 + 10 * 100", "100 * 10", "one of the two factors"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("c2c")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text
