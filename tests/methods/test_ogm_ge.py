@@ -1,0 +1,202 @@
+"""Oracles of OGM-GE: scores and coefficients by hand, exactly scaled gradients, noise of the stated variance."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mmlab.methods.ogm_ge import OGMGE, discrepancy, modulation, own_logits
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def gradients(method, batch, seed=0):
+    method.zero_grad()
+    values = method.loss(batch, generator(seed))
+    values["loss"].backward()
+    return values, {name: p.grad.clone() for name, p in method.named_parameters()}
+
+
+def twin(method, **changes):
+    """The same weights under another configuration."""
+    other = OGMGE(**method.config | changes)
+    other.load_state_dict(method.state_dict())
+    return other
+
+
+@pytest.mark.parametrize("modalities", [1, 2, 3])
+def test_own_logits_sum_to_the_classifier(modalities):
+    layer = nn.Linear(4 * modalities, 3)
+    z = torch.randn(modalities, 5, 4, generator=generator())
+    own = own_logits(z, layer.weight, layer.bias)
+    torch.testing.assert_close(own.sum(0), layer(torch.cat(list(z), 1)))
+    torch.testing.assert_close(own[-1], z[-1] @ layer.weight[:, -4:].T + layer.bias / modalities)
+
+
+def test_discrepancy_of_two_is_their_ratio():
+    rho = discrepancy(torch.tensor([0.6, 0.2]))
+    torch.testing.assert_close(rho, torch.tensor([3.0, 1 / 3]))
+    assert rho.prod().item() == pytest.approx(1)
+
+
+def test_discrepancy_of_more_is_against_the_mean_of_the_others():
+    torch.testing.assert_close(discrepancy(torch.tensor([0.6, 0.2, 0.4])), torch.tensor([2.0, 0.4, 1.0]))
+
+
+def test_without_rivals_nothing_leads():
+    assert discrepancy(torch.tensor([0.3])).tolist() == [1.0]
+    seen = torch.tensor([True, False, True])
+    torch.testing.assert_close(discrepancy(torch.tensor([0.6, 0.0, 0.2]), seen), torch.tensor([3.0, 1.0, 1 / 3]))
+    assert discrepancy(torch.tensor([0.6, 0.0]), torch.tensor([True, False])).tolist() == [1.0, 1.0]
+
+
+def test_modulation_by_hand():
+    k = modulation(torch.tensor([3.0, 1 / 3, 1.0]), 0.4)
+    assert k[0].item() == pytest.approx(1 - math.tanh(1.2))
+    assert k[1:].tolist() == [1.0, 1.0]
+    assert modulation(torch.tensor([3.0]), 0.0).item() == 1
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.8, 2.0])
+def test_modulation_jumps_where_the_modalities_are_equal(alpha):
+    below, above = modulation(torch.tensor([1 - 1e-6, 1 + 1e-6]), alpha)
+    assert (below - above).item() == pytest.approx(math.tanh(alpha), abs=1e-4)
+
+
+def leading(name):
+    """A method whose modality ``name`` knows the label and whose other modality sees noise."""
+    method, batch = OGMGE.demo()
+    other = "image" if name == "audio" else "audio"
+    batch[other] = torch.randn(batch[other].shape, generator=generator(9))
+    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    for _ in range(20):
+        optimiser.zero_grad()
+        method.loss(batch, generator())["loss"].backward()
+        optimiser.step()
+    return method, batch, other
+
+
+@pytest.mark.parametrize("name", ["audio", "image"])
+def test_the_leader_is_found_and_its_encoder_scaled_exactly(name):
+    method, batch, other = leading(name)
+    values, changed = gradients(method, batch)
+    _, plain = gradients(twin(method, alpha=0.0), batch)
+    rho = values[f"score {name}"] / values[f"score {other}"]
+    assert rho > 1
+    assert values[f"k {other}"] == 1
+    assert values[f"k {name}"].item() == pytest.approx(1 - math.tanh(0.8 * rho.item()))
+    for key, gradient in plain.items():
+        factor = values[f"k {name}"] if key.startswith(f"encoders.{name}") else 1
+        assert torch.equal(changed[key], factor * gradient), key
+
+
+def test_scores_are_those_of_the_split_classifier():
+    method, batch = OGMGE.demo()
+    with torch.no_grad():
+        z = method.embed(batch)
+    columns, bias = method.classifier.weight.detach().split(16, 1), method.classifier.bias.detach() / 2
+    values = method.loss(batch, generator())
+    for m, name in enumerate(("audio", "image")):
+        probabilities = functional.softmax(z[name] @ columns[m].T + bias, 1)
+        score = sum(probabilities[i, y].item() for i, y in enumerate(batch["label"])) / 32
+        assert values[f"score {name}"].item() == pytest.approx(score, abs=1e-6)
+    expected = functional.cross_entropy(method.classifier(torch.cat([z["audio"], z["image"]], 1)), batch["label"])
+    torch.testing.assert_close(values["loss"].detach(), expected.detach())
+
+
+def test_noise_has_the_variance_of_the_plain_gradient_in_both_encoders():
+    method, batch, _ = leading("image")
+    _, silent = gradients(method, batch)
+    _, plain = gradients(twin(method, alpha=0.0), batch)
+    noisy = twin(method, noise=True)
+    draws = [gradients(noisy, batch, seed)[1] for seed in range(300)]
+    for name, gradient in plain.items():
+        if name.startswith("classifier"):
+            assert torch.equal(draws[0][name], silent[name])
+            continue
+        noise = torch.stack([draw[name] - silent[name] for draw in draws]) / gradient.std()
+        entries = noise.numel()
+        assert noise.mean().item() == pytest.approx(0, abs=4 / entries**0.5), name
+        assert noise.var().item() == pytest.approx(1, abs=4 * (2 / entries) ** 0.5), name
+
+
+def test_it_is_on_between_start_and_end():
+    method, batch, _ = leading("image")
+    seen = []
+    for progress in (0.0, 0.5, 0.51, 1.0):
+        method.progress = progress
+        seen.append(method.loss(batch, generator())["k image"].item() < 1)
+    assert seen == [True, True, False, False]
+
+
+def test_fixed_coefficients_are_learning_rates():
+    method, batch, _ = leading("image")
+    _, fixed = gradients(twin(method, fixed={"image": 0.25}), batch)
+    _, plain = gradients(twin(method, alpha=0.0), batch)
+    for key, gradient in plain.items():
+        assert torch.equal(fixed[key], (0.25 if key.startswith("encoders.image") else 1) * gradient), key
+
+
+def test_unimodal_losses_are_those_of_the_own_logits():
+    method, batch = OGMGE.demo()
+    plain, with_losses = (twin(method, unimodal_weight=w).loss(batch, generator())["loss"] for w in (0.0, 0.5))
+    z = method.embed(batch)
+    own = own_logits(torch.stack([z["audio"], z["image"]]), method.classifier.weight, method.classifier.bias)
+    added = sum(functional.cross_entropy(logits, batch["label"]) for logits in own)
+    torch.testing.assert_close((with_losses - plain).detach(), 0.5 * added.detach())
+
+
+@pytest.mark.parametrize("name", ["audio", "image"])
+def test_absent_values_do_not_matter(name):
+    method, batch = OGMGE.demo()
+    absent = torch.arange(32) % 3 == 0
+    batch[f"{name}_present"] = ~absent
+    other = dict(batch)
+    other[name] = torch.where(absent.view(-1, *[1] * (batch[name].ndim - 1)), torch.nan, batch[name])
+    assert torch.equal(method.predict(batch), method.predict(other))
+    one, two = gradients(method, batch), gradients(method, other)
+    assert one[0]["loss"] == two[0]["loss"]
+    for key, gradient in one[1].items():
+        assert torch.equal(gradient, two[1][key]), key
+
+
+def test_a_modality_that_never_appears_is_no_rival():
+    method, batch = OGMGE.demo()
+    batch["audio_present"] = torch.zeros(32, dtype=torch.bool)
+    values, found = gradients(method, batch)
+    assert values["k image"] == values["k audio"] == 1
+    assert not any(gradient.any() for key, gradient in found.items() if key.startswith("encoders.audio"))
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(ValueError, match="alpha must be 0 or more"):
+        OGMGE({"image": [3]}, alpha=-0.1)
+    with pytest.raises(ValueError, match="fixed names 'sound'"):
+        OGMGE({"image": [3]}, fixed={"sound": 0.5})
+
+
+def competition(a, steps=4000, lr=0.01, scale=0.01, k=(1.0, 1.0), alone=None):
+    """Gradient descent on two-layer linear encoders u_m v_m of features a_m y, logistic loss: the chapter's toy."""
+    u = torch.full((2,), scale, dtype=torch.float64)
+    a, k = torch.tensor(a, dtype=torch.float64), torch.tensor(k, dtype=torch.float64)
+    here = torch.ones(2, dtype=torch.float64)
+    if alone is not None:
+        here[1 - alone] = 0
+    for _ in range(steps):
+        residual = torch.sigmoid(-(here * a * u * u).sum())
+        u = u + lr * k * here * a * residual * u
+    return u
+
+
+def test_the_toy_of_the_chapter_obeys_its_invariant():
+    a, scale = (2.0, 1.0), 0.01
+    u = competition(a, scale=scale)
+    assert (u[1] / scale).item() == pytest.approx((u[0] / scale).item() ** 0.5, rel=0.02)
+    alone = competition(a, scale=scale, alone=1)
+    assert alone[1] ** 2 > 10 * u[1] ** 2  # by itself the weak modality is learned
+    balanced = competition(a, scale=scale, k=(0.5, 1.0))
+    torch.testing.assert_close(balanced[0], balanced[1])
