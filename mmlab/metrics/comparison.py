@@ -1,0 +1,135 @@
+"""Trained classifiers side by side on one test set: scores over seeds, and paired differences with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mmlab.data.tensors import TensorData
+from mmlab.method import Batch
+from mmlab.metrics.classification import accuracy, area_under_curve, expected_calibration_error, macro_f1
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["METRICS", "Comparison", "Metric", "Predictor", "paired_interval", "score", "unlabelled"]
+
+Predictor = Callable[[Batch], Tensor]
+"""Class probabilities (N, K) of a batch of N items."""
+
+Metric = Callable[[Tensor, Tensor], float]
+
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "macro F1": macro_f1,
+    "AUC": area_under_curve,
+    "ECE": expected_calibration_error,
+}
+"""What is measured by default: functions of (probabilities, label)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The rows of a comparison, trained, and their scores on one test set.
+
+    Attributes:
+        proposed: Name of the row that the others are rivals of.
+        predictors: By row and seed. A row without randomness has the one seed -1 in their place.
+        scores: One line for each (row, seed), one column for each metric.
+        metrics: The functions behind the columns.
+        trained: The methods behind the rows that were built, by name and seed.
+    """
+
+    proposed: str
+    predictors: dict[str, dict[int, Predictor]]
+    scores: pd.DataFrame
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    trained: dict[str, dict[int, Any]] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> pd.DataFrame:
+        """Mean over seeds: one line for each row, in order, one column for each metric."""
+        return self.scores.groupby(level="row", sort=False).mean()
+
+    @property
+    def spread(self) -> pd.DataFrame:
+        """Standard deviation over seeds (n - 1), of the shape of :attr:`mean`; NaN for rows without randomness."""
+        return self.scores.groupby(level="row", sort=False).std()
+
+    def differences(self, metric: str = "accuracy", level: float = 0.95) -> pd.DataFrame:
+        """The proposed method minus each other row, paired by seed.
+
+        Args:
+            metric: Column of :attr:`scores`.
+            level: Of the interval.
+
+        Returns:
+            For each row: ``difference`` (mean over seeds), ``low`` and ``high`` (paired t interval over seeds, see
+            :func:`paired_interval`), and ``ahead`` (number of seeds in which the proposed method is higher).
+        """
+        import pandas as pd
+
+        column: dict[Any, float] = self.scores[metric].to_dict()
+        rows = {}
+        for name, runs in self.predictors.items():
+            if name == self.proposed:
+                continue
+            seeds = list(self.predictors[self.proposed])
+            gaps = [column[self.proposed, seed] - column[name, seed if seed in runs else -1] for seed in seeds]
+            low, high = paired_interval(gaps, level)
+            rows[name] = (sum(gaps) / len(gaps), low, high, sum(gap > 0 for gap in gaps))
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high", "ahead"])
+
+    def on(self, test: TensorData) -> Comparison:
+        """The same trained rows on another test set: a modality missing, noise in one, other people."""
+        scores = score(self.predictors, test, self.metrics)
+        return Comparison(self.proposed, self.predictors, scores, self.metrics, self.trained)
+
+
+def paired_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Student's t interval for the mean of paired differences.
+
+    It says what other seeds would do on the same training and test set. What another draw of people would do is not in
+    it, and is usually more.
+
+    Args:
+        differences: One for each seed.
+        level: Coverage, in (0, 1).
+
+    Returns:
+        Lower and upper bound; infinite for a single difference.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} is not between 0 and 1.")
+    from scipy.stats import t
+
+    values = torch.tensor(differences, dtype=torch.float64)
+    if len(values) < 2:
+        return -math.inf, math.inf
+    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * float(values.std()) / math.sqrt(len(values))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def unlabelled(data: TensorData) -> Batch:
+    """All that a predictor may see of a dataset."""
+    return {key: value for key, value in data.tensors.items() if key != "label"}
+
+
+def score(
+    predictors: Mapping[str, Mapping[int, Predictor]], test: TensorData, metrics: Mapping[str, Metric]
+) -> pd.DataFrame:
+    """Measure every row on the test set; no row is told the labels."""
+    import pandas as pd
+
+    scores = {}
+    for name, runs in predictors.items():
+        for seed, predict in runs.items():
+            probabilities = predict(unlabelled(test))
+            scores[name, seed] = [measure(probabilities, test.tensors["label"]) for measure in metrics.values()]
+    index = pd.MultiIndex.from_tuples(scores, names=["row", "seed"])
+    return pd.DataFrame(list(scores.values()), index=index, columns=list(metrics))
