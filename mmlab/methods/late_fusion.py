@@ -1,0 +1,134 @@
+"""Late fusion: an encoder for each modality, and a head that puts their features together.
+
+Symbols: x_m is modality m of M, f_m its encoder, z_m its features, p_m the answer of an expert on it, y the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from mmlab.card import Budget, Card, Claim
+from mmlab.method import Batch, Method
+from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.nn.fusion import FusionKind, make_fusion
+from mmlab.nn.modalities import drop_modalities, read
+
+__all__ = ["LateFusion"]
+
+AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
+"""Shapes of AV-MNIST-mini with real digits: the default."""
+
+
+class LateFusion(Method):
+    """Encoders for any number of modalities, under any of seven fusion heads, trained as one.
+
+    Modalities may be absent, in training and at test; what stands in their place is never seen.
+
+    Args:
+        shapes: Shape of one item of each modality.
+        classes: Number of classes K.
+        encoder: Kind of the encoders, see :func:`mmlab.nn.encoders.make_encoder`.
+        width: Features per modality D, and width of the head's hidden layer.
+        fusion: Kind of the head, see :func:`mmlab.nn.fusion.make_fusion`.
+        rank: Rank R of the heads ``"low_rank"`` and ``"bilinear"``.
+        dropout: Share of hidden features dropped in training.
+        modality_dropout: Probability with which a modality of an item is hidden in training, never its last one.
+
+    Source:
+        Liang et al. 2021, MultiBench, which gives these heads one interface; each head names its own paper.
+    """
+
+    card = Card(
+        title="Seven ways to put two modalities together",
+        family="fusion",
+        paper="liang2021multibench",
+        summary="Encodes each modality on its own and fuses the features in one of seven ways.",
+        inputs=("image", "audio", "label"),
+        outputs=("label",),
+        claims=(
+            Claim("accuracy", "unimodal", "higher"),
+            Claim("accuracy", "concatenation, averaged", "higher"),
+        ),
+        budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+    )
+
+    def __init__(
+        self,
+        shapes: Mapping[str, Sequence[int]] = AV_MNIST,
+        classes: int = 10,
+        encoder: EncoderKind = "perceptron",
+        width: int = 64,
+        fusion: FusionKind = "concatenation",
+        rank: int = 4,
+        dropout: float = 0.0,
+        modality_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= modality_dropout < 1:
+            raise ValueError(f"modality_dropout is a probability below 1, not {modality_dropout}.")
+        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.modality_dropout = modality_dropout
+        self.encoders = nn.ModuleDict(
+            {name: make_encoder(encoder, shape, width, dropout) for name, shape in sorted(shapes.items())}
+        )
+        # Eqs. (2), (3), (4), (5), (6), (7) and (8): one for each kind
+        self.fusion = make_fusion(fusion, list(shapes), width, classes, rank=rank, dropout=dropout)
+
+    def features(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Features (B, D) and presence (B,) by modality.
+
+        Args:
+            batch: The modalities (B, ...), and optionally ``"<modality>_present"`` (B,).
+        """
+        inputs, there = read(batch, self.shapes)
+        return {name: self.encoders[name](x) for name, x in inputs.items()}, there  # Eq. (1)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Cross-entropy of the fused answer, and the accuracy on the batch.
+
+        Args:
+            batch: The modalities (B, ...), optionally their masks, and ``label`` (B,).
+            rng: Draws which modalities are hidden, in training.
+        """
+        features, there = self.features(batch)
+        if self.training and self.modality_dropout:
+            there = drop_modalities(there, self.modality_dropout, rng)
+        answer = self.fusion(features, there).log_softmax(-1)
+        right = (answer.argmax(-1) == batch["label"]).float().mean()
+        return {"loss": -answer.gather(1, batch["label"][:, None]).mean(), "accuracy": right}  # Eq. (9)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Class probabilities (B, K), without dropout of any kind.
+
+        Args:
+            batch: As for the loss; a label is not looked at.
+        """
+        training = self.training
+        try:
+            return self.eval().fusion(*self.features(batch)).softmax(-1)
+        finally:
+            self.train(training)
+
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """The shape of every key that is no label and no mask."""
+        names = [key for key in sorted(item) if key != "label" and not key.endswith("_present")]
+        return {"shapes": {name: list(item[name].shape) for name in names}}
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        """Two short vectors in noise whose class, of three, is the sum of what they say; some are absent."""
+        rng = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method = cls({"audio": (6,), "image": (1, 4, 4)}, classes=3, width=16, modality_dropout=0.1)
+        parts = torch.arange(24)
+        audio = torch.randn(3, 6, generator=rng)[parts % 3] + 0.3 * torch.randn(24, 6, generator=rng)
+        image = torch.randn(4, 1, 4, 4, generator=rng)[parts % 4] + 0.3 * torch.randn(24, 1, 4, 4, generator=rng)
+        batch = {"audio": audio, "image": image, "label": (parts % 3 + parts % 4) % 3}
+        return method, batch | {"audio_present": parts != 5, "image_present": parts % 11 != 9}

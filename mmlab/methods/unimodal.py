@@ -1,0 +1,130 @@
+"""One encoder and one classifier on one modality: the plainest member of the family, and the ruler for all others.
+
+Symbols: x is an item of the modality, y its class among K, f the encoder, z its features, p the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from mmlab.card import Budget, Card, Claim
+from mmlab.method import Batch, Method
+from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.nn.fusion import classifier
+from mmlab.nn.modalities import read
+
+__all__ = ["Unimodal", "cross_entropy"]
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Mean of -log p(y): log Σ_k exp(l_k) - l_y.
+
+    Args:
+        logits: l, shape (B, K). A constant added to a row changes nothing.
+        label: y, integers of shape (B,).
+    """
+    return (logits.logsumexp(-1) - logits.gather(1, label[:, None])[:, 0]).mean()  # Eq. (2)
+
+
+class Unimodal(Method):
+    """A classifier that sees one modality and nothing else.
+
+    An item without the modality gets the same probability for each class.
+
+    Args:
+        modality: Key of the modality in the batch.
+        shape: Shape of one item of it.
+        classes: Number of classes K.
+        encoder: Kind of the encoder, see :func:`mmlab.nn.encoders.make_encoder`.
+        width: Number of features D, and width of the classifier's hidden layer.
+        dropout: Share of hidden features dropped in training.
+
+    Source:
+        Wang, Tran and Feiszli 2020, who ask that a multimodal network be compared with this.
+    """
+
+    card = Card(
+        title="How good is one modality?",
+        family="fusion",
+        paper="wang2020hard",
+        summary="Classifies from one modality alone: the ruler that every fusion method is measured with.",
+        inputs=("image", "label"),
+        outputs=("label",),
+        claims=(
+            Claim("accuracy", "most frequent class", "higher"),
+            Claim("accuracy", "logistic regression", "higher"),
+        ),
+        budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+    )
+
+    def __init__(
+        self,
+        modality: str = "image",
+        shape: Sequence[int] = (1, 28, 28),
+        classes: int = 10,
+        encoder: EncoderKind = "perceptron",
+        width: int = 64,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.shapes = {modality: tuple(shape)}
+        self.modality = modality
+        self.encoder = make_encoder(encoder, shape, width, dropout)
+        self.answer = classifier(width, width, classes, dropout)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, K), zero for items without the modality.
+
+        Args:
+            batch: The modality (B, ...), and optionally ``"<modality>_present"`` (B,).
+        """
+        inputs, there = read(batch, self.shapes)
+        logits = self.answer(self.encoder(inputs[self.modality]))  # Eq. (1)
+        return torch.where(there[self.modality][:, None], logits, 0)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Cross-entropy, and the accuracy on the batch.
+
+        Args:
+            batch: The modality (B, ...), optionally its mask, and ``label`` (B,).
+            rng: Not needed.
+        """
+        logits = self.logits(batch)
+        right = (logits.argmax(-1) == batch["label"]).float().mean()
+        return {"loss": cross_entropy(logits, batch["label"]), "accuracy": right}
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Class probabilities (B, K), without dropout.
+
+        Args:
+            batch: As for the loss; a label is not looked at.
+        """
+        training = self.training
+        try:
+            return self.eval().logits(batch).softmax(-1)
+        finally:
+            self.train(training)
+
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """The image, or else the first key that is no label and no mask: its name and its shape."""
+        names = [key for key in sorted(item) if key != "label" and not key.endswith("_present")]
+        modality = "image" if "image" in names else names[0]
+        return {"modality": modality, "shape": list(item[modality].shape)}
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        """Three kinds of small images in noise; one of them is absent."""
+        rng = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method = cls("image", (1, 8, 8), classes=3, encoder="convolutional", width=16)
+        label = torch.arange(24) % 3
+        kinds = torch.randn(3, 1, 8, 8, generator=rng)
+        image = kinds[label] + 0.3 * torch.randn(24, 1, 8, 8, generator=rng)
+        return method, {"image": image, "image_present": torch.arange(24) != 7, "label": label}
