@@ -6,6 +6,7 @@ together. An expert q_e(y) is a classifier that sees one modality, or all of the
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,10 +18,10 @@ from torch.nn import functional as F
 from mmlab.card import Budget, Card, Claim
 from mmlab.method import Batch, Method
 from mmlab.nn.encoders import EncoderKind, make_encoder
-from mmlab.nn.fusion import FusionKind, make_fusion, product_of_experts
+from mmlab.nn.fusion import FusionKind, classifier, make_fusion, product_of_experts
 from mmlab.nn.modalities import read
 
-__all__ = ["I2M2", "Expert", "posterior"]
+__all__ = ["I2M2", "Joint", "posterior"]
 
 Shapes = Mapping[str, Sequence[int]]
 AV_MNIST: Shapes = {"audio": (1, 32, 32), "image": (1, 28, 28)}
@@ -46,28 +47,21 @@ def posterior(logits: Tensor, prior: Tensor, shown: Tensor | None = None) -> Ten
     return (prior.log() + product_of_experts(gains, shown)).log_softmax(-1)  # Eqs. (1) and (2)
 
 
-class Expert(nn.Module):
-    """One factor of the product: an encoder for each modality that it sees, and a head that makes logits.
+class Joint(nn.Module):
+    """The joint expert: an encoder for each modality and a head, with the parameters of late fusion.
 
     Args:
-        shapes: The modalities that it sees, and the shape of one item of each.
-        classes: Number of classes K.
-        encoder: Kind of the encoders.
-        width: Number of features D of each modality.
-        fusion: Kind of the head.
-        dropout: Share of features dropped in training.
+        encoders: By modality, to features (B, D).
+        fusion: The head, to logits (B, K).
     """
 
-    def __init__(
-        self, shapes: Shapes, classes: int, encoder: EncoderKind, width: int, fusion: FusionKind, dropout: float
-    ) -> None:
+    def __init__(self, encoders: Mapping[str, nn.Module], fusion: nn.Module) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict({m: make_encoder(encoder, shapes[m], width, dropout) for m in sorted(shapes)})
-        self.fusion = make_fusion(fusion, list(shapes), width, classes, dropout=dropout)
+        self.encoders, self.fusion = nn.ModuleDict(encoders), fusion
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits (B, K) from one tensor (B, ...) per modality, in sorted order of their names."""
-        return self.fusion({m: self.encoders[m](x) for m, x in zip(self.encoders, inputs, strict=True)}, {})
+        return self.fusion({m: f(x) for (m, f), x in zip(self.encoders.items(), inputs, strict=True)}, {})
 
 
 class I2M2(Method):
@@ -116,15 +110,23 @@ class I2M2(Method):
         super().__init__()
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
         self.classes = classes
-        names = (*self.shapes, JOINT) if experts is None else tuple(experts)
-        known = {**{name: {name: shape} for name, shape in self.shapes.items()}, JOINT: self.shapes}
-        if not names or len(set(names)) < len(names) or not known.keys() >= set(names) or JOINT in self.shapes:
+        names = [*self.shapes, JOINT] if experts is None else list(experts)
+        known = [*self.shapes, JOINT]
+        if not names or len(set(names)) < len(names) or not set(known) >= set(names) or JOINT in self.shapes:
             choices = f"different names out of {', '.join(known)}; no modality can be called {JOINT!r}"
-            raise ValueError(f"experts={list(names)} must be {choices}.")
-        heads: dict[str, FusionKind] = {name: fusion if name == JOINT else "concatenation" for name in names}
-        self.experts = nn.ModuleDict(
-            {name: Expert(known[name], classes, encoder, width, heads[name], dropout) for name in names}
-        )
+            raise ValueError(f"experts={names} must be {choices}.")
+
+        def encode(modality: str) -> nn.Module:
+            return make_encoder(encoder, self.shapes[modality], width, dropout)
+
+        def expert(name: str) -> nn.Module:  # its parameters are called as those of Unimodal and LateFusion
+            if name == JOINT:
+                head = make_fusion(fusion, list(self.shapes), width, classes, dropout=dropout)
+                return Joint({m: encode(m) for m in self.shapes}, head)
+            parts = {"encoder": encode(name), "answer": classifier(width, width, classes, dropout)}
+            return nn.Sequential(OrderedDict(parts))
+
+        self.experts = nn.ModuleDict({name: expert(name) for name in names})
         self.prior: Tensor
         self.register_buffer("prior", torch.full((classes,), 1 / classes))
 
@@ -208,7 +210,7 @@ class I2M2(Method):
 
         Args:
             parts: Name of an expert to where its weights come from: another :class:`I2M2` that has this expert, or a
-                module with the same parameters.
+                module with the same parameters, as a trained ``Unimodal`` or ``LateFusion`` of the same size has.
 
         Raises:
             ValueError: If there is no such expert, or the part does not fit it; then nothing is changed.
@@ -235,9 +237,11 @@ class I2M2(Method):
         Raises:
             TypeError: If an expert is a module of your own, which the configuration cannot build again.
         """
-        if own := [f"{name} ({type(e).__name__})" for name, e in self.experts.items() if not isinstance(e, Expert)]:
+        with torch.device("meta"):
+            again = type(self)(**self.config).experts
+        if own := [name for name, expert in self.experts.items() if str(expert) != str(again[name])]:
             raise TypeError(
-                f"I2M2 cannot be loaded again from its configuration with experts of your own, {', '.join(own)}: save "
+                f"I2M2 cannot be built again from its configuration with modules of your own ({', '.join(own)}): save "
                 "its state_dict() with safetensors, and build it by I2M2.of before you load that."
             )
         return super().save_pretrained(save_directory, **arguments)

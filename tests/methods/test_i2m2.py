@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmlab.method import Batch
-from mmlab.methods.i2m2 import I2M2, Expert, posterior
+from mmlab.methods.i2m2 import I2M2, Joint, posterior
+from mmlab.methods.late_fusion import LateFusion
+from mmlab.methods.unimodal import Unimodal
 
 SHAPES = {"image": (1, 4, 4), "audio": (6,)}
 UNIFORM = torch.full((5,), 1 / 5)
@@ -219,6 +221,18 @@ def test_a_warm_start_is_the_product_of_its_parts() -> None:
     torch.testing.assert_close(method.log_probabilities(batch), posterior(expected, method.prior, shown))
 
 
+def test_trained_unimodal_and_late_fusion_models_start_the_experts() -> None:
+    method, batch = built()
+    torch.manual_seed(1)
+    parts = {name: Unimodal(name, SHAPES[name], 3, width=8) for name in SHAPES}
+    joint = LateFusion(SHAPES, 3, width=8)
+    method.warm_start({**parts, "joint": joint})
+    logits, shown = method.expert_logits(batch)
+    for column, part in enumerate([parts["audio"], parts["image"], joint]):
+        there = shown[:, column]
+        torch.testing.assert_close(logits[there, column].softmax(-1), part.predict(batch)[there])
+
+
 def test_a_warm_start_that_does_not_fit_is_refused_and_changes_nothing() -> None:
     method, _ = built()
     before = {name: value.clone() for name, value in method.state_dict().items()}
@@ -250,12 +264,12 @@ def test_experts_of_the_readers_own(tmp_path: Path) -> None:
     method = I2M2.of({"image": image, "joint": Sum()}, SHAPES, classes=3)
     method.loss(batch, rng())["loss"].backward()
     assert all(p.grad is not None and p.grad.any() for p in method.parameters())
-    with pytest.raises(TypeError, match=r"experts of your own, image \(Sequential\), joint \(Sum\)"):
+    with pytest.raises(TypeError, match=r"modules of your own \(image, joint\): save"):
         method.save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
     replaced, _ = built()
     replaced.experts["image"] = image
-    with pytest.raises(TypeError, match=r"image \(Sequential\): save"):
+    with pytest.raises(TypeError, match=r"modules of your own \(image\): save"):
         replaced.save_pretrained(tmp_path)
 
 
@@ -266,7 +280,7 @@ def test_three_modalities() -> None:
     _, batch = built()
     batch["text"], batch["text_present"] = torch.randn(24, 2, generator=rng()), torch.arange(24) > 2
     assert method.predict(batch).shape == (24, 3)
-    assert isinstance(method.experts["joint"], Expert)
+    assert isinstance(method.experts["joint"], Joint)
     assert list(method.experts["joint"].encoders) == ["audio", "image", "text"]
 
 
