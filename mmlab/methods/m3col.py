@@ -1,0 +1,197 @@
+"""M3CoL: classify from all modalities, and pull together what two modalities say of the same, or of a mixed, item.
+
+Symbols: z_m are the embeddings (B, D) of modality m, p_m the answer of its own head, p the answer of the head on all,
+y the class, β_i the weight of item i in its mixture, π its partner, τ a temperature, λ the weight of the contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmlab.card import Budget, Card, Claim
+from mmlab.losses.contrastive import draw_mixing, mix, mixup_targets, similarity_targets, soft_contrastive
+from mmlab.method import Batch, Method
+from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.nn.fusion import classifier, make_fusion
+from mmlab.nn.modalities import read
+
+__all__ = ["M3CoL", "cycle", "mixup_contrast", "softclip_contrast"]
+
+ROSMAP = {"methylation": (200,), "mirna": (200,), "mrna": (200,)}
+"""Shapes of the three views of ROSMAP: the default."""
+
+
+def cycle(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Each modality with the next, the last with the first: (1, 2), (2, 3), (3, 1); of one modality, no pair."""
+    return list(zip(names, [*names[1:], *names[:1]], strict=True)) if len(names) > 1 else []
+
+
+def mixup_contrast(a: Tensor, b: Tensor, weight: Tensor, partner: Tensor, temperature: float) -> Tensor:
+    """Contrast of mixtures of items in one modality with the clean items of the other.
+
+    Args:
+        a: Embeddings that are mixed, (B, D); left as they are.
+        b: Embeddings of the other modality, (B, D).
+        weight: β, (B,).
+        partner: π, a permutation, (B,).
+        temperature: τ.
+    """
+    mixed = mix(a, weight, partner)  # Eq. (3)
+    return soft_contrastive(mixed, b, mixup_targets(weight, partner), temperature)  # Eqs. (1), (2) and (4)
+
+
+def softclip_contrast(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+    """Contrast whose targets are how similar the items are within the second modality.
+
+    Args:
+        a: Embeddings of one modality, (B, D).
+        b: Embeddings of the other, which also makes the targets, (B, D).
+        temperature: τ, of the targets and of the predictions.
+    """
+    targets = similarity_targets(b, temperature)  # Eq. (5)
+    return soft_contrastive(a, b, targets, temperature, backward=targets)
+
+
+class M3CoL(Method):
+    """Concatenation, one more head on each modality, and a contrast: of mixtures first, with soft targets later.
+
+    An item that lacks a modality is in no pair with it, and in the mean of no head on it. With ``contrast=0`` it is
+    the same network with auxiliary heads only, with ``auxiliary=0`` as well it is plain concatenation; with
+    ``mixed=0, switch=1`` the contrast is that of CLIP.
+
+    Args:
+        shapes: Shape of one item of each modality.
+        classes: Number of classes K.
+        encoder: Kind of the encoders, see :func:`mmlab.nn.encoders.make_encoder`.
+        width: Embedding size D, and width of the hidden layer of each head.
+        dropout: Share of hidden features dropped in training.
+        contrast: λ, weight of the contrast.
+        auxiliary: Weight of the heads on single modalities; the paper's is 1.
+        temperature: τ of the mixtures.
+        soft_temperature: τ of the soft targets and of what they are compared with.
+        concentration: c of β ~ Beta(c, c).
+        mixed: Share of the items that are mixed at all.
+        switch: Share of the training after which soft targets replace mixtures.
+
+    Source:
+        Kumar et al. 2024.
+    """
+
+    card = Card(
+        title="Shared relations by mixing",
+        family="fusion",
+        paper="m3col",
+        summary="Adds a head per modality and a contrastive loss, of mixtures and then with soft targets, to fusion.",
+        inputs=("methylation", "mirna", "mrna", "label"),
+        outputs=("label",),
+        claims=(
+            Claim("accuracy", "concatenation", "higher"),
+            Claim("accuracy", "auxiliary heads", "higher"),
+            Claim("accuracy", "logistic regression", "higher"),
+        ),
+        budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+    )
+
+    def __init__(
+        self,
+        shapes: Mapping[str, Sequence[int]] = ROSMAP,
+        classes: int = 2,
+        encoder: EncoderKind = "perceptron",
+        width: int = 200,
+        dropout: float = 0.0,
+        contrast: float = 0.1,
+        auxiliary: float = 1.0,
+        temperature: float = 0.1,
+        soft_temperature: float = 0.125,
+        concentration: float = 0.15,
+        mixed: float = 0.5,
+        switch: float = 1 / 3,
+    ) -> None:
+        super().__init__()
+        self.shapes = {name: tuple(shape) for name, shape in sorted(shapes.items())}
+        self.contrast, self.auxiliary, self.switch = contrast, auxiliary, switch
+        self.temperature, self.soft_temperature = temperature, soft_temperature
+        self.concentration, self.mixed = concentration, mixed
+        self.encoders = nn.ModuleDict({m: make_encoder(encoder, s, width, dropout) for m, s in self.shapes.items()})
+        self.heads = nn.ModuleDict({name: classifier(width, width, classes, dropout) for name in self.shapes})
+        self.fusion = make_fusion("concatenation", list(self.shapes), width, classes, dropout=dropout)
+
+    def embed(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Embeddings z (B, D) and presence (B,) by modality.
+
+        Args:
+            batch: The modalities (B, ...), and optionally ``"<modality>_present"`` (B,).
+        """
+        inputs, there = read(batch, self.shapes)
+        return {name: self.encoders[name](x) for name, x in inputs.items()}, there
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Cross-entropy of all heads, and the contrast of the present phase.
+
+        Args:
+            batch: The modalities (B, ...), optionally their masks, and ``label`` (B,).
+            rng: Draws the mixtures.
+
+        Returns:
+            ``loss``, and its parts ``fused``, ``auxiliary`` (sum over modalities) and ``contrast`` (sum over pairs)
+            before their weights; ``accuracy`` of the fused head on the batch.
+        """
+        z, there = self.embed(batch)
+        logits, label = self.fusion(z, there), batch["label"]
+        fused = F.cross_entropy(logits, label)
+        auxiliary, contrast = torch.zeros_like(fused), torch.zeros_like(fused)
+        for name, head in self.heads.items():
+            errors = F.cross_entropy(head(z[name]), label, reduction="none")
+            auxiliary = auxiliary + (errors * there[name]).sum() / there[name].sum().clamp_min(1)
+        for first, second in cycle(list(z)):
+            both = there[first] & there[second]
+            contrast = contrast + self._contrast(z[first][both], z[second][both], rng)
+        total = fused + self.auxiliary * auxiliary + self.contrast * contrast  # Eq. (6)
+        right = (logits.argmax(-1) == label).float().mean()
+        return {"loss": total, "fused": fused, "auxiliary": auxiliary, "contrast": contrast, "accuracy": right}
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Class probabilities (B, K) of the fused head, without dropout.
+
+        Args:
+            batch: As for the loss; a label is not looked at.
+        """
+        training = self.training
+        try:
+            return self.eval().fusion(*self.embed(batch)).softmax(-1)
+        finally:
+            self.train(training)
+
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """The shape of every key that is no label and no mask."""
+        names = [key for key in sorted(item) if key != "label" and not key.endswith("_present")]
+        return {"shapes": {name: list(item[name].shape) for name in names}}
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        """Three short vectors in noise that tell one of two classes; some of them are absent."""
+        rng = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method = cls({"methylation": (6,), "mirna": (4,), "mrna": (8,)}, width=16)
+        label = torch.arange(24) % 2
+        batch = {"label": label, "mirna_present": torch.arange(24) % 7 != 3}
+        for name, (size,) in method.shapes.items():
+            batch[name] = torch.randn(2, size, generator=rng)[label] + torch.randn(24, size, generator=rng)
+        return method, batch
+
+    def _contrast(self, a: Tensor, b: Tensor, rng: torch.Generator) -> Tensor:
+        """Contrast of one pair of modalities, over the items that have both."""
+        if len(a) < 2:
+            return a.sum() * 0  # with one item there is nothing to tell apart
+        if self.progress >= self.switch:
+            return softclip_contrast(a, b, self.soft_temperature)
+        weight, partner = draw_mixing(len(a), self.concentration, self.mixed, rng)
+        return mixup_contrast(a, b, weight.to(a), partner, self.temperature)
