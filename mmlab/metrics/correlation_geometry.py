@@ -1,4 +1,4 @@
-"""Correlation matrices as points of a curved space: projection onto it, violation of it, distances in it."""
+"""Correlation matrices as points of a curved space: projection, violation, distances, means, and tangent vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from torch import Tensor
 
 from mmlab.data.correlation import matrices
 
-__all__ = ["affine_invariant", "log_euclidean", "project_to_correlation", "violation"]
+__all__ = [
+    "affine_invariant",
+    "from_tangent",
+    "geometric_mean",
+    "log_euclidean",
+    "project_to_correlation",
+    "to_tangent",
+    "violation",
+]
 
 
 def project_to_correlation(matrices: Tensor, floor: float = 1e-6) -> Tensor:
@@ -77,6 +85,85 @@ def affine_invariant(one: Tensor, other: Tensor, shrinkage: float = 0.0) -> Tens
     values = torch.linalg.eigvalsh(whiten @ _shrunk(other, shrinkage) @ whiten)
     _check_positive(values)
     return values.log().norm(dim=-1)
+
+
+def geometric_mean(matrices: Tensor, tolerance: float = 1e-8, most: int = 50) -> Tensor:
+    """The matrix from which the squared affine-invariant distances to all others are least.
+
+    At that point the logarithms log(M^-½ C M^-½) have mean zero; each round of the iteration moves M along their mean.
+
+    Args:
+        matrices: (S, N, N), symmetric and positive definite.
+        tolerance: Largest norm of the mean logarithm at which it stops.
+        most: Largest number of rounds.
+
+    Returns:
+        (N, N) in float64.
+
+    Raises:
+        ValueError: If a matrix is not positive definite, or the iteration does not come to rest.
+
+    Source:
+        Moakher 2005, "A differential geometric approach to the geometric mean of symmetric positive-definite matrices".
+    """
+    matrices = matrices.double()
+    mean = matrices.mean(0)
+    for _ in range(most):
+        root, whiten = _matrix_function(mean, "sqrt"), _matrix_function(mean, "rsqrt")
+        step = _matrix_function(whiten @ matrices @ whiten, "log").mean(0)
+        if float(step.norm()) < tolerance:
+            return mean
+        mean = root @ torch.linalg.matrix_exp(step) @ root
+    raise ValueError(f"The geometric mean did not come to rest in {most} rounds: the last step was {step.norm():.1g}.")
+
+
+def to_tangent(matrices: Tensor, reference: Tensor) -> Tensor:
+    """Coordinates of positive definite matrices in the tangent space at a reference.
+
+    Args:
+        matrices: (..., N, N), symmetric and positive definite.
+        reference: (N, N), likewise; often :func:`geometric_mean`.
+
+    Returns:
+        (..., N(N+1)/2) in float64: the upper triangle of log(M^-½ C M^-½), entries off the diagonal times √2, so that
+        the length of the vector is the affine-invariant distance from the reference.
+
+    Raises:
+        ValueError: If a matrix is not positive definite.
+
+    Source:
+        Pennec et al. 2006; Varoquaux et al. 2010, "Detection of brain functional-connectivity difference in
+        post-stroke patients using group-level covariance modeling".
+    """
+    whiten = _matrix_function(reference.double(), "rsqrt")
+    logarithm = _matrix_function(whiten @ matrices.double() @ whiten, "log")
+    rows, columns, weight = _triangle(logarithm)
+    return logarithm[..., rows, columns] * weight
+
+
+def from_tangent(vectors: Tensor, reference: Tensor) -> Tensor:
+    """The positive definite matrices at tangent coordinates: the inverse of :func:`to_tangent`.
+
+    Args:
+        vectors: (..., N(N+1)/2), any real numbers.
+        reference: (N, N), symmetric and positive definite.
+
+    Returns:
+        (..., N, N) in float64.
+    """
+    root = _matrix_function(reference.double(), "sqrt")
+    logarithm = torch.zeros(*vectors.shape[:-1], *root.shape, dtype=torch.float64, device=vectors.device)
+    rows, columns, weight = _triangle(logarithm)
+    logarithm[..., rows, columns] = logarithm[..., columns, rows] = vectors.double() / weight
+    values, axes = torch.linalg.eigh(logarithm)
+    half = root @ (axes * (values / 2).exp()[..., None, :])  # M^½ exp(L/2); times its transpose: exactly symmetric
+    return half @ half.mT
+
+
+def _triangle(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and columns of the upper triangle with its diagonal, and the weights that keep lengths."""
+    rows, columns = torch.triu_indices(*matrix.shape[-2:], device=matrix.device)
+    return rows, columns, torch.where(rows == columns, 1.0, 2**0.5).to(matrix)
 
 
 def _shrunk(matrix: Tensor, shrinkage: float) -> Tensor:

@@ -1,0 +1,166 @@
+"""Bridge matching in the tangent space of positive definite matrices: every sample is a correlation matrix.
+
+Symbols: C is a correlation matrix, M a reference near which the matrices of a state lie, v = log_M C the coordinates
+of C in the tangent space at M. The bridge runs between v₀ at the mean of the source state and v₁ at that of the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from mmlab.card import Budget, Card, Claim
+from mmlab.data.connectome import edges, matrices, number_of_regions
+from mmlab.data.tensors import TensorData
+from mmlab.estimate import collate
+from mmlab.method import Batch
+from mmlab.methods.bridge_matching import BridgeMatching, Sampler
+from mmlab.metrics.correlation_geometry import from_tangent, geometric_mean, project_to_correlation, to_tangent
+
+__all__ = ["TangentBridge", "correlation_of"]
+
+
+def correlation_of(covariance: Tensor) -> Tensor:
+    """Divide rows and columns (..., N, N) by the square roots of the diagonal."""
+    scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
+    return covariance * scale[..., None] * scale[..., None, :]  # Eq. (4)
+
+
+class TangentBridge(BridgeMatching):
+    """Bridge matching between correlation matrices, in coordinates in which every point is a valid matrix.
+
+    Call :meth:`set_references` with the training pairs first: it finds the geometric mean of each state. Without it
+    both references are the identity.
+
+    Args:
+        shape: Shape of one sample as edges, (E,) with E = N(N-1)/2.
+        width: Features of the network's bottleneck.
+        depth: Residual blocks in the network's guess; with 0 it is linear.
+        sigma: Standard deviation that the reference diffusion gathers, in tangent units.
+        dropout: Share of features dropped in training.
+        scale: Typical size of a tangent coordinate; the network works in units of it.
+        shrinkage: Weight s in (1-s) C + s I before the logarithm. Scans with fewer frames than regions need s > 0.
+
+    Source:
+        Bridge matching: De Bortoli et al. 2023. The tangent space of connectivity: Varoquaux et al. 2010.
+    """
+
+    card = Card(
+        title="Bridge matching in the tangent space",
+        family="translation",
+        paper="varoquaux2010tangent",
+        summary="Bridge matching between correlation matrices whose samples are correlation matrices, by construction.",
+        inputs=("source", "target"),
+        outputs=("target",),
+        claims=(
+            Claim("RMSE", "bridge_matching", "lower"),
+            Claim("demeaned r", "bridge_matching", "higher"),
+            Claim("identification", "mean shift", "higher"),
+        ),
+        budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
+    )
+
+    source_mean: Tensor
+    target_mean: Tensor
+
+    def __init__(
+        self,
+        shape: Sequence[int] = (780,),
+        width: int = 64,
+        depth: int = 0,
+        sigma: float = 0.1,
+        dropout: float = 0.0,
+        scale: float = 1.0,
+        shrinkage: float = 0.0,
+    ) -> None:
+        if len(shape) != 1:
+            raise ValueError(f"shape is (E,), the number of edges, not {tuple(shape)}.")
+        if not 0 <= shrinkage < 1:
+            raise ValueError(f"shrinkage is a weight in [0, 1), not {shrinkage}.")
+        regions = number_of_regions(shape[0])
+        super().__init__((regions * (regions + 1) // 2,), width, depth, sigma, dropout=dropout, scale=scale)
+        self.shrinkage = shrinkage
+        self.register_buffer("source_mean", torch.eye(regions, dtype=torch.float64))
+        self.register_buffer("target_mean", torch.eye(regions, dtype=torch.float64))
+
+    def set_references(self, dataset: Any) -> Self:
+        """Put the references at the geometric mean of each state. Give it training pairs only.
+
+        Args:
+            dataset: With ``len()`` and ``dataset[i]``: ``source`` and ``target``, edges (E,) each.
+
+        Raises:
+            ValueError: If a matrix is not positive definite after the shrinkage.
+        """
+        batch = collate(dataset, range(len(dataset)))
+        self.source_mean.copy_(geometric_mean(self._shrunk(batch["source"])))
+        self.target_mean.copy_(geometric_mean(self._shrunk(batch["target"])))
+        return self
+
+    def tangent_vectors(self, dataset: Any) -> TensorData:
+        """The dataset in tangent coordinates, which :meth:`loss` takes as well: the logarithms are done only once.
+
+        Args:
+            dataset: As for :meth:`set_references`.
+        """
+        batch = collate(dataset, range(len(dataset)))
+        return TensorData({"source_tangent": self.to_source(batch["source"]), "target_tangent": self._target(batch)})
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Squared error of the endpoint in tangent coordinates.
+
+        Args:
+            batch: ``source`` and ``target``, edges (B, E); or ``source_tangent`` and ``target_tangent`` in their place.
+            rng: Draws the times and the noise of the bridges.
+        """
+        if "source_tangent" in batch:
+            return super().loss({"source": batch["source_tangent"], "target": batch["target_tangent"]}, rng)
+        return super().loss({"source": self.to_source(batch["source"]), "target": self._target(batch)}, rng)
+
+    @torch.no_grad()
+    def sample(
+        self, source: Tensor, *, steps: int = 20, sampler: Sampler = "posterior", rng: torch.Generator
+    ) -> Tensor:
+        """Carry sources to samples of the target, each the edges of a correlation matrix: (B, E) -> (B, E)."""
+        drawn = super().sample(self.to_source(source), steps=steps, sampler=sampler, rng=rng)
+        return self.to_edges(drawn).to(source.dtype)
+
+    def to_source(self, source: Tensor) -> Tensor:
+        """Tangent coordinates at the mean of the source state: edges (B, E) -> (B, N(N+1)/2)."""
+        return to_tangent(self._shrunk(source), self.source_mean).float()  # Eqs. (1) and (2)
+
+    def to_edges(self, vectors: Tensor) -> Tensor:
+        """Edges of the correlation matrices at tangent coordinates of the target state: (B, N(N+1)/2) -> (B, E)."""
+        made = correlation_of(from_tangent(vectors, self.target_mean))  # Eq. (3)
+        if self.shrinkage:  # undo it, where what is left is still a correlation matrix, or nearly so
+            identity = torch.eye(made.shape[-1], dtype=made.dtype, device=made.device)
+            made = project_to_correlation((made - self.shrinkage * identity) / (1 - self.shrinkage))
+        return edges(made)
+
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """The number of edges."""
+        return {"shape": list(item["source"].shape)}
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        """Four regions whose target correlations are those of the source in another order."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method = cls(shape=(6,), width=16, sigma=0.3)
+            series = torch.randn(32, 4, 12)
+        source = matrices(edges(correlation_of(series @ series.mT)))
+        order = [1, 2, 3, 0]
+        return method, {"source": edges(source), "target": edges(source[:, order][:, :, order])}
+
+    def _target(self, batch: Batch) -> Tensor:
+        return to_tangent(self._shrunk(batch["target"]), self.target_mean).float()
+
+    def _shrunk(self, values: Tensor) -> Tensor:
+        expected = self.source_mean.shape[0] * (self.source_mean.shape[0] - 1) // 2
+        if values.ndim != 2 or values.shape[1] != expected:
+            raise ValueError(f"Edges are {tuple(values.shape)}; this bridge was built for (B, {expected}).")
+        return matrices((1 - self.shrinkage) * values.double())  # the diagonal stays at one
