@@ -6,11 +6,12 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mmlab.card import Card
 
-__all__ = ["MARK", "Provenance", "model_card"]
+__all__ = ["MARK", "Provenance", "card_text", "has_own_readme", "model_card"]
 
 MARK = "<!-- Written by mmlab when the weights were saved. Delete this line to keep your own edits. -->"
 """A README with this line is replaced by the next save; one without it is left alone."""
@@ -61,21 +62,61 @@ def model_card(stem: str, class_name: str, card: Card, config: Mapping[str, Any]
         f"```python\nfrom mmlab.methods.{stem} import {class_name}\n\n"
         f'method = {class_name}.from_pretrained("this folder, or its name on the Hub")\n```'
     )
-    tags = ["mmlab", card.family, *([stem] if stem else [])]
-    header = f"---\nlibrary_name: mmlab\ntags:\n{''.join(f'- {json.dumps(tag)}' + chr(10) for tag in tags)}---"
+    header = {"library_name": "mmlab", "tags": ["mmlab", card.family, *([stem] if stem else [])]}
+    return card_text(
+        card.title,
+        header,
+        {"Method": f"{card.summary}\n\nPaper: `{card.paper}` in the bibliography of mmlab."},
+        provenance,
+        {**({"Loading": load} if stem else {}), "Arguments": _as_json(config)},
+    )
+
+
+def card_text(
+    title: str,
+    header: Mapping[str, str | Sequence[str]],
+    before: Mapping[str, str],
+    provenance: Provenance,
+    after: Mapping[str, str],
+) -> str:
+    """Put a card together.
+
+    Args:
+        title: Its heading.
+        header: What the Hugging Face Hub reads: texts, or lists of texts, by name.
+        before: Sections that come first, by title.
+        provenance: Data, results and limits: the sections in the middle.
+        after: Sections that come last.
+
+    Returns:
+        Markdown with a YAML header, and with :data:`MARK`.
+    """
+    lines = []
+    for name, value in header.items():
+        items = [] if isinstance(value, str) else [f"- {json.dumps(item)}" for item in value]
+        lines += [f"{name}: {value}" if isinstance(value, str) else f"{name}:", *items]
     sections = {
-        "Method": f"{card.summary}\n\nPaper: `{card.paper}` in the bibliography of mmlab.",
+        **before,
         "Data": provenance.data or _NOT_STATED,
         "Licence of the data": provenance.data_licence or _NOT_STATED,
         "Results": _results(provenance.metrics),
         "Intended use": provenance.intended_use,
         "Limits": provenance.limits or "The results above hold for these data alone; nothing else was tested.",
-        **({"Loading": load} if stem else {}),
-        "Arguments": f"```json\n{json.dumps(config, indent=2, sort_keys=True)}\n```",
+        **after,
     }
-    parts = [header, MARK, f"# {card.title}", *([_CLINICAL] if provenance.clinical else [])]
-    parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
+    parts = ["\n".join(["---", *lines, "---"]), MARK, f"# {title}", *([_CLINICAL] if provenance.clinical else [])]
+    parts += [f"## {heading}\n\n{text}" for heading, text in sections.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def has_own_readme(folder: Path) -> bool:
+    """Whether the folder has a README that somebody wrote, which is to be kept."""
+    readme = folder / "README.md"
+    return readme.exists() and MARK not in readme.read_text(encoding="utf-8")
+
+
+def _as_json(value: Mapping[str, Any]) -> str:
+    return f"```json\n{json.dumps(value, indent=2, sort_keys=True)}\n```"
 
 
 def _results(metrics: Mapping[str, Sequence[float] | float]) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -19,7 +17,8 @@ from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 
 from mmlab.card import Card
-from mmlab.model_card import MARK, Provenance, model_card
+from mmlab.folders import replaced_files
+from mmlab.model_card import Provenance, has_own_readme, model_card
 from mmlab.weights import FILE, load_weights, save_weights, saved_facts
 
 __all__ = ["Saved"]
@@ -86,31 +85,16 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         if config is not None and config != self.config:
             raise ValueError("The configuration that is saved is the constructor's arguments: leave config out.")
         folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
         text = self.generate_model_card(**(model_card_kwargs or {}))
-        new = folder / ".saving"
-        shutil.rmtree(new, ignore_errors=True)  # what a killed process left
-        new.mkdir()
-        try:
-            self._write(new, text)
-            names = [FILE, "config.json", "README.md"]
-            if (folder / "README.md").exists() and MARK not in (folder / "README.md").read_text(encoding="utf-8"):
-                names.remove("README.md")
-            for name in names:
-                _to_disk(new / name)
-            for name in names:
-                (new / name).replace(folder / name)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+        with replaced_files(folder, [FILE, "config.json", "README.md"]) as new:
+            facts = {"method": type(self).__name__, "stem": self._stem(), "config": self.config}
+            save_weights(cast(nn.Module, self), new / FILE, facts)
+            (new / "config.json").write_text(json.dumps(self.config, indent=2, sort_keys=True) + "\n", "utf-8")
+            if not has_own_readme(folder):
+                (new / "README.md").write_text(text, encoding="utf-8")
         if not push_to_hub:
             return None
         return self.push_to_hub(repo_id or folder.name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs)
-
-    def _write(self, folder: Path, card: str) -> None:
-        facts = {"method": type(self).__name__, "stem": self._stem(), "config": self.config}
-        save_weights(cast(nn.Module, self), folder / FILE, facts)
-        (folder / "config.json").write_text(json.dumps(self.config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (folder / "README.md").write_text(card, encoding="utf-8")
 
     def generate_model_card(self, **facts: Any) -> str:  # type: ignore[override]
         """The text of the model card.
@@ -229,8 +213,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def _to_disk(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())

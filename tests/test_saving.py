@@ -196,9 +196,8 @@ def test_a_save_that_fails_leaves_the_old_one(stage: str, tmp_path: Path, monkey
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(
-        mmlab.saving, {"weights": "save_weights", "card": "model_card", "disk": "_to_disk"}[stage], fail
-    )
+    place = {"weights": "saving.save_weights", "card": "saving.model_card", "disk": "folders._to_disk"}[stage]
+    monkeypatch.setattr(f"mmlab.{place}", fail)
     with pytest.raises(OSError, match="No space left"):
         Toy(width=4).save_pretrained(tmp_path)
     monkeypatch.undo()

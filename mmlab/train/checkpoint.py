@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,8 +25,9 @@ from torch import Tensor
 
 from mmlab.train.files import flush_folder, replace_file, write_file
 from mmlab.train.history import History
+from mmlab.weights import safetensors_chunks
 
-__all__ = ["FORMAT", "Checkpoint", "Store", "safetensors_chunks"]
+__all__ = ["FORMAT", "Checkpoint", "Store"]
 
 FORMAT = 1
 """Version of the layout; it changes whenever an older reader would misread a newer checkpoint."""
@@ -36,18 +37,6 @@ Groups = dict[str, dict[str, Tensor]]
 
 _POINTER = "latest.json"
 _MANIFEST = "checkpoint.json"
-_DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
 
 
 @dataclass(frozen=True)
@@ -197,35 +186,6 @@ class Store:
         for path in self.folder.iterdir():  # the one before, and what killed processes left
             if path.name != name and path.is_dir() and path.name.lstrip(".").startswith("step-"):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def safetensors_chunks(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """A safetensors file, piece by piece and without a copy of the tensors: header length, header, data.
-
-    The library's own writer keeps other threads waiting while it writes. Its reader reads the result.
-
-    Args:
-        tensors: Contiguous tensors on the CPU.
-
-    Raises:
-        TypeError: If a tensor has a type that the format does not have.
-    """
-    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # keeps all of them aligned
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name in order:
-        tensor = tensors[name]
-        if tensor.dtype not in _DTYPES:
-            raise TypeError(f"{name!r} has type {tensor.dtype}, which a checkpoint cannot hold.")
-        start, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little")
-    yield text
-    for name in order:
-        if tensors[name].numel():
-            yield tensors[name].reshape(-1).view(torch.uint8).numpy().data
 
 
 def _copied(tensors: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmlab.train.checkpoint import Checkpoint, Groups, safetensors_chunks
+from mmlab.train.checkpoint import Checkpoint, Groups
 from mmlab.train.history import History
+from mmlab.weights import safetensors_chunks
 
 if TYPE_CHECKING:
     from mmlab.train.run import Run

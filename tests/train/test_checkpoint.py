@@ -16,7 +16,7 @@ from training_toys import Adversarial, Augmented, Regression, checkpoint, data, 
 import mmlab.train.checkpoint as module
 from mmlab import fit
 from mmlab.train import files
-from mmlab.train.checkpoint import Store, safetensors_chunks
+from mmlab.train.checkpoint import Store
 
 ARGUMENTS = {"steps": 4, "batch_size": 8, "ema_decay": 0.9, "progress": False}
 
