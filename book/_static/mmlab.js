@@ -43,3 +43,76 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]')) return;
   new MutationObserver(name).observe(document.querySelector("main") ?? document.body, { childList: true, subtree: true });
 });
+
+// Tables that can be sorted and searched. Without this script they are plain tables.
+document.addEventListener("DOMContentLoaded", () => {
+  const text = (row, column) => row.cells[column].textContent.trim();
+  const isNumber = (value) => /^-?\d+(\.\d+)?$/.test(value);
+
+  const makeSortable = (table) => {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => {
+      if (table.tBodies[0].rows[0]?.cells[column].querySelector("img")) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "mm-sort";
+      const words = head.querySelector("p") ?? head;
+      button.append(...words.childNodes);
+      words.append(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "ascending";
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const rows = [...table.tBodies[0].rows];
+        const numbers = rows.every((row) => isNumber(text(row, column)));
+        const compare = (a, b) => (numbers ? a - b : a.localeCompare(b));
+        rows.sort((a, b) => (down ? -1 : 1) * compare(text(a, column), text(b, column)));
+        table.tBodies[0].append(...rows);
+      });
+    });
+  };
+
+  const makeFilter = (table) => {
+    const rows = [...table.tBodies[0].rows];
+    const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+    const tools = document.createElement("form");
+    tools.className = "mm-tools";
+    tools.setAttribute("role", "search");
+    tools.setAttribute("aria-label", "Search the table");
+    tools.addEventListener("submit", (event) => event.preventDefault());
+    const field = (name, control) => {
+      const label = document.createElement("label");
+      label.append(`${name} `, control);
+      tools.append(label);
+      control.addEventListener("input", filter);
+      return control;
+    };
+    const search = field("Search", Object.assign(document.createElement("input"), { type: "search" }));
+    const choices = ["Family", "Inputs", "Outputs"].filter((name) => heads.includes(name)).map((name) => {
+      const column = heads.indexOf(name);
+      const values = [...new Set(rows.flatMap((row) => text(row, column).split(", ")))].sort();
+      const select = document.createElement("select");
+      ["any", ...values].forEach((value) => select.append(new Option(value, value === "any" ? "" : value)));
+      return [column, field(name, select)];
+    });
+    const count = document.createElement("output");
+    tools.append(count);
+    function filter() {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      rows.forEach((row) => {
+        const fits =
+          words.every((word) => row.textContent.toLowerCase().includes(word)) &&
+          choices.every(([column, { value }]) => !value || text(row, column).split(", ").includes(value));
+        row.hidden = !fits;
+        shown += fits;
+      });
+      count.textContent = `${shown} of ${rows.length} shown`;
+    }
+    (table.closest(".pst-scrollable-table-container") ?? table).before(tools);
+    filter();
+  };
+
+  document.querySelectorAll("table.mm-filter").forEach(makeFilter); // first: it reads the headings as they are
+  document.querySelectorAll("table.mm-sortable").forEach(makeSortable);
+});

@@ -8,11 +8,13 @@ from typing import Any
 
 __all__ = ["setup"]
 
+_STAR = re.compile(r"(?<![\w*\\])\*(?=\w+[,)\]])")
+
 
 def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("html-page-context", _without_thebe, priority=900)  # after those that add scripts
-    app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("autodoc-process-docstring", _escape_marks)
     app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon reads it
     app.connect("autodoc-process-signature", _signature_of_constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -33,11 +35,11 @@ def _is_thebe(entry: Any) -> bool:
     return "thebe" in f"{getattr(entry, 'filename', None) or entry} {body}".lower()
 
 
-def _escape_bars(app: Any, what: str, name: str, object_: Any, options: Any, lines: list[str]) -> None:
-    """Take ``|x|`` in a docstring for what it says, not for a substitution of reStructuredText."""
+def _escape_marks(app: Any, what: str, name: str, object_: Any, options: Any, lines: list[str]) -> None:
+    """Take ``|x|`` and ``(B, *shape)`` in a docstring for what they say, not for marks of reStructuredText."""
     for i, line in enumerate(lines):
         pieces = re.split(r"(``.*?``|`.*?`)", line)  # literals and roles, at the odd places, stay as they are
-        lines[i] = "".join(p if at % 2 else p.replace("|", "\\|") for at, p in enumerate(pieces))
+        lines[i] = "".join(p if at % 2 else _STAR.sub(r"\\*", p.replace("|", "\\|")) for at, p in enumerate(pieces))
 
 
 def _keep_first_line(app: Any, what: str, name: str, object_: Any, options: Any, lines: list[str]) -> None:

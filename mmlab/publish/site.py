@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from mmlab.publish import key, pages, project, staging
+from mmlab.publish import key, pages, pictures, project, staging
 from mmlab.publish.processes import terminable
 
 __all__ = ["SiteError", "build"]
@@ -95,7 +95,7 @@ def _renderer_versions() -> str:
 def _forget_old_assets(source: Path, work: Path) -> None:
     """Start anew if anything but a page changed: the renderer goes by pages, and would keep an old style sheet."""
     extension = Path(__file__).with_name("extension.py").read_text(encoding="utf-8")
-    state = staging.tree_hash(source, without=(".md", ".ipynb")) + _renderer_versions() + extension
+    state = staging.tree_hash(source, without=(".md", ".ipynb", *pictures.SUFFIXES)) + _renderer_versions() + extension
     stamp = work / "assets.key"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
         staging.clear(work)

@@ -7,18 +7,55 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmlab.publish import cache, key, project
+from mmlab.card import Card, methods
+from mmlab.publish import cache, generated, key, project
+from mmlab.publish.citing import citation
 from mmlab.publish.notebooks import render
+from mmlab.publish.pictures import picture
 from mmlab.publish.receipt import Receipt
 
 __all__ = ["fill", "receipt_markdown", "tree_hash"]
 
 _MODULES = re.compile(r"^<!-- modules: (.+?) -->$", re.MULTILINE)
+_GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+_PICTURES = "book/_pictures"
 _AUTOMODULE = "## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A chapter that ran.
+
+    Attributes:
+        stem: Its name.
+        notebook: The executed notebook.
+        receipt: The account of the run.
+        others: Fresh accounts of runs with another profile.
+    """
+
+    stem: str
+    notebook: dict[str, Any]
+    receipt: Receipt
+    others: list[Receipt]
+
+    @property
+    def title(self) -> str:
+        """Its first heading."""
+        prose = ("".join(cell["source"]) for cell in self.notebook["cells"] if cell["cell_type"] == "markdown")
+        found = re.search(r"^# +(.+)$", "\n".join(prose), re.MULTILINE)
+        return found[1].strip() if found else self.stem
+
+    @cached_property
+    def picture(self) -> tuple[str, bytes, str]:
+        """File name, content and alt text of the picture on the map."""
+        blank = Card(self.title, "", "", "", ("run",), ("page",))
+        return picture(self.notebook, self.stem, methods().get(self.stem, blank))
 
 
 def fill(folder: Path, root: Path, executed: Path) -> list[str]:
@@ -32,25 +69,11 @@ def fill(folder: Path, root: Path, executed: Path) -> list[str]:
     Returns:
         Sentences about chapters that have no fresh outputs; empty if all have.
     """
-    wanted: dict[str, bytes] = {}
-    for path in sorted([root / "_config.yml", root / "_toc.yml", *(root / "book").rglob("*")]):
-        if path.is_file():
-            content = path.read_bytes()
-            if path.suffix == ".md":
-                content = _with_modules(content.decode("utf-8")).encode("utf-8")
-            wanted[path.relative_to(root).as_posix()] = content
-    stale = []
-    for entry in project.toc_entries(root):
-        stem = entry.removeprefix("notebooks/")
-        if stem == entry:
-            continue
-        target = cache.Target(executed, stem)
-        receipt, why = _fresh(target, root, stem)
-        if receipt is None:
-            stale.append(f"The chapter {stem!r} has no fresh outputs in {executed} ({why}): execute it first.")
-            continue
-        notebook = json.loads(target.notebook.read_text(encoding="utf-8"))
-        wanted[f"{entry}.ipynb"] = _with_receipt(notebook, receipt).encode("utf-8")
+    chapters, stale = _chapters(root, executed)
+    if stale:
+        return stale
+    wanted = {f"notebooks/{stem}.ipynb": _with_account(ran, root).encode("utf-8") for stem, ran in chapters.items()}
+    wanted |= _pages(root, chapters) | _pictures(chapters)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(folder).as_posix() not in wanted:
             path.unlink()
@@ -59,7 +82,7 @@ def fill(folder: Path, root: Path, executed: Path) -> list[str]:
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    return stale
+    return []
 
 
 def tree_hash(*folders: Path, without: tuple[str, ...] = (".pyc",)) -> str:
@@ -67,12 +90,12 @@ def tree_hash(*folders: Path, without: tuple[str, ...] = (".pyc",)) -> str:
 
     Args:
         *folders: The folders.
-        without: Suffixes of files to leave out.
+        without: Ends of the names of files to leave out.
     """
     found = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix not in without:
+            if path.is_file() and not path.name.endswith(without):
                 found.update(path.relative_to(folder).as_posix().encode() + b"\0")
                 found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()
@@ -105,6 +128,66 @@ def receipt_markdown(receipt: Receipt) -> str:
     )
 
 
+def _chapters(root: Path, executed: Path) -> tuple[dict[str, Ran], list[str]]:
+    """The chapters that ran, in the order of the contents, and sentences about those that have no fresh outputs."""
+    found, stale = {}, []
+    for entry in project.toc_entries(root):
+        stem = entry.removeprefix("notebooks/")
+        if stem == entry:
+            continue
+        target = cache.Target(executed, stem)
+        receipt, why = _fresh(target, root, stem)
+        if receipt is None:
+            stale.append(f"The chapter {stem!r} has no fresh outputs in {executed} ({why}): execute it first.")
+            continue
+        others = [executed.parent / profile for profile in ("cpu", "gpu") if profile != executed.name]
+        elsewhere = [_fresh(cache.Target(other, stem), root, stem)[0] for other in others]
+        notebook = json.loads(target.notebook.read_text(encoding="utf-8"))
+        found[stem] = Ran(stem, notebook, receipt, [entry for entry in elsewhere if entry])
+    return found, stale
+
+
+def _pages(root: Path, chapters: Mapping[str, Ran]) -> dict[str, bytes]:
+    """Configuration and prose, with what is generated in its place."""
+    wanted = {}
+    for path in sorted([root / "_config.yml", root / "_toc.yml", *(root / "book").rglob("*")]):
+        if not path.is_file():
+            continue
+        name, content = path.relative_to(root).as_posix(), path.read_bytes()
+        if path.suffix == ".md":
+            text = _with_modules(content.decode("utf-8"))
+            content = _with_generated(text, name.removesuffix(".md"), root, chapters).encode("utf-8")
+        elif name == "_config.yml":  # the buttons of the site open the notebooks of this version
+            tag = project.tag(root).encode("utf-8")
+            content = re.sub(rb"(?m)^(  branch:).*$", rb"\1 " + tag, content, count=1)
+        wanted[name] = content
+    return wanted
+
+
+def _pictures(chapters: Mapping[str, Ran]) -> dict[str, bytes]:
+    return {f"{_PICTURES}/{ran.picture[0]}": ran.picture[1] for ran in chapters.values()}
+
+
+def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran]) -> str:
+    """Replace each line ``<!-- generated: name -->`` by what it names: ``status``, ``map`` or ``chapters``."""
+    cards = {stem: methods()[stem] for stem in chapters if stem in methods()}
+
+    def expand(match: re.Match[str]) -> str:
+        if match[1] == "status":
+            return generated.status([each for ran in chapters.values() for each in (ran.receipt, *ran.others)], cards)
+        if match[1] == "map":
+            pictures = {
+                stem: (f"/{_PICTURES}/{chapters[stem].picture[0]}", chapters[stem].picture[2]) for stem in cards
+            }
+            return generated.map_of_methods(cards, pictures, root)
+        if match[1] == "chapters":
+            part = [chapters[stem].receipt for stem in generated.chapters_of(page, root) if stem in chapters]
+            return generated.part_table(part, cards)
+        raise ValueError(f"{page}.md asks for {match[1]!r} to be generated: there are status, map and chapters.")
+
+    return _GENERATED.sub(expand, text)
+
+
 def _fresh(target: cache.Target, root: Path, stem: str) -> tuple[Receipt | None, str]:
     """The receipt of outputs that may be shown; otherwise None, and why not."""
     project.notebook_source(root, stem)
@@ -119,18 +202,19 @@ def _fresh(target: cache.Target, root: Path, stem: str) -> tuple[Receipt | None,
     return found, "" if found else f"changed since the run began: {key.what_changed(receipt.inputs, parts)}"
 
 
-def _with_receipt(notebook: Mapping[str, Any], receipt: Receipt) -> str:
-    cells = [dict(cell) for cell in notebook["cells"]]
+def _with_account(ran: Ran, root: Path) -> str:
+    """The executed notebook, with its receipt and how to cite it at the end."""
+    cells = [dict(cell) for cell in ran.notebook["cells"]]
     for cell in cells:
         if "injected-parameters" in cell["metadata"].get("tags", []):
             cell["metadata"] = {**cell["metadata"], "tags": ["hide-input", *cell["metadata"]["tags"]]}
-    last = {
-        "cell_type": "markdown",
-        "id": "receipt",
-        "metadata": {},
-        "source": receipt_markdown(receipt).splitlines(keepends=True),
-    }
-    return json.dumps({**notebook, "cells": [*cells, last]}, indent=1, sort_keys=True, ensure_ascii=False)
+    account = {"receipt": receipt_markdown(ran.receipt), "citation": citation(ran.stem, ran.title, root)}
+    last = [
+        {"cell_type": "markdown", "id": name, "metadata": {}, "source": text.splitlines(keepends=True)}
+        for name, text in account.items()
+        if text
+    ]
+    return json.dumps({**ran.notebook, "cells": [*cells, *last]}, indent=1, sort_keys=True, ensure_ascii=False)
 
 
 def _with_modules(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from mmlab.publish import build, execute, key
+from mmlab.publish import build, execute_all, key
 
 HERE = key.PACKAGE.parent
 
@@ -22,12 +23,29 @@ root: book/intro
 parts:
   - caption: Chapters
     chapters:
+      - file: book/parts/translation
       - file: notebooks/rich
+      - file: notebooks/bridge_matching
   - caption: Reference
     chapters:
+      - file: book/map
+      - file: book/status
       - file: book/api
       - file: book/how_to/read_a_receipt
       - file: book/bibliography
+"""
+
+BRIDGE = """
+# %% [markdown]
+# # A small bridge
+
+# %% tags=["parameters"]
+profile = "cpu"
+
+# %%
+from mmlab.viz import record
+
+record(rmse=[0.1, 0.2], mean_shift={"RMSE": [0.3, 0.1]})
 """
 
 RICH = r"""
@@ -100,27 +118,33 @@ say(f"It is {solution} then.")
 
 def lay_out(root: Path) -> Path:
     """Write the sources of the small book."""
-    (root / "book" / "how_to").mkdir(parents=True)
-    (root / "notebooks").mkdir()
-    for name in ("_config.yml", "book/references.bib", "book/bibliography.md", "book/how_to/read_a_receipt.md"):
+    pages = ("bibliography", "how_to/read_a_receipt", "map", "parts/translation", "status")
+    for name in ("_config.yml", "CITATION.cff", "book/references.bib", *(f"book/{page}.md" for page in pages)):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / name, root / name)
+    (root / "notebooks").mkdir()
     shutil.copytree(HERE / "book" / "_static", root / "book" / "_static")
     (root / "_toc.yml").write_text(TOC)
     (root / "book" / "intro.md").write_text("# Hello\n\nSee [the chapter](../notebooks/rich.ipynb).\n")
-    (root / "book" / "api.md").write_text("# API\n\n<!-- modules: mmlab.card mmlab.publish.rec* -->\n")
+    (root / "book" / "api.md").write_text(
+        "# API\n\n<!-- modules: mmlab.card mmlab.publish.rec* mmlab.methods.bridge_matching -->\n"
+    )
     (root / "notebooks" / "rich.py").write_text(RICH)
+    (root / "notebooks" / "bridge_matching.py").write_text(BRIDGE)
     return root
 
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the small book, built. Parallel test processes share one build."""
-    shared = tmp_path_factory.getbasetemp().parent / "small-book"
+    base = tmp_path_factory.getbasetemp()
+    # Of parallel processes each has a folder inside that of the run; a single one must not look outside its own.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small-book"
     with FileLock(f"{shared}.lock"):
         if not (shared / "done").exists():
             shutil.rmtree(shared, ignore_errors=True)
             lay_out(shared)
-            execute("rich", root=shared)
+            execute_all(["rich", "bridge_matching"], root=shared)
             build(root=shared)
             (shared / "done").touch()
     return shared

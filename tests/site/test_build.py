@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import time
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ def text(book, page):
 
 def test_every_page_is_there_and_nothing_is_wrong(book):
     entries = project.toc_entries(book)
-    assert len(entries) == 5
+    assert len(entries) == 9
     assert pages.problems(book / "out" / "site", entries) == []
     assert (book / "out" / "site" / "index.html").exists()
 
@@ -41,9 +43,9 @@ def test_the_chapter_shows_what_the_run_showed(book):
 def test_the_install_cell_is_hidden_and_colab_opens_the_committed_notebook(book):
     html = text(book, "notebooks/rich")
     assert "pip" not in pages.read(book / "out" / "site" / "notebooks" / "rich.html").text
-    url, branch = project.repository(book)
+    url, _ = project.repository(book)
     link = url.replace("https://github.com/", "https://colab.research.google.com/github/")
-    assert f"{link}/blob/{branch}/notebooks/rich.ipynb" in html
+    assert f"{link}/blob/{project.tag(book)}/notebooks/rich.ipynb" in html
 
 
 def test_the_receipt_stands_on_the_page(book):
@@ -52,6 +54,61 @@ def test_the_receipt_stands_on_the_page(book):
     assert f"this page ran in {receipt.seconds:.0f} s" in shown
     for part in (receipt.key[:12], receipt.device, receipt.versions["torch"], "answer"):
         assert part in shown
+
+
+def test_the_executed_notebook_can_be_downloaded(book):
+    assert 'href="../_sources/notebooks/rich.ipynb"' in text(book, "notebooks/rich")
+    notebook = json.loads((book / "out" / "site" / "_sources" / "notebooks" / "rich.ipynb").read_text())
+    assert any(cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_the_chapter_says_how_to_cite_it_and_its_paper(book):
+    shown = pages.read(book / "out" / "site" / "notebooks" / "bridge_matching.html").text
+    box = shown[shown.index("Cite this chapter") :]
+    address = project.config(book)["html"]["baseurl"]
+    for part in (
+        "The mmlab authors (2026). A small bridge. In mmlab: ",
+        "@misc{mmlab_bridge_matching,",
+        "= {{A small bridge}},",
+        f"version {version('mmlab')}}},",
+        f"= {{{address}/notebooks/bridge_matching.html}},",
+        "{debortoli2023augmented,",
+    ):
+        assert part in box, part
+    rich = pages.read(book / "out" / "site" / "notebooks" / "rich.html").text
+    assert "@misc{mmlab_rich," in rich
+    assert "cite its paper" not in rich
+    assert "copybutton" in text(book, "notebooks/rich")
+
+
+def test_the_status_page_has_every_run_and_what_became_of_the_claims(book):
+    receipt = Receipt.read(book / "out" / "cpu" / "rich.receipt.json")
+    shown = pages.read(book / "out" / "site" / "book" / "status.html").text
+    for part in (f"{receipt.seconds:.1f}", receipt.device, receipt.versions["torch"], "✓ pass", "2 of 2 runs kept"):
+        assert part in shown, part
+    table = shown[shown.index("What became of the claims") :]
+    for part in ("RMSE lower than mean shift", "0.15 ± 0.071", "0.2 ± 0.14", "holds (1 of 2)", "not recorded"):
+        assert part in table, part
+
+
+def test_the_map_links_each_method_to_chapter_api_and_notebook(book):
+    html = text(book, "book/map")
+    url = project.repository(book)[0]
+    for part in (
+        'href="../notebooks/bridge_matching.html"',
+        'href="api.html#module-mmlab.methods.bridge_matching"',
+        f'href="{url}/blob/{project.tag(book)}/notebooks/bridge_matching.ipynb"',
+        'alt="Diagram: source, target go into Bridge matching, target comes out."',
+        "Learns the drift of a diffusion",
+    ):
+        assert part in html, part
+
+
+def test_a_part_opener_lists_its_chapters(book):
+    shown = pages.read(book / "out" / "site" / "book" / "parts" / "translation.html").text
+    table = shown[shown.index("Chapters of this part") :]
+    assert "Bridge matching" in table
+    assert "mean shift" in table
 
 
 def test_exercises_have_folded_solutions_with_code_that_ran(book):

@@ -1,0 +1,215 @@
+"""Generated tables, pictures and citations say what receipts, cards and the bibliography say."""
+
+from __future__ import annotations
+
+import base64
+import io
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from PIL import Image
+
+from mmlab.card import Budget, Card, Claim
+from mmlab.publish import generated, project
+from mmlab.publish.citing import citation, entry
+from mmlab.publish.pictures import drawing, first_figure, picture
+from mmlab.publish.receipt import Receipt
+
+CARD = Card(
+    title="Toy",
+    family="toys",
+    paper="toy2020",
+    summary="Plays.",
+    inputs=("a", "b"),
+    outputs=("c",),
+    claims=(Claim("Error rate", "group mean", "lower"),),
+    budget=Budget(),
+)
+
+
+def receipt(**changes):
+    values = {
+        "stem": "toy",
+        "profile": "cpu",
+        "status": "ok",
+        "key": "0" * 64,
+        "inputs": {},
+        "date": "2026-01-02T03:04:05+00:00",
+        "seconds": 12.34,
+        "peak_memory_mb": 567.0,
+        "device": "a processor",
+        "versions": {"python": "3.11.7"},
+        "budget": {"seconds": 60.0, "memory_mb": 2000.0},
+    }
+    return Receipt(**values | changes)
+
+
+def rows(text, heading):
+    """The cells of the rows of the table with this first heading."""
+    lines = text[text.index(f"| {heading} |") :].splitlines()
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[2:] if line.startswith("|")]
+
+
+def test_a_run_is_told_in_a_row():
+    text = generated.status([receipt()], {})
+    assert rows(text, "Chapter") == [
+        [
+            "[Toy](/notebooks/toy.ipynb)",
+            "2026-01-02 03:04",
+            "a processor (`cpu`)",
+            "12.3",
+            "60",
+            "0.57",
+            "2.0",
+            "✓ pass",
+        ]
+    ]
+    assert "**1 of 1 runs kept their budget" in text
+    assert "claims" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"seconds": 60.1}, "✗ **fail**: time"),
+        ({"peak_memory_mb": 2001.0}, "✗ **fail**: memory"),
+        ({"seconds": 61.0, "peak_memory_mb": 2001.0}, "✗ **fail**: time and memory"),
+    ],
+)
+def test_what_went_over_its_budget_is_said_in_words(changes, verdict):
+    text = generated.status([receipt(**changes), receipt()], {})
+    assert [row[-1] for row in rows(text, "Chapter")] == [verdict, "✓ pass"]
+    assert "**1 of 2 runs kept their budget" in text
+
+
+def test_versions_get_a_column_when_they_differ():
+    text = generated.status([receipt(), receipt(versions={"python": "3.13.1"})], {})
+    assert [row[-1] for row in rows(text, "Chapter")] == ["python 3.11.7", "python 3.13.1"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (
+            {"error_rate": [0.1, 0.3], "group_mean": {"Error rate": [0.4, 0.2]}},
+            ["0.2 ± 0.14", "0.3 ± 0.14", "holds (1 of 2)"],
+        ),
+        ({"toy": {"error rate": 0.5}, "group mean": {"error_rate": 0.4}}, ["0.5", "0.4", "**does not hold**"]),
+        ({"error_rate": 0.1, "group_mean_error_rate": 0.4}, ["0.1", "0.4", "holds"]),
+        ({"error_rate": [0.1, 0.3]}, ["0.2 ± 0.14", "–", "not recorded"]),
+        ({"error_rate": "low", "group_mean": {"error_rate": True}}, ["–", "–", "not recorded"]),
+        ({}, ["–", "–", "not recorded"]),
+    ],
+)  # fmt: skip
+def test_a_claim_is_compared_with_what_was_recorded(metrics, told):
+    text = generated.status([receipt(metrics=metrics)], {"toy": CARD})
+    ((_, claim, *outcome),) = rows(text, "Chapter | Claim")
+    assert claim == "Error rate lower than group mean"
+    assert outcome == told
+
+
+def test_where_more_is_better_less_does_not_hold():
+    card = Card("Toy", "toys", "toy2020", "Plays.", ("a",), claims=(Claim("score", "chance", "higher"),))
+    text = generated.status(
+        [receipt(metrics={"score": [0.4, 0.4, 0.6], "chance": {"score": [0.5] * 3}})], {"toy": card}
+    )
+    assert rows(text, "Chapter | Claim")[0][-1] == "**does not hold** (1 of 3)"
+
+
+TOC = """\
+parts:
+  - caption: One
+    chapters:
+      - file: book/parts/one
+      - file: notebooks/b
+      - file: notebooks/a
+  - caption: Two
+    chapters:
+      - file: notebooks/c
+"""
+
+
+def test_a_part_has_the_chapters_beside_its_opener_in_the_order_of_the_contents(root):
+    (root / "_toc.yml").write_text(TOC)
+    assert generated.chapters_of("book/parts/one", root) == ["b", "a"]
+    assert generated.chapters_of("book/parts/three", root) == []
+
+
+def test_what_stands_in_an_alt_text_does_not_break_the_table(root):
+    text = generated.map_of_methods({"toy": CARD}, {"toy": ("/x.png", "a | b $c$ [d]\ne `f` _g_")}, root)
+    (row,) = [line for line in text.splitlines() if line.startswith("| ![")]
+    assert row.startswith(r"| ![a \| b \$c\$ \[d\] e \`f\` \_g\_](/x.png) | [Toy](/notebooks/toy.ipynb) (")
+    assert f"https://example.org/someone/book/blob/{project.tag(root)}/notebooks/toy.ipynb" in row
+
+
+def png(width, height):
+    made = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(made, "png")
+    return made.getvalue()
+
+
+def notebook(*shown):
+    return {"cells": [{"outputs": [{"data": {"text/html": [text]}}]} for text in shown]}
+
+
+def test_the_picture_is_the_first_figure_made_small():
+    data = base64.b64encode(png(2000, 500)).decode()
+    shown = notebook("<p>words</p>", f'<figure><img src="data:image/png;base64,{data}" alt="A &amp; B rise."></figure>')
+    name, content, alt = picture(shown, "toy", CARD)
+    assert (name, alt) == ("toy.thumbnail.png", "A & B rise.")
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (360, 225)  # the left 800 of 2000 pixels
+    assert first_figure(shown) == first_figure(shown)  # the same bytes: nothing is rendered again for it
+
+
+@pytest.mark.parametrize("inputs", [("a",), ("a", "<b>"), tuple("abcdef")])
+def test_without_a_figure_the_picture_is_drawn_from_the_card(inputs):
+    card = Card("Toy", "toys", "toy2020", "Plays.", inputs)
+    name, content, alt = picture(notebook("<p>words</p>"), "toy", card)
+    assert name == "toy.thumbnail.svg"
+    texts = [node.text for node in ElementTree.fromstring(content).iter() if node.text]
+    assert texts[-1] == "Toy"
+    assert set(texts) >= set(inputs[:3]) | {"label"}
+    assert alt == f"Diagram: {', '.join(inputs)} go into Toy, label comes out."
+    assert drawing(card).encode() == content
+
+
+BIB = "@article{toy2020,\n  title = {A {T}oy}\n}\n\n@misc{toy2020b,\n  title = {Another}\n}\n"
+CFF = """\
+cff-version: 1.2.0
+title: "A book"
+version: 0.0.0
+authors:
+  - name: The authors
+  - family-names: Doe
+    given-names: Jane
+date-released: 2031-05-06
+url: https://example.org/book
+"""
+
+
+def test_a_citation_is_made_from_the_cff_and_the_bibliography(root):
+    (root / "CITATION.cff").write_text(CFF)
+    text = citation("toy", "Of toys", root)
+    assert "The authors; Jane Doe (2031). Of toys. In *A book*, version" in text
+    assert "@misc{mmlab_toy," in text
+    assert "= {{The authors} and Doe, Jane}," in text
+    assert "<https://example.org/book/notebooks/toy.html>" in text
+    assert "paper" not in text
+
+
+def test_a_chapter_of_a_method_asks_to_cite_its_paper(root):
+    from mmlab.card import methods
+
+    key = methods()["bridge_matching"].paper
+    (root / "CITATION.cff").write_text(CFF)
+    (root / "book").mkdir()
+    (root / "book" / "references.bib").write_text(BIB.replace("toy2020,", f"{key},"))
+    text = citation("bridge_matching", "A bridge", root)
+    assert f"{{cite:t}}`{key}`" in text
+    assert f"```bibtex\n@article{{{key},\n  title = {{A {{T}}oy}}\n}}\n```" in text
+
+
+def test_a_book_without_a_cff_has_no_citation(root):
+    assert citation("toy", "Toy", root) == ""
+    assert entry("toy2020", root) == ""
