@@ -62,8 +62,9 @@ def controls(
         ensembles: By name of a builder, a number n: the mean of the probabilities of n trained copies, the first of
             which is the row of that name itself. Choose n so that the parameters are as many as the proposed method's.
         features: What the rivals on features see of a batch, (N, F); by default :func:`flatten` of the modalities.
-        rivals: Of ``"logistic regression"`` (standardised features, penalty ½‖w‖²; on each modality and on all) and
-            ``"gradient boosting"`` (of histograms, on all), those that are wanted.
+        rivals: Of ``"logistic regression"`` (standardised features, on each modality and on all; the strength of the
+            penalty by three-fold cross-validation within the training set) and ``"gradient boosting"`` (of histograms,
+            on all), those that are wanted.
         metrics: Name to function of (probabilities, label); by default :data:`METRICS`.
 
     Returns:
@@ -182,9 +183,6 @@ def _feature_rows(
 ) -> dict[str, dict[int, Predictor]]:
     """Rows that need no seed: constants, and scikit-learn on features. There is no test set here."""
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     label, batch = train.tensors["label"], unlabelled(train)
     share = torch.bincount(label).double() / len(label)
@@ -206,10 +204,24 @@ def _feature_rows(
     if "logistic regression" in rivals:
         views = {f"logistic regression, {name}": partial(flatten, modalities=[name]) for name in modalities}
         for name, look in (views | {"logistic regression": everything}).items():
-            rows[name] = fitted(make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)), look)
+            rows[name] = fitted(_logistic_regression(label), look)
     if "gradient boosting" in rivals:
         rows["gradient boosting"] = fitted(HistGradientBoostingClassifier(early_stopping=False), everything)
     return {name: {-1: predict} for name, predict in rows.items()}
+
+
+def _logistic_regression(label: Tensor) -> Any:
+    """Scale, choose the penalty by the log loss of held-out thirds, fit: none of it sees a test item."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    counts = torch.bincount(label)
+    if int(counts[counts > 0].min()) < 3:
+        return model  # a class with one or two items cannot be in three folds
+    return GridSearchCV(model, {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}, scoring="neg_log_loss", cv=3)
 
 
 def _constant(share: Tensor) -> Predictor:

@@ -8,6 +8,9 @@ import pytest
 import torch
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
@@ -112,13 +115,38 @@ def test_constants_are_known(compared) -> None:
     assert compared.mean.loc["most frequent class", "AUC"] == 0.5
 
 
-def test_logistic_regression_is_scikit_learns_on_standardised_features(compared) -> None:
-    scaler = StandardScaler().fit(flatten(TRAIN.tensors, ["x1", "x2"]).numpy())
-    model = LogisticRegression(max_iter=1000)
-    model.fit(scaler.transform(flatten(TRAIN.tensors, ["x1", "x2"]).numpy()), TRAIN.tensors["label"].numpy())
-    right = model.score(scaler.transform(flatten(TEST.tensors, ["x1", "x2"]).numpy()), TEST.tensors["label"].numpy())
-    assert compared.mean.loc["logistic regression", "accuracy"] == pytest.approx(right)
-    assert right > compared.mean.loc["logistic regression, x1", "accuracy"]
+def test_logistic_regression_is_scikit_learns_with_the_penalty_that_held_out_thirds_prefer(compared) -> None:
+    def features(data: TensorData):
+        return flatten(data.tensors, ["x1", "x2"]).numpy()
+
+    label = TRAIN.tensors["label"].numpy()
+    losses, models = {}, {}
+    for c in (1e-3, 1e-2, 1e-1, 1.0):
+        models[c] = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
+        folds = StratifiedKFold(3).split(features(TRAIN), label)
+        losses[c] = sum(
+            log_loss(label[out], models[c].fit(features(TRAIN)[into], label[into]).predict_proba(features(TRAIN)[out]))
+            for into, out in folds
+        )
+    best = models[min(losses, key=losses.__getitem__)].fit(features(TRAIN), label)
+    found = compared.predictors["logistic regression"][-1](TEST.tensors)
+    torch.testing.assert_close(found, torch.as_tensor(best.predict_proba(features(TEST))))
+    assert (
+        compared.mean.loc["logistic regression", "accuracy"] > compared.mean.loc["logistic regression, x1", "accuracy"]
+    )
+
+
+def test_a_class_of_one_item_is_no_error() -> None:
+    label = TRAIN.tensors["label"].clone()
+    label[0] = 3
+    odd = TensorData(TRAIN.tensors | {"label": label})
+    builders = {"both": lambda seed: Linear()}
+    more = TensorData(TEST.tensors | {"label": torch.arange(60) % 3})
+    found = controls(
+        builders, "both", odd, more, modalities=["x1"], training=lambda *_: None, rivals=["logistic regression"],
+        metrics={"accuracy": lambda p, y: float(p.shape[1])}, seeds=(0,),
+    )  # fmt: skip
+    assert found.mean.loc["logistic regression", "accuracy"] == 4
 
 
 def test_shuffling_breaks_what_both_modalities_know(compared) -> None:
