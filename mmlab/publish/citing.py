@@ -30,7 +30,8 @@ def citation(stem: str, title: str, root: Path) -> str:
     site = (project.config(root).get("html") or {}).get("baseurl") or about["url"]
     address = f"{site.rstrip('/')}/notebooks/{stem}.html"
     year = str(about.get("date-released") or project.config(root)["copyright"])[:4]
-    words = f"{'; '.join(map(_name, about['authors']))} ({year}). {title}. In *{about['title']}*, version {__version__}. <{address}>"
+    who = "; ".join(map(_name, about["authors"]))
+    words = f"{who} ({year}). {title}. In *{about['title']}*, version {__version__}. <{address}>"
     fields = {
         "title": f"{{{title}}}",
         "author": " and ".join(map(_bibtex_name, about["authors"])),
