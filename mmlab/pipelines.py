@@ -66,6 +66,7 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: str | Path, *, provenance
     _check_replaceable(folder)
     with replaced_folder(folder) as new:
         held.save_pretrained(new, safe_serialization=True)
+        _forget_places(new)
         hashes = {name: _hash(new / name) for name in _files(new)}
         (new / _MANIFEST).write_text(json.dumps({"sha256": hashes}, indent=1) + "\n", encoding="utf-8")
         if has_own_readme(folder):
@@ -97,8 +98,7 @@ def load_pipeline(folder: str | Path, *, dtype: torch.dtype | None = None) -> Di
     whole, parts = _classes(folder, index)
     try:
         models = {name: _load_model(folder / name, kind, dtype) for name, kind in parts.items() if _is_model(kind)}
-        extra = {} if dtype is None else {"torch_dtype": dtype}
-        return whole.from_pretrained(folder, local_files_only=True, use_safetensors=True, **models, **extra)
+        return whole.from_pretrained(folder, local_files_only=True, use_safetensors=True, **models)
     except (ValueError, FileNotFoundError) as error:
         if str(error).startswith(str(folder)):
             raise
@@ -116,13 +116,11 @@ def _load_model(folder: Path, kind: Any, dtype: torch.dtype | None) -> Any:
     config = _read_json(folder / "config.json")
     if "auto_map" in config:
         raise ValueError(f"{folder / 'config.json'} names code of its own (auto_map), which is never run.")
-    ours = issubclass(kind, transformers.PreTrainedModel)
-    if not ours:
+    if not issubclass(kind, transformers.PreTrainedModel):
         _check_config(folder, kind, config)
-    precision = {} if dtype is None else {"dtype" if ours else "torch_dtype": dtype}
     try:
         model, report = kind.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **precision
+            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # each library has its own kinds
         raise ValueError(f"{folder} does not fit {kind.__name__}: {_line(error)}") from None
@@ -131,7 +129,7 @@ def _load_model(folder: Path, kind: Any, dtype: torch.dtype | None) -> Any:
     faults += [_line(message) for message in report.get("error_msgs", [])]
     if faults:
         raise ValueError(f"{folder} does not fit {kind.__name__}: {few(faults, '; ')}.")
-    return model
+    return model if dtype is None else model.to(dtype)
 
 
 def _check_config(folder: Path, kind: Any, config: dict[str, Any]) -> None:
@@ -151,12 +149,14 @@ def _classes(folder: Path, index: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     whole = getattr(diffusers, name, None) if isinstance(name, str) else None
     if not (inspect.isclass(whole) and issubclass(whole, diffusers.DiffusionPipeline)):
         raise ValueError(f"{folder / _INDEX}: {name!r} is no pipeline of diffusers; code of its own is never run.")
+    known = inspect.signature(whole.__init__).parameters
+    if unknown := sorted(part for part in index if part not in known and not part.startswith("_")):
+        raise ValueError(f"{folder / _INDEX} names {few(unknown)}, which {name} does not have.")
     parts = {}
     for part, entry in index.items():
         if part.startswith("_") or not isinstance(entry, list) or entry == [None, None]:
             continue
-        kind = _component(entry) if part.isidentifier() else None
-        if kind is None:
+        if (kind := _component(entry)) is None:
             raise ValueError(f"{folder / _INDEX}: {part} is {entry}, which is no class of diffusers or transformers.")
         if not (folder / part).is_dir():
             raise FileNotFoundError(f"{folder} lacks the folder {part}.")
@@ -206,6 +206,15 @@ def _check_files(folder: Path) -> None:
             raise FileNotFoundError(f"{folder} lacks the file {name}.")
         if _hash(folder / name) != expected:
             raise ValueError(f"{folder / name} is damaged (it is not what was saved): get it again.")
+
+
+def _forget_places(folder: Path) -> None:
+    """Diffusers writes down the path from which a part was loaded, which is nobody's business."""
+    for file in folder.rglob("*.json"):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and Path(content.get("_name_or_path") or "").is_absolute():
+            del content["_name_or_path"]
+            file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _check_replaceable(folder: Path) -> None:
