@@ -7,6 +7,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
+TORCH ?= torch
 METHOD ?=
 ARCHIVE ?=
 CHAPTER ?=
@@ -24,7 +25,7 @@ export PYTHONPATH := $(CURDIR)
 READY := $(VENV)/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup newest book test check new serve release rebuild lock format clean
+.PHONY: help setup newest colab book test check new serve release rebuild lock format clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -37,6 +38,9 @@ newest: ## Create it from the newest versions that pyproject.toml allows, to see
 	@$(if $(TORCH_INDEX),$(PIP) install -qq --index-url $(TORCH_INDEX) torch)
 	@$(PIP) install -qq --editable '.[book,dev]'
 	@touch $(READY)
+
+colab: ## Run a notebook as Colab would, in a fresh environment: make colab [CHAPTER=<stem>] [TORCH=torch==2.13.0]
+	@$(PYTHON) benchmarks/colab_trial.py $(CHAPTER) --torch "$(TORCH)" $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)")
 
 book: $(READY) ## Run every chapter that changed, build the website, print where it is
 	@$(MMLAB) book all

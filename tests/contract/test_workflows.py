@@ -99,7 +99,7 @@ def test_a_workflow_keeps_the_rules(path: Path) -> None:
         ("locked", "github.ref }}", "github.event.issue.title }}", "the expression github.event.issue.title"),
         ("newest", "issues: write", "issues: write\n      contents: write", "report: permissions"),
         ("newest", "${{ github.token }}", "${{ secrets.TOKEN }}", "a secret"),
-        ("newest", "needs: [newest, rebuild]", "needs: [newest, other]", "report: needs other"),
+        ("newest", "needs: [newest, colab, rebuild]", "needs: [newest, other]", "report: needs other"),
         ("newest", "          fi\n", "", "report: a script with a syntax error"),
         ("publish", "needs: release\n", "needs: book\n", "pages: needs book"),
     ],
@@ -126,6 +126,8 @@ def test_what_they_run() -> None:
     }
     assert scripts["locked", "book"] == ["make book", "make test"]
     assert scripts["newest", "newest"] == ["make newest", "make book", "make test"]
+    assert scripts["newest", "colab"] == ["make colab"]
+    assert yaml.safe_load(_text("newest"))["jobs"]["report"]["needs"] == ["newest", "colab", "rebuild"]
     assert scripts["publish", "release"][-2:] == ["make test", "make release"]
     assert "cache" not in _text("newest").split("jobs:")[1]  # a restored cache would hide what is new
     assert yaml.safe_load(_text("newest"))["jobs"]["report"]["if"] == "failure()"

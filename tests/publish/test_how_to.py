@@ -1,0 +1,91 @@
+"""What the how-to pages tell the reader to type exists and runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from mmlab.cli import app
+from mmlab.publish import key
+
+ROOT = key.PACKAGE.parent
+PAGES = sorted((ROOT / "book" / "how_to").glob("*.md"))
+TARGETS = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The code blocks of a page in one language; those inside an example of Markdown are not meant to be run."""
+    text = re.sub(r"^`{4,}.*?^`{4,}$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(path: Path) -> list[list[str]]:
+    """The lines of the shell blocks as words, with long lines joined."""
+    lines = "\n".join(blocks(path, "bash")).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def problem(words: list[str]) -> str | None:
+    """Why a command cannot work: no such target of make, no such command of mmlab, no such option of it."""
+    names = [Path(word).name for word in words]
+    if "make" in names:
+        given = [word for word in words[names.index("make") + 1 :] if "=" not in word and not word.startswith("-")]
+        return next((f"make has no target {name}" for name in given if name not in TARGETS), None)
+    if "mmlab" not in names:
+        return None
+    node: Any = typer.main.get_command(app)
+    rest = words[names.index("mmlab") + 1 :]
+    while hasattr(node, "commands") and rest and not rest[0].startswith("-"):
+        if rest[0] not in node.commands:
+            return f"mmlab has no command {rest[0]}"
+        node, rest = node.commands[rest[0]], rest[1:]
+    known = {option for parameter in node.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    known |= {"--help", "-h"}
+    return next((f"{node.name} has no {w}" for w in rest if w.startswith("-") and w.split("=")[0] not in known), None)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_commands_of_a_page_exist(path: Path) -> None:
+    assert [found for words in commands(path) if (found := problem(words))] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("make cake", "make has no target cake"),
+        ("make release", None),
+        ("mmlab bake", "mmlab has no command bake"),
+        (".venv/bin/mmlab book exectue", "mmlab has no command exectue"),
+        (".venv/bin/mmlab book execute --fast", "execute has no --fast"),
+        (".venv/bin/mmlab book execute --profile gpu", None),
+        ("torchrun --nproc_per_node 2 train.py", None),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(line: str, found: str | None) -> None:
+    assert problem(shlex.split(line)) == found
+
+
+def test_the_page_on_own_data_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    program = "\n".join(blocks(ROOT / "book" / "how_to" / "use_your_own_data.md", "python"))
+    done = subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", "-c", f"{program}\nprint(drawn.shape)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "torch.Size([20, 20])"
+
+
+def test_every_page_is_in_the_contents() -> None:
+    contents = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    pages = [path.relative_to(ROOT).with_suffix("").as_posix() for path in (ROOT / "book").rglob("*.md")]
+    assert [page for page in pages if not re.search(rf"(file|root): {page}$", contents, re.MULTILINE)] == []
