@@ -72,7 +72,7 @@ def av_mnist_mini(
     Args:
         root: Folder of real files: either one with ``mnist/mnist.npz`` and ``fsdd/fsdd.npz`` (or ``fsdd/recordings``
             with WAV files), or the original AV-MNIST with ``image/train_data.npy``. Default: ``$MMLAB_DATA``.
-        snr: Ratio of the mean power of the word to that of the noise, in dB. The noise is brown (60 Hz and up), with a
+        snr: Ratio of the mean power of the word to that of the noise, in dB. The noise is brown above 45 Hz, with a
             babble of six voices 20 dB below it. Not used for original files.
         seed: Of everything that is random.
         train: Number of pairs to train on; default 3000 synthetic, 6000 real, or all original ones but the last 5000.
@@ -107,8 +107,11 @@ def av_mnist_mini(
     _standardise(splits, energy)
     names = ("synthetic",) if kind == "synthetic" else ("mnist", "fsdd")
     said = {"synthetic": "digits of scikit-learn and a synthetic speaker", "real": "MNIST and FSDD"}[kind]
+    train_pairs, validation_pairs, test_pairs = (TensorData(split) for split in splits)
     return Splits(
-        *(TensorData(split) for split in splits),
+        train_pairs,
+        validation_pairs,
+        test_pairs,
         description=(
             f"AV-MNIST-mini from {said}: {energy:.0%} of the variance of the images, speech at {snr:g} dB in brown "
             "noise with babble, pairs drawn independently given the digit. Not the published AV-MNIST."

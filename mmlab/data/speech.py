@@ -133,7 +133,7 @@ def babble(clips: Clips, samples: int, rng: torch.Generator, voices: int = 6) ->
     return total / total.square().mean().sqrt()
 
 
-def brown(samples: int, rng: torch.Generator, lowest: float = 60.0) -> Tensor:
+def brown(samples: int, rng: torch.Generator, lowest: float = 45.0) -> Tensor:
     """Brown noise: power falls with the square of the frequency above ``lowest`` Hz, and is flat below; mean power 1.
 
     Returns:
