@@ -94,14 +94,15 @@ def controls(
 
 
 def flatten(batch: Batch, modalities: Sequence[str]) -> Tensor:
-    """Features (N, F) of the modalities side by side; what is missing is zero, and a column says that it is there."""
+    """Features (N, F) of the modalities side by side; what is missing is NaN.
+
+    Each modality has one column more, which says who has it.
+    """
     columns = []
     for name in modalities:
         values = batch[name].flatten(1).double()
-        there = batch.get(f"{name}_present")
-        if there is not None:
-            values = torch.cat([values.masked_fill(~there[:, None], 0), there[:, None].double()], 1)
-        columns.append(values)
+        there = batch.get(f"{name}_present", torch.ones(len(values), dtype=torch.bool, device=values.device))
+        columns += [values.masked_fill(~there[:, None], torch.nan), there[:, None].double()]
     return torch.cat(columns, 1)
 
 
@@ -211,13 +212,15 @@ def _feature_rows(
 
 
 def _logistic_regression(label: Tensor) -> Any:
-    """Scale, choose the penalty by the log loss of held-out thirds, fit: none of it sees a test item."""
+    """Fill gaps by means, scale, choose the penalty by the log loss of held-out thirds: none of it sees a test item."""
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    filled = SimpleImputer(keep_empty_features=True)
+    model = make_pipeline(filled, StandardScaler(), LogisticRegression(max_iter=1000))
     counts = torch.bincount(label)
     if int(counts[counts > 0].min()) < 3:
         return model  # a class with one or two items cannot be in three folds

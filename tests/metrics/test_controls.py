@@ -216,8 +216,17 @@ def test_absent_items_have_no_value() -> None:
     x, there = torch.randn(6, 2), torch.tensor([True, True, False, True, False, True])
     batch = {"a": x, "a_present": there}
     changed = {"a": torch.where(there[:, None], x, 99.0), "a_present": there}
-    assert torch.equal(flatten(batch, ["a"]), flatten(changed, ["a"]))
+    torch.testing.assert_close(flatten(batch, ["a"]), flatten(changed, ["a"]), equal_nan=True)
     assert flatten(batch, ["a"]).shape == (6, 3)
+
+
+def test_a_modality_that_is_missing_at_test_only_counts_as_average(compared) -> None:
+    without = compared.on(TensorData(TEST.tensors | {"x2_present": torch.zeros(60).bool()}))
+    average = TRAIN.tensors["x2"].mean(0).expand(60, 4)
+    filled = compared.on(TensorData(TEST.tensors | {"x2": average}))
+    row = "logistic regression"
+    assert without.mean.loc[row].to_list() == pytest.approx(filled.mean.loc[row].to_list())
+    assert without.mean.loc["gradient boosting", "accuracy"] > 0.4
 
 
 def test_features_and_measures_can_be_chosen() -> None:
