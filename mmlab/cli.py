@@ -215,7 +215,10 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Items per step.")] = 64,
     fit: Annotated[list[str] | None, typer.Option(help="Argument key=value of mmlab.fit, as in lr=3e-4.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for checkpoint, history and weights.")] = None,
-    test_share: Annotated[float, typer.Option(help="Share of the items that is kept for the test.")] = 1 / 3,
+    tracker: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb; may be repeated.")] = None,
+    test_share: Annotated[
+        float, typer.Option(help="Share of the items that is kept for the test.", show_default="1/3")
+    ] = 1 / 3,
     seed: Annotated[int, typer.Option(help="Of split, weights, order and noise.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
 ) -> None:
@@ -226,17 +229,18 @@ def train(
     from mmlab.estimate import plan
 
     taken = ("method", "dataset", "validation", "steps", "batch_size", "out", "seed")
+    out = out or Path("out") / "train" / f"{method}-{data}"
     options = parse(mmlab.fit, fit or (), taken)
+    options["trackers"] = [*options.get("trackers", ()), *(tracker or ())]
+    experiment.check_options(options, steps=steps, batch_size=batch_size, seed=seed, out=out)
     items = experiment.load_data(data, data_settings or (), test_share, seed)
     made = experiment.build(method, items, settings or (), seed)
     if dry_run:
         average = options.get("ema_decay") is not None
         show_plan(made, plan(made, items.train, steps=steps, batch_size=batch_size, average=average, seed=seed))
         return
-    out = out or Path("out") / "train" / f"{method}-{data}"
-    mmlab.fit(
-        made, items.train, validation=items.test, steps=steps, batch_size=batch_size, out=out, seed=seed, **options
-    )
+    options |= {"validation": items.test, "steps": steps, "batch_size": batch_size, "out": out, "seed": seed}
+    mmlab.fit(made, items.train, **options)
     rows = experiment.evaluate(made, items, seed=seed)
     show_scores(rows)
     experiment.save(made, items, rows, out / "model")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mmlab.method import Method
 
-__all__ = ["Data", "build", "datasets", "draw", "evaluate", "load_data", "load_saved", "save"]
+__all__ = ["Data", "build", "check_options", "datasets", "draw", "evaluate", "load_data", "load_saved", "save"]
 
 _FOLDER = Path(__file__).parent / "data"
 _SPLIT = "split.json"
@@ -107,6 +107,29 @@ def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(**arguments)
+
+
+def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed: int, out: Path) -> None:
+    """Refuse what :func:`mmlab.fit` would, before any data are loaded.
+
+    Args:
+        options: Arguments of fit by name, ``trackers`` among them.
+        steps: Optimiser steps.
+        batch_size: Items per step.
+        seed: Of the run.
+        out: Folder of the run.
+
+    Raises:
+        ValueError: If an argument is impossible, or a tracker unknown or not installed.
+    """
+    from dataclasses import fields
+
+    from mmlab.train.prepare import check_trackers
+    from mmlab.train.settings import Settings
+
+    chosen = {field.name: options[field.name] for field in fields(Settings) if field.name in options}
+    Settings(steps=steps, batch_size=batch_size, seed=seed, **chosen)
+    check_trackers(tuple(options["trackers"]), out)
 
 
 def save(method: Method, data: Data, rows: dict[str, dict[str, float]], folder: Path) -> None:
@@ -214,6 +237,8 @@ def draw(method: Method, items: Any, draws: int = 1, seed: int = 0, settings: It
     Raises:
         ValueError: If the method has no such function, or it needs what the dataset does not give.
     """
+    if draws < 1:
+        raise ValueError(f"The number of draws is {draws}; it must be 1 or more.")
     import torch
 
     from mmlab.estimate import collate

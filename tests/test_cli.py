@@ -1,5 +1,6 @@
 """The command, as a user sees it: output, exit code, and one sentence when something is wrong."""
 
+import csv
 import json
 import os
 import subprocess
@@ -63,7 +64,7 @@ def test_one_method(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["methods", "bridge"], "did you mean 'bridge_matching'?"),
+        (["methods", "bridge_match"], "did you mean 'bridge_matching'?"),
         (["data", "where", "mnits"], "did you mean 'mnist'?"),
         (["train", "bridge_maching", *WORLD], "did you mean 'bridge_matching'?"),
         (["train", "bridge_matching", "--data", "rest_world"], "did you mean 'rest_motor_world'?"),
@@ -75,6 +76,10 @@ def test_one_method(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "bridge_matching", *WORLD, "--data-set", "region=3"], "did you mean 'regions'?"),
         (["train", "bridge_matching", *WORLD, "--fit", "lrr=3"], "did you mean 'lr'?"),
         (["train", "bridge_matching", *WORLD, "--fit", "steps=3"], "has no argument 'steps'"),
+        (["train", "bridge_matching", *WORLD, "--tracker", "tensorbord"], "did you mean 'tensorboard'?"),
+        (["train", "bridge_matching", *WORLD, "--tracker", "aim", "--dry-run"], "pip install aim"),
+        (["train", "bridge_matching", *WORLD, "--steps", "0", "--dry-run"], "steps is 0; it must be a whole number"),
+        (["train", "bridge_matching", *WORLD, "--fit", "accumulation=65", "--dry-run"], "accumulation is 65"),
         (["train", "bridge_matching", *WORLD, "--test-share", "0"], "leaves one side empty"),
         (["evaluate", "nowhere"], "holds no model.safetensors"),
         (["sample", "nowhere", "--out", "x.csv"], "not as .csv"),
@@ -184,6 +189,27 @@ def test_train_evaluate_sample(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "split.json is damaged" in error
 
 
+def test_tensorboard_gets_every_row_of_the_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    words = ["--steps", "5", "--batch-size", "8", "--fit", "validate_every=2", "--fit", "save_every=2", "--out", "run"]
+    words += ["--tracker", "tensorboard"]
+    code, _, error = _mmlab(capsys, "train", "bridge_matching", *WORLD, *SMALL, *words)
+    assert code == 0, error
+    events = EventAccumulator(str(tmp_path / "run" / "mmlab"))
+    events.Reload()
+    read = {
+        (event.step, *tag.split("/", 1)): event.value
+        for tag in events.Tags()["scalars"]
+        for event in events.Scalars(tag)
+    }
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        rows = {(int(r["step"]), r["split"], r["metric"]): float(r["value"]) for r in csv.DictReader(file)}
+    assert {split for _, split, _ in rows} == {"train", "validation"}
+    assert {step for step, split, _ in rows if split == "validation"} == {2, 4, 5}
+    assert read == pytest.approx(rows, rel=1e-6)  # TensorBoard keeps single precision
+
+
 def test_the_test_items_are_those_that_training_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--steps", "1", "--batch-size", "8", "--seed", "3", "--test-share", "0.25", "--out", "run"]
     assert _mmlab(capsys, "train", "bridge_matching", *WORLD, *SMALL, *words)[0] == 0
@@ -209,6 +235,8 @@ def test_a_sampler_that_needs_more_is_refused() -> None:
     method = build("bridge_matching", items, ["width=8"])
     with pytest.raises(ValueError, match="did you mean 'steps'"):
         draw(method, items.test, settings=["step=3"])
+    with pytest.raises(ValueError, match="number of draws is 0"):
+        draw(method, items.test, draws=0)
 
 
 class Table:

@@ -14,6 +14,7 @@ from mmlab.method import Method
 from mmlab.train.checkpoint import Store
 from mmlab.train.history import History
 from mmlab.train.memory import compiled, recomputed
+from mmlab.train.prepare import check_data, check_trackers
 from mmlab.train.randomness import preserved
 from mmlab.train.run import Run
 from mmlab.train.settings import Precision, Schedule, Settings
@@ -82,7 +83,8 @@ def fit(
         resume: Whether to go on from the checkpoint in ``out``, if there is one.
         gradient_checkpointing: Whether to compute the blocks again in the backward pass, to save memory.
         compile: Whether to run the networks through ``torch.compile``; the last digits and the dropout change.
-        trackers: Names of Accelerate's trackers, for example ``"tensorboard"``.
+        trackers: Names of Accelerate's trackers, for example ``"tensorboard"``; they write to ``out`` and get every
+            row of the history.
         progress: Whether to show a bar, from the third second on.
 
     Returns:
@@ -100,8 +102,11 @@ def fit(
         ema_decay=ema_decay, accumulation=accumulation, precision=precision, save_every=save_every,
         log_every=log_every, workers=workers,
     )  # fmt: skip
+    names = (trackers,) if isinstance(trackers, str) else tuple(trackers)
+    check_data(dataset, validation, settings)
+    check_trackers(names, out)
     store = None if out is None else Store(out)
-    run = Run(method, dataset, validation, settings, store, tuple(trackers))
+    run = Run(method, dataset, validation, settings, store, names)
     with preserved(run.device), recomputed(method, gradient_checkpointing), compiled(method, compile):
         if resume and store is not None and store.exists():
             run.restore(store.read())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mmlab.arguments import nearest
 from mmlab.train.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,16 +44,17 @@ def check_trackers(trackers: tuple[str, ...], folder: Any) -> None:
     if not trackers:
         return
     from accelerate.tracking import get_available_trackers
+    from accelerate.utils import LoggerType
 
     if folder is None:
         raise ValueError("fit: trackers need a folder to write to: set `out`.")
-    available = [str(name) for name in get_available_trackers()]
+    known = [name for name in LoggerType if name != LoggerType.ALL]
+    available = {str(name) for name in get_available_trackers()}
     for name in trackers:
+        if name not in map(str, known):
+            raise ValueError(f"fit: there is no tracker {name!r}: {nearest(name, map(str, known))}")
         if name not in available:
-            here = ", ".join(available) or "none"
-            raise ValueError(
-                f"fit: tracker {name!r} is unknown or its package is not installed; here there is: {here}."
-            )
+            raise ValueError(f"fit: tracker {name!r} needs a package that is not installed: pip install {name}.")
 
 
 def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any) -> Accelerator:

@@ -16,7 +16,7 @@ from mmlab.train.checkpoint import Checkpoint, Store
 from mmlab.train.ema import Average
 from mmlab.train.history import History
 from mmlab.train.learner import Learner, NotFiniteError, Piece
-from mmlab.train.prepare import check_data, check_trackers, make_accelerator
+from mmlab.train.prepare import make_accelerator
 from mmlab.train.randomness import derive, seed_everything
 from mmlab.train.sampler import Feed, Order, read, stream
 from mmlab.train.settings import Settings
@@ -26,14 +26,14 @@ __all__ = ["Run"]
 
 
 class Run:
-    """A method in training. :func:`mmlab.fit` is the way to use it.
+    """A method in training. :func:`mmlab.fit` is the way to use it, and checks data and trackers first.
 
     Attributes:
         step: Number of complete steps.
         history: What was measured in them.
 
     Raises:
-        ValueError: If the datasets or the arguments do not fit together.
+        ValueError: If the arguments do not fit the method or the device.
     """
 
     def __init__(
@@ -45,8 +45,6 @@ class Run:
         store: Store | None = None,
         trackers: tuple[str, ...] = (),
     ) -> None:
-        check_data(dataset, validation, settings)
-        check_trackers(trackers, store and store.folder.parent)
         self.method, self.dataset, self.validation = method, dataset, validation
         self.settings, self.store = settings, store
         self.kind = f"{type(method).__module__}.{type(method).__qualname__}"  # sharding puts another class in its place

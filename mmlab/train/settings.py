@@ -48,9 +48,11 @@ class Settings:
                 self._whole(name, 1)
         rates = self.lr if isinstance(self.lr, Mapping) else {"": self.lr}
         for objective, rate in rates.items():
-            self._check(f"lr of {objective!r}" if objective else "lr", rate, rate > 0, "a positive number")
+            self._check(f"lr of {objective!r}" if objective else "lr", rate, 0 < rate < math.inf, "a positive number")
         self._check("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
-        self._check("betas", self.betas, all(0 <= b < 1 for b in self.betas), "two numbers in [0, 1)")
+        self._check(
+            "betas", self.betas, len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two numbers in [0, 1)"
+        )
         self._check("schedule", self.schedule, self.schedule in ("constant", "cosine"), "'constant' or 'cosine'")
         self._check("precision", self.precision, self.precision in ("no", "bf16", "fp16"), "'no', 'bf16' or 'fp16'")
         clip, decay = self.clip_norm, self.ema_decay

@@ -267,7 +267,11 @@ def test_bf16_runs_close_to_float32():
         ({"validation": []}, "validation is empty"),
         ({"lr": {"critic": 0.1}}, "lr names the objectives"),
         ({"trackers": ["tensorboard"]}, "set `out`"),
-        ({"trackers": ["nonsense"], "out": "unused"}, "tracker 'nonsense'"),
+        ({"trackers": ["nonsense"], "out": "unused"}, "no tracker 'nonsense': there are .*tensorboard"),
+        ({"trackers": ["tensorbord"], "out": "unused"}, "did you mean 'tensorboard'"),
+        ({"trackers": "aim", "out": "unused"}, "tracker 'aim' needs a package that is not installed: pip install aim"),
+        ({"betas": (0.9,)}, "betas is .* two numbers"),
+        ({"lr": float("inf")}, "lr is inf"),
     ],
 )
 def test_impossible_arguments_are_refused_in_words(arguments, message, tmp_path):
@@ -278,6 +282,7 @@ def test_impossible_arguments_are_refused_in_words(arguments, message, tmp_path)
     with pytest.raises(ValueError, match=message) as refusal:
         fit(method, data(), **({"steps": 2, "progress": False} | arguments))
     assert str(refusal.value).rstrip(".").count(". ") == 0  # one sentence
+    assert list(tmp_path.iterdir()) == []
     assert all(torch.equal(a, b) for a, b in zip(before, method.parameters(), strict=True))
 
 
