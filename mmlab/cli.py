@@ -216,9 +216,7 @@ def train(
     fit: Annotated[list[str] | None, typer.Option(help="Argument key=value of mmlab.fit, as in lr=3e-4.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for checkpoint, history and weights.")] = None,
     tracker: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb; may be repeated.")] = None,
-    test_share: Annotated[
-        float, typer.Option(help="Share of the items that is kept for the test.", show_default="1/3")
-    ] = 1 / 3,
+    test_share: Annotated[float, typer.Option(help="Share of the items for the test.", show_default="1/3")] = 1 / 3,
     seed: Annotated[int, typer.Option(help="Of split, weights, order and noise.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
 ) -> None:
