@@ -123,9 +123,12 @@ class RefiningPerceptron(nn.Module):
             hidden = hidden + block(hidden)
         return self.keep * source + self.decode(self.dropout(hidden))
 
-    def forward(self, x: Tensor, source: Tensor, u: Tensor) -> Tensor:
-        """The end expected from states and starts (B, E) at bridge times u (B,), the share of variance gathered."""
+    def forward(self, x: Tensor, source: Tensor, u: Tensor, start: Tensor | None = None) -> Tensor:
+        """The end expected from states and starts (B, E) at bridge times u (B,), the share of variance gathered.
+
+        The state lies on the way from ``start`` to the end, which is the source if it is not given.
+        """
         guess, share, time = self.guess(source), u[:, None], self.time(u)
-        departure = x - (1 - share) * source - share * guess  # (B, E)
+        departure = x - (1 - share) * (source if start is None else start) - share * guess  # (B, E)
         seen = self.rank_gains(time) * self.find(departure)  # (B, R)
         return guess + self.gain(time) * departure + self.correct(self.dropout(seen))
