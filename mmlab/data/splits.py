@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
 
 from mmlab.data.tensors import TensorData
 
-__all__ = ["Splits"]
+__all__ = ["Scale", "Splits", "rescale", "stratified"]
+
+Scale = Literal["none", "minmax", "zscore"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +36,89 @@ class Splits:
     source: tuple[str, ...] = ("synthetic",)
     acknowledgement: str = ""
 
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts())
+
+    def split(self, test: int, seed: int = 0) -> tuple[TensorData, TensorData]:
+        """Pool all items and split them anew at random: the parts as they came are given up.
+
+        Args:
+            test: Number of items for the test.
+            seed: Of the order.
+
+        Returns:
+            Items to train on, and items for the test.
+
+        Raises:
+            ValueError: If a side would be empty.
+        """
+        if not 0 < test < len(self):
+            raise ValueError(f"A test of {test} of {len(self)} items leaves one side empty.")
+        parts = self._parts()
+        pool = TensorData({key: torch.cat([part.tensors[key] for part in parts]) for key in self.train.tensors})
+        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+        return pool.subset(order[test:].sort().values), pool.subset(order[:test].sort().values)
+
+    def _parts(self) -> list[TensorData]:
+        return [part for part in (self.train, self.validation, self.test) if part is not None]
+
     def __repr__(self) -> str:
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         held = ", ".join(f"{name} {len(part)}" for name, part in parts.items() if part is not None)
         return f"Splits({held}; {self.train!r}; from {', '.join(self.source)})"
+
+
+def stratified(label: Tensor, share: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Split positions at random so that every class has the same share on both sides, up to rounding.
+
+    Args:
+        label: (N,) int64.
+        share: Share of each class that is held out, above 0 and below 1.
+        seed: Of the order.
+
+    Returns:
+        Positions that are kept and positions that are held out, each in ascending order.
+
+    Raises:
+        ValueError: If a class is too small to have an item on both sides.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    kept, held = [], []
+    for value in torch.unique(label).tolist():
+        rows = torch.nonzero(label == value)[:, 0]
+        count = round(share * len(rows))
+        if not 0 < count < len(rows):
+            raise ValueError(f"A share of {share:g} of the {len(rows)} items of class {value} leaves one side empty.")
+        order = rows[torch.randperm(len(rows), generator=rng)]
+        held.append(order[:count])
+        kept.append(order[count:])
+    return torch.cat(kept).sort().values, torch.cat(held).sort().values
+
+
+def rescale(parts: Sequence[TensorData], keys: Sequence[str], how: Scale) -> list[TensorData]:
+    """Rescale features by the items of the first part only, so that nothing of the others is known beforehand.
+
+    Args:
+        parts: The training items, then others, with features (N, D) under ``keys``.
+        keys: What to rescale.
+        how: ``"minmax"`` to 0..1 over the training items, ``"zscore"`` to their mean 0 and deviation 1, ``"none"`` not
+            at all. A feature that does not vary becomes 0.
+
+    Returns:
+        New parts.
+
+    Raises:
+        ValueError: If ``how`` is unknown.
+    """
+    if how not in ("none", "minmax", "zscore"):
+        raise ValueError(f"There is no scale {how!r}: choose none, minmax or zscore.")
+    made = [dict(part.tensors) for part in parts]
+    for key in keys if how != "none" else ():
+        x = parts[0].tensors[key]
+        low, spread = (x.amin(0), x.amax(0) - x.amin(0)) if how == "minmax" else (x.mean(0), x.std(0, correction=0))
+        # A constant feature would be blown up to rounding noise by its tiny spread.
+        varies = spread > 1e-6 * x.abs().amax(0)
+        for tensors in made:
+            scaled = (tensors[key] - low) / torch.where(varies, spread, 1.0)
+            tensors[key] = torch.where(varies, scaled, 0.0)
+    return [TensorData(tensors, part.subjects) for tensors, part in zip(made, parts, strict=True)]
