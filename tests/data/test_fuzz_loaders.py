@@ -81,7 +81,7 @@ rows = st.lists(
 
 
 @given(rows)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_any_table_comes_back(rows: list[tuple[str, int, float | None]]) -> None:
     import csv
 
@@ -99,7 +99,7 @@ values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lam
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), values, max_size=4), max_size=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_any_records_come_back(records: list[dict[str, object]]) -> None:
     import json
 
