@@ -76,7 +76,7 @@ def test_missing_files_and_wrong_arguments(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(FileNotFoundError, match=r"3_te.csv: take the files of one folder of github.com/txWang"):
         mogonet_rosmap()
     write(tmp_path / "mogonet_rosmap")
-    with pytest.raises(ValueError, match="validation=1[.]0 is no share"):
+    with pytest.raises(ValueError, match=r"validation=1\.0 is no share"):
         mogonet_rosmap(validation=1.0)
 
 
