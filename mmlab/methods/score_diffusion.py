@@ -102,7 +102,7 @@ class ScoreDiffusion(Method):
         claims=(
             Claim("RMSE", "mean shift", "lower"),
             Claim("demeaned r", "mean shift", "higher"),
-            Claim("calls", "bridge_matching", "lower"),
+            Claim("identification", "mean shift", "higher"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
     )

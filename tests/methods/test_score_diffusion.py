@@ -179,7 +179,9 @@ def test_a_trained_network_finds_the_conditional_law(parametrisation: str) -> No
     drawn = method.sample(condition, steps=200, rng=_rng(5))  # fewer ancestral steps are too narrow
     slope = float((drawn * condition).mean() / condition.square().mean())
     assert slope == pytest.approx(0.8, abs=0.06)
-    assert float((drawn - slope * condition).std()) == pytest.approx(0.6, abs=0.08)  # 'endpoint' weighs early times less
+    assert float((drawn - slope * condition).std()) == pytest.approx(
+        0.6, abs=0.08
+    )  # 'endpoint' weighs early times less
 
 
 def test_guidance_moves_away_from_the_unconditional_answer() -> None:

@@ -1,0 +1,624 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Score-based diffusion
+#
+# **What is gained, and what is lost, by starting from noise?**
+#
+# A bridge ({doc}`bridge_matching`) walks from a person's brain at rest to the same brain in action. The diffusion models
+# that draw pictures from text do something else. They start from pure noise, and the condition (a sentence, or here a rest
+# matrix) only whispers along the way. It sounds wasteful when source and target are nearly the same. But it is the best
+# understood generative model there is, and it has a knob that bridges lack: *guidance*.
+#
+# After this chapter you can derive the conditional score as a conditional expectation, train it, run time backwards in
+# three ways, and say what guidance samples (not what is often claimed).
+#
+# You need Gaussian conditioning and PyTorch.
+
+# %% tags=["parameters"]
+profile = "cpu"
+seeds = 3
+steps = 300
+
+# %%
+import math
+from itertools import pairwise
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from mmlab import fit
+from mmlab.data.rest_motor_world import rest_motor_world
+from mmlab.methods.bridge_matching import BridgeMatching
+from mmlab.methods.score_diffusion import (
+    FIRST,
+    ScoreDiffusion,
+    ancestral_step,
+    euler_step,
+    noise_level,
+    ode_step,
+    score_from_endpoint,
+    signal,
+)
+from mmlab.metrics.calibration import coverage
+from mmlab.metrics.connectome import evaluate
+from mmlab.metrics.connectome_baselines import baselines
+from mmlab.viz import frames, record, say, show, table
+
+large = profile == "gpu"
+regions, subjects = (160, 600) if large else (40, 300)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# %% [markdown]
+# ## The idea in one picture
+#
+# Add noise to data, little by little, until nothing of them is left. At every moment the blurred data have a density, and
+# its logarithm has a slope, the *score*. It points to where data are likely. If you know the score at all times you can run the
+# film backwards: start from noise, and always lean in the direction of the score.
+
+# %% tags=["hide-input"]
+CENTRES = torch.tensor([-1.5, 0.5, 1.5], dtype=torch.float64)
+WEIGHTS = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+SPREAD = 0.25
+
+
+def shares_and_variance(x, t, weights=WEIGHTS):
+    """Which component of the blurred mixture a state belongs to, (n, 3), and the components' variance at time t."""
+    variance = (signal(t) * SPREAD) ** 2 + noise_level(t) ** 2
+    distance = (x[:, None] - signal(t) * CENTRES) ** 2
+    return torch.softmax(-distance / (2 * variance) + weights.log(), 1), variance
+
+
+def density(x, t, weights=WEIGHTS):
+    _, variance = shares_and_variance(x, t, weights)
+    distance = (x[:, None] - signal(t) * CENTRES) ** 2
+    return (weights * torch.exp(-distance / (2 * variance))).sum(1) / (
+        2 * math.pi * variance
+    ).sqrt()
+
+
+def exact_endpoint(x, t, weights=WEIGHTS):
+    """E[X₀ | X_t = x] for the mixture."""
+    shares, variance = shares_and_variance(x, t, weights)
+    means = CENTRES + signal(t) * SPREAD**2 / variance * (
+        x[:, None] - signal(t) * CENTRES
+    )
+    return (shares * means).sum(1)
+
+
+grid = torch.linspace(-3, 3, 201, dtype=torch.float64)
+places = torch.linspace(-2.6, 2.6, 14, dtype=torch.float64)
+figure = Figure(figsize=(8.2, 2.8), layout="constrained")
+for axes, time in zip(
+    figure.subplots(1, 4, sharey=True), (0.02, 0.15, 0.35, 0.9), strict=True
+):
+    t = torch.tensor(time, dtype=torch.float64)
+    height = density(grid, t)
+    axes.fill_between(grid, height / height.max(), color="tab:blue", alpha=0.4)
+    slope = score_from_endpoint(places, exact_endpoint(places, t), t)
+    axes.quiver(
+        places, torch.full_like(places, 1.15), slope.clamp(-8, 8), torch.zeros_like(slope),
+        scale=40, width=0.012,
+    )  # fmt: skip
+    axes.set(title=f"t = {time}", xlabel="x", yticks=[], ylim=(0, 1.3))
+show(
+    figure,
+    alt=(
+        "Four panels over time. A density with three narrow peaks melts into a single wide bell. Arrows above each density point "
+        "towards the nearest peak early, and towards the middle late."
+    ),
+    caption=(
+        "A mixture of three bells while noise is added (densities scaled to the same height), and its score (arrows, cut off at a "
+        "length of eight). Late, the arrows only say where the middle is. Early, they say which peak is yours. Sampling runs from right to left."
+    ),
+)
+
+# %% [markdown]
+# ## Blurring
+#
+# The forward process shrinks the data and adds noise, $\mathrm dX = -\tfrac12\beta_t X\,\mathrm dt + \sqrt{\beta_t}\,\mathrm dW$
+# {cite}`song2021score`. It is linear, so its state given the data is Gaussian:
+#
+# $$X_t = \alpha_t X_0 + \sigma_t\,\varepsilon, \qquad \alpha_t = e^{-\frac12\int_0^t\beta}, \quad \alpha_t^2 + \sigma_t^2 = 1, \quad \varepsilon\sim\mathcal N(0, I). \tag{1}$$
+#
+# (Time runs from data to noise in this chapter, as in the literature; in the bridge chapters it runs from source to target.)
+#
+# ## The conditional score is a conditional expectation
+#
+# Let $c$ be the condition. The density of the blurred data is an average over clean samples,
+# $p_t(x\mid c) = \int p(x_0 \mid c)\, \mathcal N(x; \alpha_t x_0, \sigma_t^2 I)\,\mathrm dx_0$. Differentiate under the
+# integral, divide by $p_t$, and recognise Bayes' rule in the weights:
+#
+# $$\nabla_x \log p_t(x\mid c) = \mathbb E\!\left[\frac{\alpha_t X_0 - x}{\sigma_t^2} \,\middle|\, X_t = x, c\right]
+# = \frac{\alpha_t\,\hat x(x,t,c) - x}{\sigma_t^2}, \qquad \hat x = \mathbb E[X_0\mid X_t = x, c]. \tag{2}$$
+#
+# The score knows the best denoiser, and the other way round. And a conditional expectation is what squared error learns. So draw a
+# pair $(c, x_0)$, a time and a noise, and regress. With discrete times $t_1, \dots, t_K$ the loss is a sum; with ever more of them the mean turns into
+# an integral,
+#
+# $$L(\theta) = \frac1K\sum_{k=1}^K \mathbb E\left\|f_\theta(X_{t_k}, t_k, c) - x_0\right\|^2 \;\longrightarrow\; \int_0^1 \mathbb E\left\| f_\theta(X_t, t, c) - x_0\right\|^2 \mathrm dt , \tag{3}$$
+#
+# and a uniformly drawn $t$ makes each batch an unbiased guess of either. Regressing on the noise $\varepsilon$ instead is the same
+# problem with weight $\alpha_t^2/\sigma_t^2$: it cares more about early times, where details are decided.
+#
+# ## Three ways back
+#
+# **Ancestral.** For a known clean sample, the state at $s < t$ given the state at $t$ is Gaussian again. Multiply the two Gaussians
+# of (1) as in the bridge chapter. With $\alpha_{t|s} = \alpha_t/\alpha_s$ and $\sigma_{t|s}^2 = \sigma_t^2 - \alpha_{t|s}^2\sigma_s^2$,
+#
+# $$X_s \mid X_t \sim \mathcal N\!\left(\frac{\alpha_s\sigma_{t|s}^2\,\hat x + \alpha_{t|s}\sigma_s^2 X_t}{\sigma_t^2},\; \frac{\sigma_{t|s}^2\sigma_s^2}{\sigma_t^2} I\right). \tag{4}$$
+#
+# **Reverse SDE.** Time reversal of a diffusion adds the score to the drift. One Euler–Maruyama step from $t$ back to $s = t - h$:
+#
+# $$X_s = X_t + h\,\beta_t\left(\tfrac12 X_t + \nabla\log p_t(X_t\mid c)\right) + \sqrt{h\,\beta_t}\; z . \tag{5}$$
+#
+# **Probability flow.** Half the score and no noise moves the same densities. Solved for a fixed $\hat x$, the step is DDIM
+# {cite}`song2021ddim`:
+#
+# $$X_s = \alpha_s \hat x + \frac{\sigma_s}{\sigma_t}\left(X_t - \alpha_t\hat x\right). \tag{6}$$
+#
+# Turn the knob. The score is exact here, so every error is the sampler's.
+
+# %% tags=["hide-input"]
+STEPS = {
+    "ancestral": lambda x, e, t, s, z: ancestral_step(x, e, t, s, z),
+    "Euler–Maruyama": lambda x, e, t, s, z: euler_step(
+        x, score_from_endpoint(x, e, t), t, s, z
+    ),
+    "probability flow": lambda x, e, t, s, z: ode_step(x, e, t, s),
+}
+
+
+def exact_samples(name, steps, count=4000, endpoint=exact_endpoint, seed=0):
+    rng = generator(seed)
+    ramp = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    times = (1 - (1 - FIRST**0.5) * ramp).square()
+    x = torch.randn(count, generator=rng, dtype=torch.float64)
+    for t, s in pairwise(times[:-1]):
+        z = torch.randn(count, generator=rng, dtype=torch.float64)
+        x = STEPS[name](x, endpoint(x, t), t, s, z)
+    return endpoint(x, times[-2])
+
+
+drawn = {
+    (name, count): exact_samples(name, count)
+    for name in STEPS
+    for count in (5, 15, 50, 200)
+}
+truth = density(grid, torch.tensor(0.0, dtype=torch.float64))
+
+
+def within(samples):
+    """Standard deviation within the left component, which should be SPREAD."""
+    return float(samples[samples < -0.5].std())
+
+
+def draw_samplers(steps):
+    figure = Figure(figsize=(8.2, 2.5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 3, sharey=True), STEPS, strict=True):
+        axes.hist(
+            drawn[name, steps],
+            80,
+            (-3, 3),
+            density=True,
+            color="tab:blue",
+            alpha=0.6,
+        )
+        axes.plot(grid, truth, color="black", lw=1)
+        axes.set(title=name, xlabel="x", ylim=(0, 1.6))
+    return figure
+
+
+def describe_samplers(steps):
+    spreads = ", ".join(
+        f"{name} {within(drawn[name, steps]):.2f}" for name in STEPS
+    )
+    return f"Histograms after {steps} steps. Standard deviation of the left peak, where {SPREAD} is right: {spreads}."
+
+
+frames(
+    {"steps": [5, 15, 50, 200]},
+    draw_samplers,
+    describe_samplers,
+    caption=(
+        "Samples from the exact score, and the true density (black). With few steps the ancestral sampler makes the peaks too "
+        "narrow and Euler–Maruyama too wide; the flow, without noise, is closest."
+    ),
+    start={"steps": 15},
+)
+
+# %% [markdown]
+# ## Guidance
+#
+# Train the network with the condition hidden now and then (zeros in its place). It then knows two answers, with the condition and
+# without. *Guidance without a classifier* exaggerates the difference {cite}`ho2022guidance`:
+#
+# $$\hat x_w = \hat x(x,t,c) + w\left(\hat x(x,t,c) - \hat x(x,t)\right). \tag{7}$$
+#
+# In terms of scores this is the slope of $p_t(x\mid c)^{1+w}/p_t(x)^w$: at every time a sharper version of the conditional
+# density. It is tempting to conclude that the *samples* have the sharpened density $p_0(x\mid c)^{1+w}/p_0(x)^w$. They do not: those
+# densities at different times are not blurred versions of each other. With an exact score we can look.
+
+# %% tags=["hide-input"]
+CLASS = torch.tensor(
+    [1e-12, 0.4, 0.6], dtype=torch.float64
+)  # the condition: right of zero
+GUIDED = {}
+for weight in (0.0, 1.0, 3.0):
+
+    def guided(x, t, weight=weight):
+        given = exact_endpoint(x, t, CLASS)
+        return given + weight * (given - exact_endpoint(x, t))
+
+    GUIDED[weight] = exact_samples("probability flow", 200, endpoint=guided)
+zero = torch.tensor(0.0, dtype=torch.float64)
+figure = Figure(figsize=(8.2, 2.7), layout="constrained")
+fine = torch.linspace(-0.5, 3, 400, dtype=torch.float64)
+means = {}
+for axes, (weight, samples) in zip(
+    figure.subplots(1, 3, sharey=True), GUIDED.items(), strict=True
+):
+    sharpened = (
+        density(fine, zero, CLASS) ** (1 + weight) / density(fine, zero) ** weight
+    )
+    sharpened = sharpened / torch.trapezoid(sharpened, fine)
+    means[weight] = (
+        float(torch.trapezoid(sharpened * fine, fine)),
+        float(samples.mean()),
+    )
+    axes.hist(samples, 70, (-0.5, 3), density=True, color="tab:blue", alpha=0.6)
+    axes.plot(fine, sharpened, color="black", lw=1)
+    axes.set(title=f"w = {weight:g}", xlabel="x")
+show(
+    figure,
+    alt=(
+        "Histograms of guided samples for three weights with the sharpened density as a line. At weight zero they agree. At weight "
+        f"three the samples have mean {means[3.0][1]:.2f} and the line has mean {means[3.0][0]:.2f}."
+    ),
+    caption=(
+        "The condition says: one of the two right peaks. Black: the sharpened density. Blue: what guided sampling draws. At w = 0 they "
+        f"agree. At w = 3 the mean of the samples is {means[3.0][1]:.2f}, that of the sharpened density {means[3.0][0]:.2f}: guidance pushes away from "
+        "the other class, further than the formula says, and starves the peak that is nearest to it."
+    ),
+)
+
+# %% [markdown]
+# ## The whole method, by hand
+
+
+# %%
+def loss_by_hand(method, condition, x0, rng):
+    t = 0.001 + 0.999 * torch.rand(len(x0), generator=rng)
+    noise = torch.randn(x0.shape, generator=rng)
+    torch.rand(len(x0), generator=rng)  # whose condition is hidden: nobody's
+    alpha = torch.exp(-0.5 * (0.1 * t + 19.9 * t**2 / 2))[:, None]
+    x = alpha * x0 / method.scale + (1 - alpha**2).sqrt() * noise
+    guess = method.endpoint(x, t, condition / method.scale)
+    return (guess - x0 / method.scale).square().mean()
+
+
+world = rest_motor_world(subjects=subjects, regions=regions, seed=0)
+train, test = world.pairs.split(100, seed=0)
+EDGES = train.source.shape[1]
+
+
+def diffusion(seed=0, **changes):
+    arguments = {
+        "width": 64,
+        "depth": 0,
+        "dropout": 0.5,
+        "scale": 0.2,
+        "refine": True,
+    }
+    torch.manual_seed(seed)
+    return ScoreDiffusion((EDGES,), **arguments | changes)
+
+
+method, batch = diffusion().eval(), train.batch(range(64))
+ours = loss_by_hand(method, batch["source"], batch["target"], generator(1))
+theirs = method.loss(batch, generator(1))["loss"]
+assert torch.allclose(ours, theirs, rtol=1e-4)
+
+# %% [markdown]
+# ## The experiment: from noise to the motor cortex
+#
+# The data and the measures are those of {doc}`bridge_matching`. The network is the same, too: a guess from the condition and a small linear
+# correction from the state. Only the walk differs. The bridge starts in the person's rest matrix. The diffusion starts in noise, and
+# sees the rest matrix as a condition. The dull rivals are there, with the same network trained as plain regression.
+
+# %%
+MEASURES = {
+    "rmse": "RMSE",
+    "demeaned_r": "demeaned r",
+    "identification_demeaned": "identification",
+}
+
+
+class PlainRegression(ScoreDiffusion):
+    """The dull rival: the same network, trained to guess the target from the condition alone."""
+
+    def loss(self, batch, rng):
+        guess = self.scale * self.network.guess(batch["source"] / self.scale)
+        return {"loss": (guess - batch["target"]).square().mean() / self.scale**2}
+
+
+def trained(method, pairs, seed):
+    fit(
+        method, pairs, steps=steps, lr=3e-3, weight_decay=10.0, schedule="cosine",
+        ema_decay=0.99, seed=seed, progress=False,
+    )  # fmt: skip
+    return method
+
+
+def draw(method, source, samples=20, steps=20, **choices):
+    repeated = source.repeat(samples, 1).to(method.device)
+    rng = torch.Generator(method.device).manual_seed(7)
+    made = method.sample(repeated, steps=steps, rng=rng, **choices)
+    return made.cpu().unflatten(0, (samples, len(source)))
+
+
+rows, covered, kept = [], [], {}
+for seed in range(seeds):
+    here = (
+        world
+        if seed == 0
+        else rest_motor_world(subjects=subjects, regions=regions, seed=seed)
+    )
+    train_set, test_set = here.pairs.split(100, seed)
+    model = trained(diffusion(seed), train_set, seed)
+    torch.manual_seed(seed)
+    bridge = BridgeMatching((EDGES,), 64, 0, 0.1, dropout=0.5, scale=0.2)
+    trained(bridge, train_set, seed)
+    regression = diffusion(seed)
+    regression.__class__ = PlainRegression
+    trained(regression, train_set, seed)
+    samples = draw(model, test_set.source)
+    covered.append(coverage(samples, test_set.target, (0.8,))[0.8])
+    predictions = {
+        **baselines(train_set, test_set),
+        "plain regression, same network": draw(regression, test_set.source, 1, 1)[
+            0
+        ],
+        "bridge matching, mean of 20": draw(bridge, test_set.source).mean(0),
+        "diffusion, one sample": samples[0],
+        "diffusion, mean of 20": samples.mean(0),
+        "attainable from rest": here.attainable_for(test_set, draws=32),
+        "ceiling": here.true_motor[here.indices(test_set)],
+    }
+    kept = kept or {"model": model, "bridge": bridge}
+    for name, prediction in predictions.items():
+        values = evaluate(prediction, test_set.target, train_set.target.mean(0))
+        rows.append(
+            {"method": name, "seed": seed}
+            | {label: values[key] for key, label in MEASURES.items()}
+        )
+results = pd.DataFrame(rows).set_index(["method", "seed"])
+average = results.groupby("method", sort=False).mean()
+table(
+    average,
+    f"Test people of {seeds} worlds: mean ± standard deviation over worlds. The best competitor is bold; the last two rows are limits.",
+    spread=results.groupby("method", sort=False).std(ddof=min(1, seeds - 1)),
+    best={
+        label: "lower" if label == "RMSE" else "higher"
+        for label in MEASURES.values()
+    },
+    reference=["attainable from rest", "ceiling"],
+)
+
+# %% tags=["hide-input"]
+ours, bridged = (
+    average.loc["diffusion, mean of 20"],
+    average.loc["bridge matching, mean of 20"],
+)
+plain, shift = (
+    average.loc["plain regression, same network"],
+    average.loc["mean shift"],
+)
+gain = results.xs("diffusion, mean of 20") - results.xs("mean shift")
+wins = {
+    label: int(((gain[label] < 0) if label == "RMSE" else (gain[label] > 0)).sum())
+    for label in MEASURES.values()
+}
+apart = results.xs("diffusion, mean of 20") - results.xs(
+    "bridge matching, mean of 20"
+)
+say(
+    f"""**What the table says.**
+
+- Against the mean shift, the diffusion is better in RMSE in {wins["RMSE"]} of {seeds} worlds ({ours["RMSE"]:.4f} against {shift["RMSE"]:.4f}), in demeaned r in
+  {wins["demeaned r"]} ({ours["demeaned r"]:.3f} against {shift["demeaned r"]:.3f}), in identification in {wins["identification"]} ({ours["identification"]:.3f} against {shift["identification"]:.3f}).
+- Starting from noise instead of rest changes the RMSE by {apart["RMSE"].mean():+.4f} ± {apart["RMSE"].std(ddof=min(1, seeds - 1)):.4f} and the demeaned r by {apart["demeaned r"].mean():+.3f} ± {apart["demeaned r"].std(ddof=min(1, seeds - 1)):.3f} against the
+  bridge. Both are built around the same guess, and the mean of samples is that guess.
+- Plain regression with the same network has an RMSE of {plain["RMSE"]:.4f} and a demeaned r of {plain["demeaned r"]:.3f}. As a point prediction no
+  diffusion is needed here.
+- The 80 % intervals of the samples hold {sum(covered) / len(covered):.0%} of the true edges: like the bridge's, they are too narrow."""
+)
+record(
+    rmse=results.xs("diffusion, mean of 20")["RMSE"].tolist(),
+    demeaned_r=results.xs("diffusion, mean of 20")["demeaned r"].tolist(),
+    identification=results.xs("diffusion, mean of 20")["identification"].tolist(),
+    mean_shift={label: results.xs("mean shift")[label].tolist() for label in MEASURES.values()},
+    bridge_matching={label: results.xs("bridge matching, mean of 20")[label].tolist() for label in MEASURES.values()},
+    coverage_of_80_percent=covered,
+    worlds_better_than_mean_shift=wins,
+)  # fmt: skip
+
+# %% [markdown]
+# ### The price of the longer way
+
+# %% tags=["hide-input"]
+sweep = []
+for name, model in (("diffusion", kept["model"]), ("bridge", kept["bridge"])):
+    for calls in (1, 2, 5, 10, 20, 50):
+        made = draw(model, test.source, samples=4, steps=calls)
+        sweep.append(
+            {"process": name, "calls": calls, "spread": float(made.std(0).mean()),
+             "RMSE of one sample": evaluate(made[0], test.target, train.target.mean(0))["rmse"]}
+        )  # fmt: skip
+sweep = pd.DataFrame(sweep)
+figure = Figure(figsize=(7.8, 3.0), layout="constrained")
+for axes, column in zip(
+    figure.subplots(1, 2), ("spread", "RMSE of one sample"), strict=True
+):
+    for name, part in sweep.groupby("process", sort=False):
+        axes.semilogx(part["calls"], part[column], "o-", ms=4, label=name)
+    axes.set(xlabel="network calls", ylabel=column)
+axes.legend()
+last = sweep[sweep.calls == 50].set_index("process")["spread"]
+five = sweep[sweep.calls == 5].set_index("process")["spread"]
+show(
+    figure,
+    alt=(
+        "Spread of the samples and error of one sample against the number of network calls, for the diffusion and the bridge. "
+        f"With five calls the diffusion has {five['diffusion'] / last['diffusion']:.0%} of its final spread and the bridge {five['bridge'] / last['bridge']:.0%}."
+    ),
+    caption=(
+        f"One call is plain regression for both, or nearly. With five calls the diffusion has reached {five['diffusion'] / last['diffusion']:.0%} of the spread that it has with fifty, the "
+        f"bridge {five['bridge'] / last['bridge']:.0%}. The spread is what the steps buy; the error of a single sample grows with it, as it must."
+    ),
+)
+
+# %% [markdown]
+# ## In practice
+#
+# - **Zero-shot score distillation is not training.** One can also optimise an image against a pretrained score model, with the source as the
+#   start. If the optimisation is started at the *true target*, the answer has leaked before the first step, and a good result means nothing.
+# - **Early times decide details.** Regression on $\hat x$ hardly looks at them, since the error there is small anyway. Regression on $\varepsilon$ does. For
+#   pictures the latter is usual; for few, smooth data the former is calmer.
+# - **Guidance is not a probability.** It trades variety for typicality, and beyond a point for distortion.
+# - **Units.** The noise has variance one, so data must be of about that size: `scale`.
+#
+# ## Exercises
+#
+# ```{exercise} The score of one bell (code)
+# :label: score-diffusion-gaussian
+#
+# The data are $\mathcal N(m, v)$. Write the score at time $t$ as a function `score(x, m, v, alpha, sigma)` of the numbers $\alpha_t$ and $\sigma_t$ of (1).
+# ```
+
+# %% tags=["stub:score"]
+from mmlab.exercises.score_diffusion import check_score
+
+
+def score(x, m, v, alpha, sigma):
+    return ...
+
+
+check_score(score)
+
+# %% [markdown]
+# ```{solution-start} score-diffusion-gaussian
+# :class: dropdown
+# ```
+
+
+# %% tags=["solution:score"]
+def score(x, m, v, alpha, sigma):
+    return (alpha * m - x) / (alpha**2 * v + sigma**2)
+
+
+check_score(score)
+
+# %% [markdown]
+# Blurred, the bell has mean $\alpha m$ and variance $\alpha^2 v + \sigma^2$; the slope of the log of a bell is a straight line.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise} From noise to clean (code)
+# :label: score-diffusion-endpoint
+#
+# A network puts out the noise $\hat\varepsilon$. Write the clean sample that this means, and the score: `convert(x, noise, alpha, sigma)` returns both.
+# ```
+
+# %% tags=["stub:convert"]
+from mmlab.exercises.score_diffusion import check_convert
+
+
+def convert(x, noise, alpha, sigma):
+    return ...
+
+
+check_convert(convert)
+
+# %% [markdown]
+# ```{solution-start} score-diffusion-endpoint
+# :class: dropdown
+# ```
+
+
+# %% tags=["solution:convert"]
+def convert(x, noise, alpha, sigma):
+    clean = (x - sigma * noise) / alpha
+    return clean, -noise / sigma
+
+
+check_convert(convert)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} What does guidance of −1 do? (think)
+# :label: score-diffusion-negative
+#
+# Put $w = -1$ and $w = -2$ into (7). What is sampled?
+# ```
+#
+# ```{solution-start} score-diffusion-negative
+# :class: dropdown
+# ```
+
+# %%
+shares = {}
+for weight in (0.0, -1.0, -2.0):
+
+    def answer(x, t, weight=weight):
+        given = exact_endpoint(x, t, CLASS)
+        return given + weight * (given - exact_endpoint(x, t))
+
+    made = exact_samples("probability flow", 100, count=2000, endpoint=answer)
+    shares[weight] = float((made < -0.5).double().mean())
+say(
+    f"At −1 the condition cancels: the samples are unconditional, and {shares[-1.0]:.0%} of them lie in the left peak (half, up to the noise of the draw). At "
+    f"−2 the process runs *away* from the condition: {shares[-2.0]:.0%} lie in the left peak. At 0 it was {shares[0.0]:.0%}. That is how a negative prompt works."
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ## Check yourself
+#
+# ```{dropdown} Why does the loss not need the density of the data?
+# Because of (2): the score is a conditional expectation, and squared error finds conditional expectations from samples.
+# ```
+#
+# ```{dropdown} What does one step of the ancestral sampler from noise return?
+# The network's clean sample for pure noise: the mean of the targets given the condition. That is regression.
+# ```
+#
+# ```{dropdown} Why does the ancestral sampler make the peaks too narrow?
+# It puts the expected clean sample in the place of a random one, and an expectation has less variance.
+# ```
+#
+# ## Limits, and what to read next
+#
+# One schedule was used, and no second-order sampler; with those the number of calls falls a lot. On this world, where source and target are alike, the long way from noise
+# buys nothing that the bridge does not have. Where there is no source of the same kind, as in text to image, there is no other way. Next:
+# {doc}`bridge_matching`, if you have not been there, and {doc}`flow_matching`, which takes the noise out.
