@@ -237,12 +237,12 @@ def train(
         average = options.get("ema_decay") is not None
         show_plan(made, plan(made, items.train, steps=steps, batch_size=batch_size, average=average, seed=seed))
         return
-    options |= {"validation": items.test, "steps": steps, "batch_size": batch_size, "out": out, "seed": seed}
-    mmlab.fit(made, items.train, **options)
+    experiment.learn(made, items, **options, steps=steps, batch_size=batch_size, out=out, seed=seed)
     rows = experiment.evaluate(made, items, seed=seed)
     show_scores(rows)
     experiment.save(made, items, rows, out / "model")
-    _print(f"The method is in {out / 'model'}, the history in {out / 'history.csv'}.")
+    history = f", the history in {out / 'history.csv'}" if (out / "history.csv").is_file() else ""
+    _print(f"The method is in {out / 'model'}{history}.")
 
 
 Folder = Annotated[Path, typer.Argument(help="Where `mmlab train` saved a method.")]

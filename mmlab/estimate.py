@@ -53,7 +53,9 @@ def plan(method: Method, items: Any, *, steps: int, batch_size: int, average: bo
         "gradients": moved,
         "optimiser": 2 * moved,
         "average": moved if average else 0,
-        "activations": _activations(method, collate(items, range(min(batch_size, len(items)))), seed),
+        "activations": _activations(method, collate(items, range(min(batch_size, len(items)))), seed)
+        if trainable
+        else 0,
     }
     return Plan(
         parameters=sum(p.numel() for p in method.parameters()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import math
 from collections.abc import Iterable
@@ -14,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from mmlab.arguments import nearest, parse
 from mmlab.card import load, methods
 from mmlab.data.registry import sources
+from mmlab.scoring import draw, evaluate
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from mmlab.method import Method
 
-__all__ = ["Data", "build", "check_options", "datasets", "draw", "evaluate", "load_data", "load_saved", "save"]
+__all__ = ["Data", "build", "check_options", "datasets", "draw", "evaluate", "learn", "load_data", "load_saved", "save"]
 
 _FOLDER = Path(__file__).parent / "data"
 _SPLIT = "split.json"
@@ -75,6 +73,8 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
     settings = tuple(settings)
     whole = function(**parse(function, settings))
     whole = getattr(whole, "pairs", whole)  # a synthetic world also holds its truth
+    if hasattr(whole, "train") and hasattr(whole, "test"):  # it is split by its nature
+        return Data(name, settings, test_share, seed, whole.train, whole.test)
     size = round(test_share * len(whole))
     if not 0 < size < len(whole):
         raise ValueError(f"A test share of {test_share:g} of {len(whole)} items leaves one side empty.")
@@ -83,7 +83,8 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
     import torch
 
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed)).tolist()
-    train, test = (torch.utils.data.Subset(whole, sorted(part)) for part in (order[size:], order[:size]))
+    take = getattr(whole, "subset", lambda part: torch.utils.data.Subset(whole, part))
+    train, test = (take(sorted(part)) for part in (order[size:], order[:size]))
     return Data(name, settings, test_share, seed, train, test)
 
 
@@ -130,6 +131,26 @@ def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed:
     chosen = {field.name: options[field.name] for field in fields(Settings) if field.name in options}
     Settings(steps=steps, batch_size=batch_size, seed=seed, **chosen)
     check_trackers(tuple(options["trackers"]), out)
+
+
+def learn(method: Method, data: Data, **options: Any) -> None:
+    """Train a method on the training items, or solve it if it is solved.
+
+    Args:
+        method: Changed in place.
+        data: The test items are validated on, and not learnt from.
+        **options: Arguments of :func:`mmlab.fit`; a method that is solved needs none.
+
+    Raises:
+        ValueError: If an argument is impossible, or the checkpoint in ``out`` belongs to another run.
+    """
+    import mmlab
+
+    solve: Any = getattr(method, "solve", None)
+    if solve is not None:
+        solve(data.train)
+    else:
+        mmlab.fit(method, data.train, validation=data.test, **options)
 
 
 def save(method: Method, data: Data, rows: dict[str, dict[str, float]], folder: Path) -> None:
@@ -183,80 +204,6 @@ def load_saved(folder: Path, name: str | None = None, settings: Iterable[str] | 
         if method.config[key] != value:
             raise ValueError(f"The method was trained with {key}={method.config[key]}, but {data.name} gives {value}.")
     return method, data
-
-
-def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Measure a method on the test items, beside the dull rivals where the kind of data has some.
-
-    Args:
-        method: The trained method.
-        data: It is measured on ``data.test``; the baselines learn from ``data.train``.
-        draws: Samples per item whose mean is the method's prediction, where it samples.
-        seed: Of all randomness.
-
-    Returns:
-        Rows of a table by name. Connectivity is scored as in the book (:mod:`mmlab.metrics.connectome`); for other data
-        there is one row, with the terms of the loss.
-    """
-    import torch
-
-    from mmlab.data.connectome import ConnectomePairs
-    from mmlab.estimate import collate
-
-    method.eval()
-    if isinstance(data.test, ConnectomePairs):
-        from mmlab.metrics.connectome import evaluate as score
-        from mmlab.metrics.connectome_baselines import baselines
-
-        predictions = {**baselines(data.train, data.test), "method": draw(method, data.test, draws, seed).mean(0)}
-        mean, networks = data.train.target.mean(0), data.test.regions.networks
-        return {name: score(made, data.test.target, mean, networks) for name, made in predictions.items()}
-    rng = torch.Generator(method.device).manual_seed(seed)
-    totals: dict[str, float] = {}
-    with torch.no_grad():
-        for start in range(0, len(data.test), 64):
-            indices = range(start, min(start + 64, len(data.test)))
-            for name, value in method.loss(collate(data.test, indices), rng).items():
-                totals[name] = totals.get(name, 0.0) + float(value) * len(indices) / len(data.test)
-    return {"method": totals}
-
-
-def draw(method: Method, items: Any, draws: int = 1, seed: int = 0, settings: Iterable[str] = ()) -> Tensor:
-    """Draw samples for every item.
-
-    Args:
-        method: A method with ``sample`` or ``predict``.
-        items: A dataset.
-        draws: Samples per item.
-        seed: Of the randomness.
-        settings: Further arguments of that function as ``key=value``, for example ``steps=50``.
-
-    Returns:
-        Samples, shape (draws, len(items), ...).
-
-    Raises:
-        ValueError: If the method has no such function, or it needs what the dataset does not give.
-    """
-    if draws < 1:
-        raise ValueError(f"The number of draws is {draws}; it must be 1 or more.")
-    import torch
-
-    from mmlab.estimate import collate
-
-    function = getattr(method, "sample", None) or getattr(method, "predict", None)
-    if function is None:
-        raise ValueError(f"{type(method).__name__} has neither sample() nor predict(): it cannot be sampled from here.")
-    batch = collate(items, range(len(items)))
-    parameters = inspect.signature(function).parameters
-    inputs = {name: value.to(method.device) for name, value in batch.items() if name in parameters}
-    arguments = parse(function, settings, taken=[*inputs, "rng"])
-    rng = torch.Generator(method.device).manual_seed(seed)
-    given = {**inputs, **arguments, **({"rng": rng} if "rng" in parameters else {})}
-    lacking = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty and n not in given]
-    if lacking:
-        raise ValueError(f"{function.__qualname__} needs {', '.join(lacking)}, which the dataset does not give.")
-    with torch.no_grad():
-        return torch.stack([function(**given) for _ in range(draws)]).cpu()
 
 
 def _provenance(data: Data, rows: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -8,14 +8,18 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 import mmlab
 from mmlab.cli import app, main
+from mmlab.data.tensors import TensorData
 from mmlab.experiment import Data, build, datasets, draw, load_data, load_saved
+from mmlab.method import Batch, Card, Method
 
 ROOT = Path(__file__).parents[1]
 WORLD = ["--data", "rest_motor_world", "--data-set", "subjects=24", "--data-set", "regions=12"]
@@ -246,14 +250,10 @@ class Table:
         return 9
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        import torch
-
         return {"source": torch.full((4,), float(index)), "target": torch.ones(4)}
 
 
 def test_other_data_are_scored_by_their_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     from mmlab.experiment import evaluate
 
     items = Data("table", (), 0.5, 0, Table(), Table())
@@ -264,6 +264,63 @@ def test_other_data_are_scored_by_their_loss(monkeypatch: pytest.MonkeyPatch) ->
     rng = torch.Generator().manual_seed(0)
     batch = {key: torch.stack([Table()[i][key] for i in range(9)]) for key in ("source", "target")}
     assert rows["method"]["loss"] == pytest.approx(method.loss(batch, rng)["loss"].item())
+
+
+class Votes(Method):
+    """A classifier for the tests; any data with ``x1`` and ``label`` will do."""
+
+    card: ClassVar[Card] = Card("Votes", "toys", "toy2020", "Votes.", inputs=("x1", "label"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Linear(1, 1)
+
+    def predict(self, batch: Batch) -> Tensor:
+        return (5 * batch["x1"][:, :1] * torch.tensor([-1.0, 1.0])).softmax(1)
+
+
+def test_classes_are_scored_beside_their_shares() -> None:
+    from mmlab.experiment import evaluate
+
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(90, 3, generator=rng)
+    label = (x[:, 0] + 0.5 * torch.randn(90, generator=rng) > 0.3).long()
+    rows = TensorData({"x1": x, "label": label})
+    data = Data("votes", (), 0.5, 0, rows.subset(range(60)), rows.subset(range(60, 90)))
+    table = evaluate(Votes(), data)
+    assert list(table) == ["shares of the classes", "method"]
+    probabilities = Votes().predict(data.test.tensors)
+    assert table["method"]["accuracy"] == pytest.approx(float((probabilities.argmax(1) == label[60:]).double().mean()))
+    each = torch.arange(30)
+    assert table["method"]["log_loss"] == pytest.approx(-float(probabilities[each, label[60:]].log().mean()), rel=1e-5)
+    shares = (torch.bincount(label[:60]) + 1) / 62
+    assert table["shares of the classes"]["log_loss"] == pytest.approx(
+        -float(shares[label[60:]].log().mean()), rel=1e-5
+    )
+    assert draw(Votes(), data.test).shape == (1, 30, 2)
+    with pytest.raises(ValueError, match="Votes has no loss, and votes nothing to compare its answers with"):
+        evaluate(Votes(), Data("votes", (), 0.5, 0, *[TensorData({"x1": x})] * 2))
+
+
+def test_a_dataset_keeps_its_kind_and_its_own_split() -> None:
+    data = load_data("dependency_world", ["items=40"])
+    assert isinstance(data.train, TensorData)
+    assert (len(data.train), len(data.test)) == (27, 13)
+    joined = torch.cat([data.train.tensors["x1"], data.test.tensors["x1"]])
+    assert len(joined.unique(dim=0)) == 40
+    assert len(load_data("planar_world", ["points=30", "fresh=20"]).train) == 30
+
+
+def test_a_method_that_is_solved(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "c2c", *WORLD, "--set", "components=5", "--set", "directions=3"]
+    code, out, error = _mmlab(capsys, *words, "--dry-run")
+    assert code == 0, error
+    assert "0 (0 trained)" in out
+    code, out, error = _mmlab(capsys, *words, "--out", "run")
+    assert code == 0, error
+    assert out.strip().endswith("The method is in run/model.")
+    again = _mmlab(capsys, "evaluate", "run/model")[1]
+    assert again.strip() == out[: out.index("The method is in")].strip()
 
 
 def test_serve_shows_the_site(tmp_path: Path) -> None:
