@@ -75,7 +75,7 @@ class OGMGE(Method):
         encoder: Kind of the encoders, see :func:`mmlab.nn.encoders.make_encoder`.
         width: Features per modality, D.
         dropout: Share of features dropped in training.
-        alpha: α, how hard a lead is punished; 0 leaves plain joint training.
+        alpha: α, how hard a lead is punished; 0 leaves plain joint training. The authors' code has no default.
         noise: GE: whether the gradients of all encoders get Gaussian noise with their own spread, Eq. (5).
         start: Share of the training after which the modulation is on.
         end: Share of the training until which it is on: half, as in the authors' code.
@@ -107,7 +107,7 @@ class OGMGE(Method):
         encoder: EncoderKind = "perceptron",
         width: int = 64,
         dropout: float = 0.0,
-        alpha: float = 0.8,
+        alpha: float = 0.5,
         noise: bool = True,
         start: float = 0.0,
         end: float = 0.5,
@@ -139,7 +139,7 @@ class OGMGE(Method):
         on = self.start <= self.progress <= self.end
         source = rng if self.noise and on else None
         k = {name: torch.ones((), device=label.device) for name in inputs}  # filled in below, read in the backward pass
-        features = {n: modulated(self.encoders[n], x, factor=k[n], rng=source) for n, x in inputs.items()}
+        features = {n: modulated(self.encoders[n], x, factor=k[n], rng=source) for n, x in inputs.items()}  # Eq. (5)
         own = self._own(features, present)  # (M, B, K)
         fused = functional.cross_entropy(own.sum(0), label)
         there = torch.stack(list(present.values()))  # (M, B)

@@ -88,7 +88,7 @@ def test_the_leader_is_found_and_its_encoder_scaled_exactly(name):
     rho = values[f"score {name}"] / values[f"score {other}"]
     assert rho > 1
     assert values[f"k {other}"] == 1
-    assert values[f"k {name}"].item() == pytest.approx(1 - math.tanh(0.8 * rho.item()))
+    assert values[f"k {name}"].item() == pytest.approx(1 - math.tanh(method.alpha * rho.item()))
     for key, gradient in plain.items():
         factor = values[f"k {name}"] if key.startswith(f"encoders.{name}") else 1
         assert torch.equal(changed[key], factor * gradient), key
@@ -179,24 +179,32 @@ def test_wrong_settings_are_refused():
         OGMGE({"image": [3]}, fixed={"sound": 0.5})
 
 
-def competition(a, steps=4000, lr=0.01, scale=0.01, k=(1.0, 1.0), alone=None):
-    """Gradient descent on two-layer linear encoders u_m v_m of features a_m y, logistic loss: the chapter's toy."""
-    u = torch.full((2,), scale, dtype=torch.float64)
-    a, k = torch.tensor(a, dtype=torch.float64), torch.tensor(k, dtype=torch.float64)
-    here = torch.ones(2, dtype=torch.float64)
-    if alone is not None:
-        here[1 - alone] = 0
+def competition(a, steps=4000, lr=0.01, start=0.01, k=(1.0, 1.0), seen=(1.0, 1.0)):
+    """The chapter's toy: descent on log(1 + exp(-f)), f = Σ a u v; weights of both layers, and ∫ sigmoid(-f)."""
+    u, v = torch.full((2, 2), start, dtype=torch.float64)
+    a, k, seen = (torch.tensor(x, dtype=torch.float64) for x in (a, k, seen))
+    total = 0.0
     for _ in range(steps):
-        residual = torch.sigmoid(-(here * a * u * u).sum())
-        u = u + lr * k * here * a * residual * u
-    return u
+        residual = torch.sigmoid(-(seen * a * u * v).sum())
+        u, v = u + lr * k * seen * a * residual * v, v + lr * seen * a * residual * u
+        total += lr * residual.item()
+    return u, v, total
 
 
-def test_the_toy_of_the_chapter_obeys_its_invariant():
-    a, scale = (2.0, 1.0), 0.01
-    u = competition(a, scale=scale)
-    assert (u[1] / scale).item() == pytest.approx((u[0] / scale).item() ** 0.5, rel=0.02)
-    alone = competition(a, scale=scale, alone=1)
+def test_the_follower_of_the_chapter_obeys_its_law():
+    u, v, _ = competition((2.0, 1.0))
+    torch.testing.assert_close(u, v)
+    assert u[1].item() == pytest.approx(0.01 * (u[0].item() / 0.01) ** 0.5, rel=0.02)
+    alone, _, _ = competition((2.0, 1.0), seen=(0.0, 1.0))
     assert alone[1] ** 2 > 10 * u[1] ** 2  # by itself the weak modality is learned
-    balanced = competition(a, scale=scale, k=(0.5, 1.0))
-    torch.testing.assert_close(balanced[0], balanced[1])
+
+
+def test_a_slowed_encoder_grows_with_the_root_of_its_coefficient():
+    u, v, total = competition((2.0, 1.0), k=(0.25, 1.0))
+    root, rate = 0.25**0.5, 0.25**0.5 * 2.0
+    up, down = math.cosh(rate * total), math.sinh(rate * total)
+    assert u[0].item() == pytest.approx(0.01 * (up + root * down), rel=0.03)
+    assert v[0].item() == pytest.approx(0.01 * (up + down / root), rel=0.03)
+    assert (2.0 * u[0] * v[0]).item() == pytest.approx(
+        2.0 * (1 + root) * (1 + 1 / root) / 4 * u[1].item() ** 2, rel=0.03
+    )

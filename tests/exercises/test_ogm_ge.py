@@ -1,0 +1,56 @@
+"""The checks of the chapter on OGM-GE accept its solutions, and name the usual mistakes."""
+
+import pytest
+
+from exercises.harness import Exercises
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "coefficients": [
+        ("scores / scores.flip(0)", "scores.flip(0) / scores", "modality that is behind"),
+        ("torch.where(rho > 1, 1 - torch.tanh(alpha * rho), 1.0)", "1 - torch.tanh(alpha * rho)", "Both are slowed"),
+        ("torch.tanh(alpha * rho)", "torch.tanh(alpha * (rho - 1))", "a better design"),
+        ("1 - torch.tanh(alpha * rho)", "torch.tanh(alpha * rho)", "1 minus the tanh"),
+        ("alpha * rho", "rho", "α does nothing"),
+    ],
+    "variances": [
+        ("k**2 + 1", "k + 1", "you added k itself"),
+        ("k**2 + 1", "k**2", "without the noise"),
+        ("k**2 + 1", "1", "comes on top"),
+        ("k**2 + 1", "(k**2 + 1) ** 0.5", "The first is a standard deviation"),
+        ("1 - k**2", "1 - k", "variances have k²"),
+        ("1 - k**2", "(1 - k**2) ** 0.5", "The second is a standard deviation"),
+    ],
+    "follower": [
+        ("(weak / strong)", "(strong / weak)", "upside down"),
+        ("start * (leader / start) ** (weak / strong)", "leader ** (weak / strong)", "The start is missing"),
+        ("leader / start", "leader", "inside the power"),
+        ("start * (leader / start) ** (weak / strong)", "leader * weak / strong", "a power, not a proportion"),
+        ("start * (leader", "(leader", "Multiply by the start again"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("ogm_ge")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text
