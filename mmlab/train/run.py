@@ -90,6 +90,7 @@ class Run:
         keys = ((step, piece) for step in range(self.step, self.settings.steps) for piece in mine)
         feed = stream(Feed(self.dataset, self.order), keys, self.settings.workers, self.device.type == "cuda")
         self.method.train()
+        self.method.progress = self.step / self.settings.steps  # a validation may come before the first step
         try:
             with closing(feed), self._bar(progress) as bar, self._saved_at_the_end():  # type: ignore[type-var]
                 self._validate_if_due(stop)

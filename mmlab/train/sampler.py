@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import active_children
 from typing import Any
@@ -87,19 +87,31 @@ def collate(items: Sequence[dict[str, Any]], indices: Sequence[int]) -> Batch:
         indices: Their numbers in the dataset, for messages.
 
     Raises:
-        ValueError: If two items differ in keys or shapes; the message names the item and the key.
+        ValueError: If an item is no dict of tensors or numbers, or if two differ in keys or shapes; the message names
+            the item and the key.
     """
-    first = {key: torch.as_tensor(items[0][key]) for key in sorted(items[0])}
+    first: Batch = {}
     for index, item in zip(indices, items, strict=True):
+        if not isinstance(item, Mapping):
+            raise ValueError(f"Item {index} is a {type(item).__name__}; an item must be a dict of tensors.")
+        first = first or {key: _tensor(item[key], key, index) for key in sorted(item)}
         if sorted(item) != list(first):
             raise ValueError(f"Item {index} has the keys {sorted(item)}, item {indices[0]} has {list(first)}.")
         for key, value in first.items():
-            if (shape := torch.as_tensor(item[key]).shape) != value.shape:
+            if (shape := _tensor(item[key], key, index).shape) != value.shape:
                 raise ValueError(
                     f"Item {index}: {key!r} has shape {tuple(shape)}, in item {indices[0]} it is {tuple(value.shape)}; "
                     "items of one batch must have one shape."
                 )
     return {key: torch.stack([torch.as_tensor(item[key]) for item in items]) for key in first}
+
+
+def _tensor(value: Any, key: str, index: int) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(value).__name__
+        raise ValueError(f"Item {index}: {key!r} is a {kind}, of which no tensor can be made.") from None
 
 
 def read(dataset: Any, indices: Tensor) -> Batch:

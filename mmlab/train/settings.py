@@ -83,14 +83,15 @@ class Settings:
         if isinstance(self.lr, Mapping) and sorted(self.lr) != sorted(objectives):
             raise ValueError(f"fit: lr names the objectives {sorted(self.lr)}; the method has {sorted(objectives)}.")
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, ends: bool = False) -> dict[str, Any]:
         """The arguments that decide which numbers come out: a checkpoint goes on only with the same.
 
-        ``steps`` counts only under a schedule that ends.
+        Args:
+            ends: Whether the method itself depends on ``steps``; they count under a schedule that ends, too.
         """
         free = {"steps", "save_every", "workers"}
         values = {name: value for name, value in asdict(self).items() if name not in free}
-        return values if self.schedule == "constant" else values | {"steps": self.steps}
+        return values | {"steps": self.steps} if ends or self.schedule != "constant" else values
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)

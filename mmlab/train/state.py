@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmlab.method import Method
 from mmlab.train.checkpoint import Checkpoint, Groups
 from mmlab.train.history import History
 from mmlab.weights import safetensors_chunks
@@ -67,7 +70,10 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
                 "use the same, another `out`, or resume=False."
             )
     if facts["step"] > run.settings.steps:
-        raise ValueError(f"{where} is at step {facts['step']}, beyond steps = {run.settings.steps}.")
+        raise ValueError(
+            f"{where} is at step {facts['step']}, beyond steps = {run.settings.steps}: "
+            "ask for more, or use another `out`."
+        )
     pieces = _pieces(run, facts, where)
     groups = checkpoint.tensors
     expected = tensors(run)
@@ -93,12 +99,23 @@ def identity(run: Run) -> dict[str, Any]:
         "method": run.kind,
         "config": getattr(run.method, "config", {}),
         "objectives": [learner.name for learner in run.learners],
-        **run.settings.identity(),
+        **run.settings.identity(ends=_minds_progress(run.method)),
         "dataset": _data(run.dataset),
         "validation": None if run.validation is None else _data(run.validation),
     }
     result: dict[str, Any] = json.loads(json.dumps(facts))  # as it will be read back: tuples are lists
     return result
+
+
+def _minds_progress(method: Method) -> bool:
+    """Whether the method's own code reads ``progress``: then step k of 100 is another one than step k of 200."""
+
+    def reads(code: CodeType) -> bool:
+        return "progress" in code.co_names or any(reads(c) for c in code.co_consts if isinstance(c, CodeType))
+
+    own = (kind for kind in type(method).__mro__ if issubclass(kind, Method) and kind is not Method)
+    functions = (inspect.unwrap(getattr(f, "fget", None) or f) for kind in own for f in vars(kind).values() if f)
+    return any(reads(function.__code__) for function in functions if inspect.isfunction(function))
 
 
 def _data(data: Any) -> dict[str, Any]:

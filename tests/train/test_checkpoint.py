@@ -17,6 +17,7 @@ import mmlab.train.checkpoint as module
 from mmlab import fit
 from mmlab.train import files
 from mmlab.train.checkpoint import Store
+from mmlab.weights import safetensors_chunks
 
 ARGUMENTS = {"steps": 4, "batch_size": 8, "ema_decay": 0.9, "progress": False}
 

@@ -20,7 +20,7 @@ KINDS = {"one optimiser": Regression, "two optimisers": Adversarial}
 
 
 def train(kind, out, ema, accumulation, workers=0, stop=None, steps=STEPS, **changed):
-    method = make(KINDS[kind])
+    method = make(KINDS.get(kind, kind))
     calls_per_step = accumulation * len(method.objectives())
     if stop is not None:
         method.signal_at = (stop * calls_per_step, signal.SIGTERM)
@@ -83,6 +83,43 @@ def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path):
     train("one optimiser", tmp_path / "b", None, 1, steps=9, **short)
     assert_same(checkpoint(tmp_path / "a"), checkpoint(tmp_path / "b"))
     assert [row.step for row in history.rows if row.metric == "loss"] == list(range(1, 10))
+
+
+class Watching(Regression):
+    """Its loss changes with the share of the training that is done."""
+
+    stopped_in_validation = False
+
+    def loss(self, batch, rng):
+        if self.stopped_in_validation and not self.training:
+            signal.raise_signal(signal.SIGTERM)
+        return {name: (1 + self.weight) * value for name, value in super().loss(batch, rng).items()}
+
+    @property
+    def weight(self):
+        return self.progress
+
+
+def test_a_method_that_minds_the_end_does_not_go_on_with_another(tmp_path):
+    short = {"schedule": "constant", "validation": None, "validate_every": None}
+    train(Watching, tmp_path, None, 1, steps=4, **short)
+    with pytest.raises(ValueError, match="has steps = 4, this run has 9"):
+        train(Watching, tmp_path, None, 1, steps=9, **short)
+
+
+def test_a_validation_that_was_abandoned_is_made_up_for_with_the_same_numbers(tmp_path):
+    more = {"schedule": "constant", "steps": 6, "validate_every": 3}
+    _, expected = train(Watching, tmp_path / "whole", 0.9, 1, **more)
+    Watching.stopped_in_validation = True
+    try:
+        with pytest.raises(SystemExit):
+            train(Watching, tmp_path / "out", 0.9, 1, **more)
+    finally:
+        Watching.stopped_in_validation = False
+    assert checkpoint(tmp_path / "out").about["step"] == 3
+    _, history = train(Watching, tmp_path / "out", 0.9, 1, **more)
+    assert history == expected
+    assert_same(checkpoint(tmp_path / "out"), checkpoint(tmp_path / "whole"))
 
 
 def test_the_raw_weights_go_on_and_the_averaged_ones_come_out(tmp_path):

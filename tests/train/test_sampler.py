@@ -128,6 +128,15 @@ def test_collate_names_the_item_that_differs():
         collate([{"x": torch.zeros(2)}, {"y": torch.zeros(2)}], [4, 9])
 
 
+def test_collate_names_the_item_that_is_none():
+    with pytest.raises(ValueError, match="Item 4 is a tuple; an item must be a dict of tensors"):
+        collate([(torch.zeros(2), 1)], [4])
+    with pytest.raises(ValueError, match="Item 9 is a list"):
+        collate([{"x": 1}, [1]], [4, 9])
+    with pytest.raises(ValueError, match="Item 4: 'name' is a str, of which no tensor can be made"):
+        collate([{"name": "ann", "x": 1}], [4])
+
+
 def test_tensor_data():
     tensors = TensorData({"b": torch.arange(6.0).view(3, 2), "a": torch.arange(3)}, subjects=["x", "y", "z"])
     assert list(tensors[1]) == ["a", "b"]
