@@ -23,19 +23,10 @@ from mmlab.nn.modalities import read
 __all__ = ["IEMF", "coefficient", "true_class", "weakness"]
 
 AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
-"""Shapes of AV-MNIST-mini with real digits: the default."""
 
 
 def true_class(logits: Tensor, label: Tensor) -> Tensor:
-    """Probability of the true class.
-
-    Args:
-        logits: Of shape (..., B, K).
-        label: Of shape (B,), int64.
-
-    Returns:
-        Of shape (..., B); its sum over the batch is s.
-    """
+    """Probability of the true class, (..., B), from logits (..., B, K) and labels (B,); s is its sum over the batch."""
     index = label.expand(logits.shape[:-1]).unsqueeze(-1)
     return logits.softmax(-1).gather(-1, index).squeeze(-1)  # Eq. (1)
 
@@ -47,9 +38,6 @@ def weakness(unimodal: Tensor, fused: Tensor, present: Tensor | None = None) -> 
         unimodal: Probability of the true class by head, shape (M, B).
         fused: The same by the fused classifier, shape (B,).
         present: Which modalities each item has, bool (M, B): the mean is over those. None: all.
-
-    Returns:
-        A scalar; (s_1 + ... + s_M) / (M s_f) if nothing is missing.
     """
     there = torch.ones_like(unimodal) if present is None else present.to(unimodal.dtype)
     mean = (unimodal * there).sum(0) / there.sum(0).clamp(min=1)  # (B,)
@@ -75,8 +63,7 @@ class IEMF(Method):
         unimodal_weight: Weight of the cross-entropies of the unimodal heads; 0 leaves plain concatenation.
         fixed: The dull control: this number in place of ξ. With 1 the gradients are plain. None: ξ of Eq. (3).
         noise: Whether to add Gaussian noise with the spread of the gradient, as the authors do.
-        start: Share of the training after which coefficient and noise are on. (In the authors' code the same switch
-            turns the unimodal losses on; here these are on throughout.)
+        start: Share of the training after which coefficient and noise are on; in the authors' code, the heads too.
         end: Share of the training until which they are on.
 
     Source:
@@ -90,44 +77,26 @@ class IEMF(Method):
         summary="Scales the gradient of the fused classifier by how weak the unimodal heads are.",
         inputs=("image", "audio", "label"),
         outputs=("label",),
-        claims=(
-            Claim("accuracy", "joint", "higher"),
-            Claim("accuracy", "joint + heads", "higher"),
-            Claim("accuracy", "constant coefficient", "higher"),
-        ),
+        claims=(Claim("accuracy", "joint", "higher"), Claim("accuracy", "joint + heads", "higher")),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
     )
 
     def __init__(
-        self,
-        shapes: Mapping[str, Sequence[int]] = AV_MNIST,
-        classes: int = 10,
-        encoder: EncoderKind = "perceptron",
-        width: int = 64,
-        dropout: float = 0.0,
-        unimodal_weight: float = 1.0,
-        fixed: float | None = None,
-        noise: bool = False,
-        start: float = 0.0,
-        end: float = 1.0,
-    ) -> None:
+        self, shapes: Mapping[str, Sequence[int]] = AV_MNIST, classes: int = 10, encoder: EncoderKind = "perceptron",
+        width: int = 64, dropout: float = 0.0, unimodal_weight: float = 1.0, fixed: float | None = None,
+        noise: bool = False, start: float = 0.0, end: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         if fixed is None and unimodal_weight == 0:
             raise ValueError("The coefficient needs trained heads: set unimodal_weight above 0, or give a fixed one.")
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
         self.unimodal_weight, self.fixed, self.noise, self.start, self.end = unimodal_weight, fixed, noise, start, end
-        names = list(self.shapes)
-        self.encoders = nn.ModuleDict({n: make_encoder(encoder, self.shapes[n], width, dropout) for n in names})
-        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name in names})
-        self.fusion = make_fusion("concatenation", names, width, classes)
+        self.encoders = nn.ModuleDict({n: make_encoder(encoder, s, width, dropout) for n, s in self.shapes.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name in self.shapes})
+        self.fusion = make_fusion("concatenation", list(self.shapes), width, classes)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Cross-entropy of the fused classifier, plus that of every head.
-
-        Args:
-            batch: The modalities, (B, ...), ``label`` (B,), and perhaps ``<modality>_present`` (B,).
-            rng: Draws the noise of the gradient, if there is any.
-        """
+        """Cross-entropy of the fused classifier, plus that of every head; rng draws the gradient's noise, if any."""
         label = batch["label"]
         features, present = self._features(batch)
         on = self.start <= self.progress <= self.end
@@ -144,13 +113,8 @@ class IEMF(Method):
         shares = there / there.sum(1, keepdim=True).clamp(min=1)  # (M, B): the mean over the items that are present
         auxiliary = (each.view_as(there) * shares).sum()
         main = functional.cross_entropy(fused, label)
-        return {
-            "loss": main + self.unimodal_weight * auxiliary,  # Eq. (4)
-            "fused": main.detach(),
-            "unimodal": auxiliary.detach(),
-            "ratio": r,
-            "coefficient": xi.clone(),
-        }
+        report = {"fused": main.detach(), "unimodal": auxiliary.detach(), "ratio": r, "coefficient": xi.clone()}
+        return {"loss": main + self.unimodal_weight * auxiliary, **report}  # Eq. (4)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
@@ -175,8 +139,7 @@ class IEMF(Method):
             torch.manual_seed(seed)
             method = cls({"image": [1, 4, 4], "audio": [6]}, classes=3, width=16)
         label = torch.randint(3, (32,), generator=rng)
-        centres = torch.randn(3, 22, generator=rng)
-        x = centres[label] + torch.randn(32, 22, generator=rng)
+        x = torch.randn(3, 22, generator=rng)[label] + torch.randn(32, 22, generator=rng)
         return method, {"image": x[:, :16].reshape(-1, 1, 4, 4), "audio": x[:, 16:], "label": label}
 
     def _features(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

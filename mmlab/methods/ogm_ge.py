@@ -23,19 +23,15 @@ from mmlab.nn.modalities import read
 __all__ = ["OGMGE", "discrepancy", "modulation", "own_logits"]
 
 AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
-"""Shapes of AV-MNIST-mini with real digits: the default."""
 
 
 def own_logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What each modality adds to the logits: W_m z_m + b / M.
+    """What each modality adds to the classifier's answer: W_m z_m + b / M, (M, B, K).
 
     Args:
         features: z, shape (M, B, D).
         weight: Of the classifier on the concatenation, shape (K, M·D).
         bias: b, shape (K,).
-
-    Returns:
-        Of shape (M, B, K); their sum over the modalities is the classifier's answer.
     """
     modalities, _, width = features.shape
     columns = weight.view(-1, modalities, width)  # (K, M, D)
@@ -43,9 +39,7 @@ def own_logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def discrepancy(scores: Tensor, seen: Tensor | None = None) -> Tensor:
-    """ρ: the score of each modality over the mean score of the others.
-
-    The paper has two modalities, where this is the ratio of the two. For more it is this package's choice.
+    """Leads ρ: the score of each modality over the mean score of the others; the paper has one other.
 
     Args:
         scores: s, shape (M,).
@@ -83,7 +77,7 @@ class OGMGE(Method):
         unimodal_weight: The other dull control: weight of the cross-entropies of the modalities' own logits.
 
     Source:
-        Peng et al. 2022, Equations 8 to 12.
+        Peng et al. 2022, Equations 8 to 10, and its noise.
     """
 
     card = Card(
@@ -93,34 +87,20 @@ class OGMGE(Method):
         summary="Slows down the encoder of the modality that leads, and adds noise to the gradients.",
         inputs=("image", "audio", "label"),
         outputs=("label",),
-        claims=(
-            Claim("accuracy", "joint", "higher"),
-            Claim("weaker encoder, probe", "joint", "higher"),
-        ),
+        claims=(Claim("accuracy", "joint", "higher"), Claim("audio encoder, probed", "joint", "higher")),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
     )
 
     def __init__(
-        self,
-        shapes: Mapping[str, Sequence[int]] = AV_MNIST,
-        classes: int = 10,
-        encoder: EncoderKind = "perceptron",
-        width: int = 64,
-        dropout: float = 0.0,
-        alpha: float = 0.5,
-        noise: bool = True,
-        start: float = 0.0,
-        end: float = 0.5,
-        fixed: Mapping[str, float] | None = None,
-        unimodal_weight: float = 0.0,
-    ) -> None:
+        self, shapes: Mapping[str, Sequence[int]] = AV_MNIST, classes: int = 10, encoder: EncoderKind = "perceptron",
+        width: int = 64, dropout: float = 0.0, alpha: float = 0.5, noise: bool = True, start: float = 0.0,
+        end: float = 0.5, fixed: Mapping[str, float] | None = None, unimodal_weight: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         if alpha < 0:
             raise ValueError(f"alpha must be 0 or more, not {alpha}: below 0 the leader would be sped up.")
         if unknown := sorted(set(fixed or {}) - set(shapes)):
-            raise ValueError(
-                f"fixed names {unknown[0]!r}, which is no modality: there are {', '.join(sorted(shapes))}."
-            )
+            raise ValueError(f"fixed names {unknown[0]!r}, which is none of the modalities {', '.join(shapes)}.")
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
         self.alpha, self.noise, self.start, self.end = alpha, noise, start, end
         self.fixed, self.unimodal_weight = fixed, unimodal_weight
@@ -128,12 +108,7 @@ class OGMGE(Method):
         self.classifier = nn.Linear(width * len(self.shapes), classes)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Cross-entropy of the joint classifier.
-
-        Args:
-            batch: The modalities, (B, ...), ``label`` (B,), and perhaps ``<modality>_present`` (B,).
-            rng: Draws the noise of the gradients, if it is on.
-        """
+        """Cross-entropy of the joint classifier; rng draws the noise of the gradients, if it is on."""
         label = batch["label"]
         inputs, present = read(batch, self.shapes)
         on = self.start <= self.progress <= self.end
@@ -145,16 +120,13 @@ class OGMGE(Method):
         there = torch.stack(list(present.values()))  # (M, B)
         shares = there / there.sum(1, keepdim=True).clamp(min=1)  # the mean over the items that are present
         nll = -own.log_softmax(-1).gather(-1, label.expand(len(own), -1).unsqueeze(-1)).squeeze(-1)  # (M, B)
-        with torch.no_grad():
-            scores = (nll.neg().exp() * shares).sum(1)  # Eq. (2)
-            found = modulation(discrepancy(scores, there.any(1)), self.alpha)
-            for name, value in zip(inputs, found, strict=True):
-                if on:
-                    k[name].copy_(value if self.fixed is None else torch.as_tensor(self.fixed.get(name, 1.0)))
+        scores = (nll.detach().neg().exp() * shares).sum(1)  # Eq. (2)
+        found = dict(zip(inputs, modulation(discrepancy(scores, there.any(1)), self.alpha), strict=True))
+        for name in inputs if on else ():
+            k[name].copy_(found[name] if self.fixed is None else torch.as_tensor(self.fixed.get(name, 1.0)))
         report = {f"score {name}": score for name, score in zip(inputs, scores, strict=True)}
         report |= {f"k {name}": value.clone() for name, value in k.items()}
-        loss = fused + self.unimodal_weight * (nll * shares).sum()
-        return {"loss": loss, "fused": fused.detach(), **report}
+        return {"loss": fused + self.unimodal_weight * (nll * shares).sum(), "fused": fused.detach(), **report}
 
     @torch.no_grad()
     def embed(self, batch: Batch) -> dict[str, Tensor]:
@@ -184,8 +156,7 @@ class OGMGE(Method):
             torch.manual_seed(seed)
             method = cls({"image": [1, 4, 4], "audio": [6]}, classes=3, width=16, noise=False)
         label = torch.randint(3, (32,), generator=rng)
-        centres = torch.randn(3, 22, generator=rng)
-        x = centres[label] + torch.randn(32, 22, generator=rng)
+        x = torch.randn(3, 22, generator=rng)[label] + torch.randn(32, 22, generator=rng)
         return method, {"image": x[:, :16].reshape(-1, 1, 4, 4), "audio": x[:, 16:], "label": label}
 
     def _own(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:

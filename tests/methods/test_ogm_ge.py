@@ -175,7 +175,7 @@ def test_a_modality_that_never_appears_is_no_rival():
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="alpha must be 0 or more"):
         OGMGE({"image": [3]}, alpha=-0.1)
-    with pytest.raises(ValueError, match="fixed names 'sound'"):
+    with pytest.raises(ValueError, match="fixed names 'sound', which is none"):
         OGMGE({"image": [3]}, fixed={"sound": 0.5})
 
 
