@@ -67,7 +67,7 @@ class Store:
     def __init__(self, out: str | Path) -> None:
         self.folder = Path(out) / "checkpoint"
         self._thread: Thread | None = None
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._copy: Groups = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,12 +101,15 @@ class Store:
 
         Raises:
             OSError: If it could not be written; the one before it is still there then.
+            TypeError: If it holds a tensor of a type that the format does not have.
         """
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         if self._error is not None:
             error, self._error = self._error, None
+            if not isinstance(error, OSError):
+                raise error
             raise _refusal(error, f"The checkpoint cannot be written to {self.folder}", "the one before it is kept")
 
     def read(self) -> Checkpoint:
@@ -178,7 +181,7 @@ class Store:
             flush_folder(self.folder)
             pointer = json.dumps({"folder": name, "sha256": digest}).encode()
             replace_file(self.folder / _POINTER, [pointer])
-        except OSError as error:
+        except Exception as error:  # whatever it is: in a thread, nobody else would hear of it
             self._error = error
             for path in (temporary, self.folder / name):
                 shutil.rmtree(path, ignore_errors=True)

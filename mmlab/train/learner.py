@@ -179,6 +179,8 @@ class Learner:
 def _trained(method: Method, number: int) -> list[nn.Parameter]:
     objective = method.objectives()[number]
     parameters = list({id(p): p for p in objective.parameters if p.requires_grad}.values())
+    if not parameters and hasattr(method, "solve"):
+        raise ValueError(f"{type(method).__name__} is solved and not trained: call its solve(dataset) in place of fit.")
     if not parameters:
         raise ValueError(f"{_title(method, objective.name)} has no parameter that requires a gradient.")
     return parameters

@@ -192,6 +192,17 @@ def test_an_incomplete_moment_is_refused(out):
     assert "lacks tensor '0.net.0.bias.exp_avg_sq' (optimizer)" in refused(out)
 
 
+def test_a_tensor_that_cannot_be_saved_is_said_and_not_passed_over(tmp_path):
+    class Complex(Regression):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("turn", torch.ones(2, dtype=torch.complex64))
+
+    with pytest.raises(TypeError, match=r"'turn' has type torch\.complex64, which the file cannot hold"):
+        fit(make(Complex), data(), out=tmp_path, **ARGUMENTS)
+    assert not list((tmp_path / "checkpoint").iterdir())
+
+
 def test_the_file_format_is_safetensors():
     tensors = {
         "a": torch.arange(3, dtype=torch.uint8),

@@ -292,6 +292,15 @@ def test_unfit_data_and_methods_are_refused_in_words():
     with pytest.raises(ValueError, match="TensorData"):
         fit(make(), data().tensors, steps=1)
 
+    class Solved(Method):
+        card = Regression.card
+
+        def solve(self, dataset):
+            return self
+
+    with pytest.raises(ValueError, match="Solved is solved and not trained"):
+        fit(Solved(), data(), steps=1)
+
     class Wrong(Regression):
         def loss(self, batch, rng):
             return {"total": batch["x"].sum()}
