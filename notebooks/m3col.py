@@ -1,0 +1,725 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Shared relations by mixing: M3CoL
+#
+# **Does it help a classifier to be taught which views belong to the same person?**
+#
+# From one piece of tissue a laboratory can measure which genes are read (mRNA), which are switched off (methylation), and
+# which short RNAs regulate them (miRNA). These are three *views* of one person, of two hundred numbers or so each. There are
+# many numbers and few people. A network that reads all three views learns the training set by heart within seconds.
+#
+# M3CoL {cite}`m3col` gives such a network a second task: *find the same person in another view*. And since people are alike
+# in degrees, it makes the task softer in two ways. First it mixes people, and a mixture must find both of its parts. Later
+# it lets the second view say who is similar to whom. The paper reports that classification gains from it.
+#
+# All of this is one loss with different *targets*. You will see four published losses as four matrices. Then we ask what
+# the loss is worth, next to rivals that the paper did not print: a linear model above all.
+#
+# You need PyTorch, cross-entropy, and what a softmax is.
+
+# %% tags=["parameters"]
+profile = "cpu"
+data = "world"
+seeds = 3
+steps = 80
+
+# %%
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch.nn import functional as F
+
+from mmlab.data.mogonet_rosmap import mogonet_rosmap
+from mmlab.data.omics_world import VIEWS, omics_world
+from mmlab.data.splits import rescale
+from mmlab.data.tensors import TensorData
+from mmlab.losses.contrastive import (
+    cosine_similarity,
+    identity_targets,
+    mix,
+    mixup_targets,
+    similarity_targets,
+    soft_contrastive,
+    twin_targets,
+)
+from mmlab.methods.m3col import M3CoL
+from mmlab.metrics.classification import accuracy
+from mmlab.metrics.controls import controls
+from mmlab.viz import frames, record, say, show, table
+
+large = profile == "gpu"
+width = 200 if large else 48
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# %% [markdown]
+# ## The idea in one picture
+#
+# Take $B$ people and two views. Encoders turn person $i$ into $a_i$ in the one view and $b_i$ in the other. Compare all with
+# all: a $B \times B$ table of similarities. Now somebody must say which entries *should* be large. That is a second
+# table, the *targets* $T$: row $i$ says where among the $b_j$ person $i$ should be found.
+
+# %% tags=["hide-input"]
+COUNT = 6
+kinds = torch.tensor([0, 0, 0, 1, 1, 2])  # six people of three kinds
+b_shown = F.normalize(
+    torch.eye(3)[kinds] + 0.35 * torch.randn(COUNT, 3, generator=generator(4)),
+    dim=1,
+)
+beta_shown = torch.tensor([1.0, 0.7, 1.0, 0.3, 0.6, 1.0])
+partner_shown = torch.tensor([2, 4, 0, 1, 3, 5])  # the last is its own partner
+twins, compared = twin_targets(COUNT // 2)
+four = {
+    "CLIP": identity_targets(COUNT),
+    "mixup": mixup_targets(beta_shown, partner_shown),
+    "SoftClip": similarity_targets(b_shown),
+    "NT-Xent": twins.masked_fill(~compared, torch.nan),
+}
+
+
+def matrix(axes, values, title, rows="in view a", columns="in view b", **options):
+    options = {"vmin": 0, "vmax": 1, "cmap": "Blues"} | options
+    image = axes.imshow(values, **options)
+    axes.set(xlabel=columns, ylabel=rows, title=title)
+    places = range(len(values))
+    axes.set_xticks(places, [str(i + 1) for i in places])
+    axes.set_yticks(places, [str(i + 1) for i in places])
+    axes.set_facecolor("0.6")
+    middle = (options["vmin"] + options["vmax"]) / 2
+    for i, row in enumerate(values.tolist()):
+        for j, value in enumerate(row):
+            if abs(value) > 0.05:
+                light = value > middle + 0.1 and options["cmap"] == "Blues"
+                axes.text(
+                    j, i, f"{value:.1f}", ha="center", va="center", fontsize=8,
+                    color="white" if light else "black",
+                )  # fmt: skip
+    return image
+
+
+figure = Figure(figsize=(9.4, 2.9), layout="constrained")
+for axes, (name, targets) in zip(figure.subplots(1, 4), four.items(), strict=True):
+    labels = (
+        ("both views", "both views")
+        if name == "NT-Xent"
+        else ("in view a", "in view b")
+    )
+    matrix(axes, targets, name, *labels)
+show(
+    figure,
+    alt=(
+        "Four 6 by 6 matrices of targets. CLIP: ones on the diagonal. Mixup: the same, but rows 2, 4 and 5 share their "
+        f"weight with a partner. SoftClip: blocks of similar people, at most {four['SoftClip'].max():.2f}. "
+        "NT-Xent: a one three places to the right, with wrap-around, and a grey diagonal that is left out."
+    ),
+    caption=(
+        "The same loss with four targets; each row sums to one. **CLIP**: only oneself. **Mixup**: people 2, 4 and 5 are "
+        "mixtures, which must find both parts; person 6 is its own partner. **SoftClip**: everybody who is similar in view b. "
+        "**NT-Xent**: three people, both views in one list; each must find its other view, and is not compared with itself (grey)."
+    ),
+)
+
+# %% [markdown]
+# ## One loss
+#
+# Let $s_{ij} = \cos(a_i, b_j)/\tau$, with a *temperature* $\tau$ that says how much a difference in similarity counts. Read
+# row $i$ as a guess of who in view $b$ person $i$ is:
+#
+# $$P_{ij} = \frac{\exp s_{ij}}{\sum_k \exp s_{ik}}. \tag{1}$$
+#
+# This is a classifier with $B$ classes, and people are the classes. Train it as one, by cross-entropy with the
+# targets. Then do the same from $b$ to $a$, where the softmax runs down the columns ($P'$), and take the mean:
+#
+# $$L(T) = -\frac{1}{2B}\sum_{i,j} T_{ij}\left(\log P_{ij} + \log P'_{ij}\right). \tag{2}$$
+#
+# With $T = I$ this is the loss of CLIP {cite}`radford2021clip`, also called symmetric InfoNCE {cite}`oord2018cpc`. What does
+# $T$ do to the training? Differentiate one direction. The derivative of $\log P_{ik}$ by $s_{ij}$ is $1[j = k] - P_{ij}$, so
+#
+# $$\frac{\partial}{\partial s_{ij}}\Big(-\sum_k T_{ik}\log P_{ik}\Big) = P_{ij}\sum_k T_{ik} - T_{ij} ,$$
+#
+# which is $P_{ij} - T_{ij}$ **if the row sums to one**. Training pulls pairs together where the target is larger than the guess
+# and pushes them apart where it is smaller, until $P = T$. If a row sums to 0.4, the sum of its pulls is no longer zero:
+# everybody is pushed towards or away from $a_i$ at once. Remember this; it will come back as a bug.
+#
+# ## Soft targets, twice
+#
+# **Mixtures.** CLIP's targets say that person $i$ resembles nobody else. *Mixup* {cite}`zhang2018mixup` invents people in
+# between. Draw a random permutation $\pi$ of the batch and weights $\beta_i$, and mix one view:
+#
+# $$\tilde a_i = \beta_i\, a_i + (1 - \beta_i)\, a_{\pi(i)}. \tag{3}$$
+#
+# The clean $b_i$ and $b_{\pi(i)}$ of both parts are in the batch. So the mixture should find both, in proportion
+# {cite}`kim2020mixco`:
+#
+# $$T_{ij} = \beta_i\, 1[j = i] + (1 - \beta_i)\, 1[j = \pi(i)]. \tag{4}$$
+#
+# The sum matters. A permutation may leave an item where it is, and then both terms fall on the same entry. In M3CoL half of
+# the items are mixed, with $\beta_i \sim \mathrm{Beta}(0.15, 0.15)$: mostly near 0 or 1.
+#
+# **Similarities.** Who is like whom can also be read from the second view itself {cite}`gao2024softclip`:
+#
+# $$T_{ij} = \frac{\exp(\cos(b_i, b_j)/\tau)}{\sum_k \exp(\cos(b_i, b_k)/\tau)}. \tag{5}$$
+#
+# A vector is most similar to itself, so the largest entry of each row is on the diagonal. Now turn the temperature of the
+# targets.
+
+
+# %% tags=["hide-input"]
+a_shown = F.normalize(
+    b_shown + 0.6 * torch.randn(COUNT, 3, generator=generator(1)), dim=1
+)
+guess = (cosine_similarity(a_shown, b_shown) / 0.3).softmax(1)
+
+
+def draw_pull(temperature):
+    targets = similarity_targets(b_shown, temperature)
+    figure = Figure(figsize=(8.4, 2.9), layout="constrained")
+    left, centre, right = figure.subplots(1, 3)
+    matrix(left, targets, f"targets T at temperature {temperature:g}")
+    matrix(centre, guess, "guess P")
+    matrix(right, targets - guess, "pull T − P", vmin=-0.6, vmax=0.6, cmap="RdBu_r")
+    return figure
+
+
+def say_pull(temperature):
+    targets = similarity_targets(b_shown, temperature)
+    return (
+        f"Targets at temperature {temperature:g}: the diagonal holds {targets.diagonal().mean():.2f} on average, the largest other "
+        f"entry is {(targets - torch.diag(targets.diagonal())).max():.2f}; the pulls reach from {(targets - guess).min():.2f} "
+        f"to {(targets - guess).max():.2f}."
+    )
+
+
+frames(
+    {"temperature of the targets": [0.01, 0.05, 0.125, 0.3, 1.0, 10.0]},
+    draw=draw_pull,
+    alt=say_pull,
+    caption=(
+        "Six people of three kinds (1 to 3, 4 and 5, 6). **Cold** targets are those of CLIP: the pull (red) is on the diagonal, and "
+        "even people of one kind are pushed apart (blue). In **between**, people of one kind are pulled together. **Hot** targets are "
+        "all alike: now everybody is pulled to everybody, and there is nothing to learn."
+    ),
+    start={"temperature of the targets": 0.125},
+)
+
+# %% [markdown]
+# ## The method
+#
+# Encoders $z_m$, one classifier on each view and one on all of them side by side, and the contrast. With three views the
+# pairs are $(1,2), (2,3), (3,1)$, and their losses are added:
+#
+# $$L = L_\text{fused} + \sum_m L_m + \lambda \sum_{(m, n)} L_{m n}, \qquad \lambda = 0.1 . \tag{6}$$
+#
+# Here $L_\text{fused}$ and $L_m$ are cross-entropies with the diagnosis. In the first third of the training $L_{mn}$ is the
+# contrast of mixtures, (3) and (4). After that it has soft targets, (5). A person who lacks a view is in no pair with it.
+#
+# The second loss in full, without the package, and a check that the package does the same:
+
+
+# %%
+def mixed_contrast_by_hand(a, b, beta, partner, temperature):
+    rows = torch.arange(len(a))
+    mixed = beta[:, None] * a + (1 - beta[:, None]) * a[partner]  # new memory
+    s = F.normalize(mixed, dim=1) @ F.normalize(b, dim=1).T / temperature  # (B, B)
+    log_p, log_q = s.log_softmax(1), s.log_softmax(0)
+    both = log_p + log_q
+    return -(beta * both[rows, rows] + (1 - beta) * both[rows, partner]).mean() / 2
+
+
+a, b = torch.randn(2, 32, 8, generator=generator(2))
+beta, partner = torch.rand(32, generator=generator(3)), torch.randperm(32)
+ours = mixed_contrast_by_hand(a, b, beta, partner, 0.1)
+theirs = soft_contrastive(
+    mix(a, beta, partner), b, mixup_targets(beta, partner), 0.1
+)
+assert torch.allclose(ours, theirs)
+say(
+    f"Both give {ours:.4f} nats for 32 random pairs; guessing costs {np.log(32):.4f}."
+)
+
+# %% [markdown]
+# ## What went wrong in practice
+#
+# The released code of the paper is public, and three lines of it teach more than the formulas.
+#
+# 1. **Mixing in place.** `a *= beta` and the like change the embeddings themselves. Three pairs share three views, so by the
+#    third pair the "clean" partner has been mixed, with a permutation that the targets know nothing of.
+# 2. **Writing instead of adding.** The target of the partner is *written* to entry $(i, \pi(i))$. Where $\pi(i) = i$ it
+#    replaces $\beta_i$, and the row sums to $1 - \beta_i$.
+# 3. **The contrast is off** in the commands that the README gives for the medical data: a flag is missing.
+#
+# Each of them is a test of three lines here. What the first two cost:
+
+# %%
+targets = torch.diag(beta_shown)
+targets[torch.arange(COUNT), partner_shown] = 1 - beta_shown  # the bug
+short = targets.sum(1)
+dirty, clean = a.clone(), a.clone()
+dirty.mul_(beta[:, None]).add_(
+    (1 - beta[:, None]) * clean[partner]
+)  # the other bug
+moved = 1 - F.cosine_similarity(dirty, clean).mean()
+say(
+    f"Written instead of added, the rows of the picture above sum to "
+    f"{', '.join(f'{value:.1f}' for value in short)}: person 6, unmixed, is asked to find nobody. Mixed in place, the partner's "
+    f"embeddings have turned by {moved:.2f} in cosine on average before the third pair sees them."
+)
+assert torch.allclose(
+    mixup_targets(beta_shown, partner_shown).sum(1), torch.ones(COUNT)
+)
+assert torch.equal(a, clean)  # mix() has left its input alone
+
+# %% [markdown]
+# ## Two worlds whose truth is known
+#
+# Is the second task of use for the first? Think before you look. The contrast rewards what *both* views tell of a
+# person. Whatever only one view knows is useless for finding the person in the other. So the answer should depend on
+# where the diagnosis is written: in what the views share, or in what each has for itself.
+#
+# The chapter's data can be set either way ({py:func}`~mmlab.data.omics_world.omics_world`). Each person has a few hidden
+# factors. Some are shared by the three views, some are private to one view. Each view shows them through 200 noisy
+# features. The diagnosis shifts the shared factors in the first world and the private ones in the second. In both the best
+# possible accuracy is known in closed form. There are as many people to learn from as in the real study below.
+#
+# With `data="rosmap"` the same cells run on the real thing.
+
+# %%
+if data == "rosmap":
+    splits = mogonet_rosmap(scale="none")
+    sets = {"ROSMAP": (splits.train, splits.test)}
+    ceilings = {}
+else:
+    strengths = {
+        "shared": (1.5, (0.0, 0.0, 0.0)),
+        "private": (0.0, (1.0, 1.0, 1.0)),
+    }
+    worlds = {
+        name: omics_world(shared_strength=s, private_strengths=p, noise=8.0)
+        for name, (s, p) in strengths.items()
+    }
+    sets = {
+        name: (world.pairs, world.draw(400, seed=99))
+        for name, world in worlds.items()
+    }
+    ceilings = {name: world.bayes_rate for name, world in worlds.items()}
+sets = {name: rescale(pair, VIEWS, "zscore") for name, pair in sets.items()}
+shapes = dict.fromkeys(VIEWS, (200,))
+sizes = ", ".join(
+    f"*{name}*: {len(train)} people to train on, {len(test)} to test"
+    + (f", best possible accuracy {ceilings[name]:.3f}" if ceilings else "")
+    for name, (train, test) in sets.items()
+)
+say(f"{sizes}.")
+
+# %% [markdown]
+# ## Does it survive the dull rivals?
+#
+# Four networks of the same size, one change at a time: concatenation; the same with a head on each view; with CLIP; and M3CoL.
+# {py:func}`~mmlab.metrics.controls.controls` trains them and adds what a paper leaves out. Functions that fit anything are
+# given the training set alone. The test set is looked at once, after the last step.
+
+# %%
+variants = {
+    "concatenation": {"contrast": 0.0, "auxiliary": 0.0},
+    "auxiliary heads": {"contrast": 0.0},
+    "auxiliary heads + CLIP": {"mixed": 0.0, "switch": 2.0},
+    "M3CoL": {},
+}
+training = {"steps": steps, "batch_size": 256, "lr": 2e-3, "weight_decay": 1e-3}
+
+
+def builder(arguments):
+    return lambda seed: M3CoL(shapes, width=width, **arguments)
+
+
+compared = {
+    name: controls(
+        {row: builder(arguments) for row, arguments in variants.items()},
+        "M3CoL",
+        train,
+        test,
+        modalities=VIEWS,
+        training=training,
+        seeds=range(seeds),
+        rivals=["logistic regression"],
+    )
+    for name, (train, test) in sets.items()
+}
+
+# %% tags=["hide-input"]
+for name, found in compared.items():
+    mean, spread = found.mean, found.spread
+    ceiling = []
+    if name in ceilings:
+        ceiling = ["best possible"]
+        for frame, value in ((mean, ceilings[name]), (spread, np.nan)):
+            frame.loc["best possible"] = [value] + [np.nan] * (frame.shape[1] - 1)
+    shuffled = [row for row in mean.index if "shuffled" in row]
+    table(
+        mean,
+        f"Label **{name}**: mean ± standard deviation over {seeds} seeds. In italics: what does not compete."
+        if ceilings
+        else f"{name}: mean ± standard deviation over {seeds} seeds.",
+        spread=spread,
+        best={
+            "accuracy": "higher",
+            "macro F1": "higher",
+            "AUC": "higher",
+            "ECE": "lower",
+        },
+        reference=["chance", "most frequent class", *shuffled, *ceiling],
+    )
+
+# %% [markdown]
+# *Shuffled* rows hand one view on to the next test person: what is lost tells how much the network uses that view. *ECE* is
+# the expected calibration error {cite}`guo2017calibration`: the mean gap between how sure an answer is and how often it is
+# right. (The constant answers are well calibrated. Calibration alone is no merit.)
+#
+# Seeds are paired: the same seed starts all networks from the same weights. So differences are steadier than the scores. The
+# interval is Student's, over seeds. It tells what another start would do, on these people. It does *not* tell what other
+# people would do.
+
+# %% tags=["hide-input"]
+rows = ["logistic regression", *list(variants)[:-1]]
+figure = Figure(figsize=(7.6, 1.4 + 1.1 * len(compared)), layout="constrained")
+panels = figure.subplots(1, len(compared), sharey=True, squeeze=False)[0]
+texts = []
+for axes, (name, found) in zip(panels, compared.items(), strict=True):
+    gaps = found.differences().loc[rows]
+    axes.axvline(0, color="0.6", lw=1)
+    places = np.arange(len(rows))[::-1]
+    axes.errorbar(
+        100 * gaps["difference"],
+        places,
+        xerr=100
+        * np.abs(
+            gaps[["low", "high"]].to_numpy().T - gaps["difference"].to_numpy()
+        ),
+        fmt="o",
+        capsize=3,
+    )
+    axes.set_yticks(places, [f"minus {row}" for row in rows])
+    axes.set(title=name, xlabel="M3CoL, points of accuracy")
+    texts.append(
+        f"{name}: "
+        + ", ".join(
+            f"{100 * gaps.loc[row, 'difference']:+.1f} to {row}" for row in rows
+        )
+    )
+show(
+    figure,
+    alt=f"Differences in accuracy between M3CoL and four rivals, with intervals. {'; '.join(texts)}.",
+    caption=(
+        f"M3CoL minus each rival: mean of {seeds} paired differences with its 95 % interval. Right of the line M3CoL is ahead."
+    ),
+)
+
+
+def points(name, metric, row, rival):
+    scores = compared[name].mean[metric]
+    return 100 * (scores[row] - scores[rival])
+
+
+for name in compared:
+    clip, ours = (
+        points(name, "accuracy", row, "auxiliary heads")
+        for row in ("auxiliary heads + CLIP", "M3CoL")
+    )
+    linear = points(name, "accuracy", "M3CoL", "logistic regression")
+    assert clip < ours  # the text below says so
+    say(
+        f"**{name}**: with the same heads and no contrast at all, the network has {-clip:+.1f} points against CLIP and "
+        f"{-ours:+.1f} against M3CoL. Logistic regression has {-linear:+.1f} against M3CoL."
+    )
+
+# %% [markdown]
+# In these worlds the contrast buys nothing. Where the diagnosis is private to the views, it is even thrown away: the
+# contrast shapes the embeddings by what both views tell, and that is not the diagnosis. Where the diagnosis is shared, there
+# was hope. But a network of this size tells a few hundred people apart by their noise. Then the contrast is satisfied,
+# and has nothing further to teach. That M3CoL does less harm than CLIP fits the paper's argument: its targets ask for less.
+#
+# The best possible classifier is linear in these worlds, so the linear rival is at home. In the real data nobody promised
+# that, and yet:
+#
+# ## The real data
+#
+# ROSMAP: post-mortem brain tissue, 245 people to train on and 106 to test, Alzheimer's disease or not, split and prepared
+# by {cite}`wang2021mogonet`. The measured table, over five seeds, is on the page
+# [Measured on real data](../book/measured.md). To repeat it here, put the prepared set under `MMLAB_DATA` and set
+# `data="rosmap"`, or run `benchmarks/rosmap.py`. Two cautions. The 200 features of each view were selected by the authors of
+# the set before it was split up for us, so all scores may be too high. And with 106 test people one person is about a
+# point of accuracy: a lead of two points is two people.
+#
+# The paper's own table could not be checked against its source when this was written. So it is not printed here.
+#
+# ## What it is worth to choose the epoch on the test set
+#
+# The released code looks at the test score every ten epochs and reports the best. There is no validation set. What would
+# this buy? Train plain concatenation, look every few steps, and compare the best look with the last. This is the one
+# cell of the chapter that trains by hand, since {py:func}`~mmlab.metrics.controls.controls` cannot do it: nothing in it
+# that trains ever holds the test set.
+
+# %%
+first = next(iter(sets))
+train, test = sets[first]
+looks = []
+for seed in range(seeds):
+    torch.manual_seed(seed)
+    method = builder(variants["concatenation"])(seed)
+    optimiser = torch.optim.AdamW(method.parameters(), lr=2e-3, weight_decay=1e-3)
+    scores = []
+    for step in range(steps):
+        optimiser.zero_grad()
+        method.loss(train.tensors, generator(seed))["loss"].backward()
+        optimiser.step()
+        if (step + 1) % 5 == 0:
+            scores.append(
+                accuracy(method.predict(test.tensors), test.tensors["label"])
+            )
+    looks.append(scores)
+looks = 100 * np.array(looks)
+gain = looks.max(1) - looks[:, -1]
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+axes = figure.subplots()
+when = np.arange(1, looks.shape[1] + 1) * 5
+for seed, line in enumerate(looks):
+    (drawn,) = axes.plot(when, line, lw=1.2, label=f"seed {seed}")
+    axes.plot(when[line.argmax()], line.max(), "o", color=drawn.get_color())
+    axes.plot(when[-1], line[-1], "s", color=drawn.get_color(), ms=5)
+axes.set(xlabel="step", ylabel="test accuracy (%)")
+axes.legend(loc="lower right")
+show(
+    figure,
+    alt=(
+        f"Test accuracy over {steps} steps for {seeds} seeds. The best looks are {', '.join(f'{v:.1f}' for v in looks.max(1))} per "
+        f"cent, the last ones {', '.join(f'{v:.1f}' for v in looks[:, -1])}."
+    ),
+    caption=(
+        f"Circles: the best look at the test set. Squares: the last step. The circles are {gain.mean():.1f} points higher on average, "
+        "and nothing was learnt to get there."
+    ),
+)
+say(
+    f"Choosing by test score is worth **{gain.mean():.1f} points** here, with {len(test)} test people. With fewer it is worth more; "
+    "the page of measurements has it for ROSMAP. Part of it is early stopping, and that can be had honestly: choose the step on people "
+    "set aside from the *training* set."
+)
+
+# %% [markdown]
+# ## A view is missing, or noisy
+#
+# In a clinic the third assay may not have been made. Keep the trained networks, and take one view from all test people; or
+# add noise to it, three times as large as its spread. A missing view is part of the batch (`mrna_present`), and what stands
+# in its place is never read.
+
+# %%
+damaged = {"all views": test}
+for view in VIEWS:
+    absent = torch.zeros(len(test), dtype=torch.bool)
+    damaged[f"no {view}"] = TensorData(test.tensors | {f"{view}_present": absent})
+noise = 3 * torch.randn(test.tensors["mrna"].shape, generator=generator(5))
+damaged["noisy mrna"] = TensorData(
+    test.tensors | {"mrna": test.tensors["mrna"] + noise}
+)
+rows = ["logistic regression", *variants]
+again = {name: compared[first].on(other) for name, other in damaged.items()}
+for metric, better in (("accuracy", "higher"), ("ECE", "lower")):
+    frame = pd.DataFrame(
+        {name: found.mean.loc[rows, metric] for name, found in again.items()}
+    )
+    spread = pd.DataFrame(
+        {name: found.spread.loc[rows, metric] for name, found in again.items()}
+    )
+    table(
+        frame,
+        f"**{metric}** with damaged test sets ({first}), mean ± standard deviation over {seeds} seeds. Nothing was trained for this.",
+        spread=spread,
+        best=dict.fromkeys(frame.columns, better),
+    )
+
+# %% [markdown]
+# The linear model replaces a missing view by its mean, which is the neutral answer in each feature. The networks
+# replace the *embedding* by zeros, which they have never met in training. Whoever expects missing views should hide some in
+# training, too.
+
+# %% tags=["hide-input"]
+record(
+    **{
+        f"accuracy_{row.replace(' + ', '_').replace(' ', '_').lower()}_{name}".lower(): float(
+            found.mean.loc[row, "accuracy"]
+        )
+        for name, found in compared.items()
+        for row in ("logistic regression", *variants)
+    },
+    gain_of_choosing_on_test=float(gain.mean()),
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise} The targets of mixtures (code)
+# :label: m3col-targets
+#
+# Write the matrix (4) from the weights $\beta$, of shape (B,), and the partners, a permutation of shape (B,). Some people
+# are their own partner.
+# ```
+
+# %% tags=["stub:targets"]
+from mmlab.exercises.m3col import check_targets
+
+
+def targets_of_mixtures(weight, partner):
+    return ...
+
+
+check_targets(targets_of_mixtures)
+
+# %% [markdown]
+# ```{solution-start} m3col-targets
+# :class: dropdown
+# ```
+
+
+# %% tags=["solution:targets"]
+def targets_of_mixtures(weight, partner):
+    own = torch.eye(len(weight))  # 1[j = i]
+    other = own[partner]  # 1[j = π(i)]
+    return weight[:, None] * own + (1 - weight[:, None]) * other
+
+
+check_targets(targets_of_mixtures)
+
+# %% [markdown]
+# A sum of two permutation matrices, weighted by rows: written like this, the bug cannot happen.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise} How often does the bug bite? (compute)
+# :label: m3col-partners
+#
+# The released code *writes* $1 - \beta_i$ to the place of the partner. A person with $\beta_i = 0.6$ is their own partner. To
+# what does the row of the targets sum? And how many people of a batch of 100 are their own partner, on average over random
+# permutations?
+# ```
+
+# %% tags=["stub:partners"]
+from mmlab.exercises.m3col import check_partners
+
+row_sum = ...
+own_partners = ...
+
+check_partners((row_sum, own_partners))
+
+# %% [markdown]
+# ```{solution-start} m3col-partners
+# :class: dropdown
+# ```
+
+# %% tags=["solution:partners"]
+row_sum = 1 - 0.6  # β itself is written over
+own_partners = 100 * (1 / 100)  # each partner has the same chance
+
+check_partners((row_sum, own_partners))
+
+# %% [markdown]
+# One person per batch, for any size of batch. Simulated:
+
+# %%
+counts = [
+    int((torch.randperm(100, generator=generator(seed)) == torch.arange(100)).sum())
+    for seed in range(2000)
+]
+say(
+    f"In 2000 permutations of 100 people, {np.mean(counts):.2f} are their own partners on average, and in "
+    f"{np.mean(np.array(counts) > 0):.0%} of the permutations somebody is."
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} A contrast with too much say (think)
+# :label: m3col-weight
+#
+# Turn $\lambda$ up from 0.1 to 10, for a label that is private to the views and for one that they share. In which world does
+# the accuracy fall further, and why?
+# ```
+#
+# ```{solution-start} m3col-weight
+# :class: dropdown
+# ```
+
+# %%
+fallen = {}
+for name, (train, test) in sets.items():
+    found = controls(
+        {"M3CoL": builder({"contrast": 10.0, "mixed": 0.0, "switch": 2.0})},
+        "M3CoL",
+        train,
+        test,
+        modalities=VIEWS,
+        training=training | {"steps": 40},
+        seeds=range(2),
+        rivals=(),
+    )
+    plain = compared[name].mean.loc["auxiliary heads", "accuracy"]
+    fallen[name] = 100 * (found.mean.loc["M3CoL", "accuracy"] - plain)
+say(
+    "CLIP with $\\lambda = 10$, against the same heads without a contrast: "
+    + ", ".join(f"{change:+.1f} points ({name})" for name, change in fallen.items())
+    + ". With so much weight the embeddings keep what finds the person in the next view. A private label is not of that kind: "
+    "it is noise for the contrast, and the encoders are paid to remove it. A shared label is kept along with everything else that "
+    "is shared."
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ## Check yourself
+#
+# ```{dropdown} Why must a row of the targets sum to one?
+# The pull on the similarities of row $i$ is $P_{ij} \sum_k T_{ik} - T_{ij}$. Its sum over $j$ is zero only if the row sums to
+# something that cancels, and at $P = T$ it vanishes only if the sum is one. Otherwise the row has no resting point at its targets.
+# ```
+#
+# ```{dropdown} Why is CLIP the limit of SoftClip for cold targets, but not for a small temperature of everything?
+# In (5) the largest cosine of a row is that with itself. As the temperature of the *targets* goes to zero, the softmax puts
+# all weight on it. If the temperature of the guess goes to zero as well, the loss grows without bound where the guess is wrong.
+# ```
+#
+# ```{dropdown} Whoever has the test labels in hand chooses the best of twenty epochs. Why is this cheating, if nothing was trained on the test set?
+# The maximum of noisy numbers is larger than their mean. The epoch was fitted to these test people; on others its advantage is gone.
+# ```
+#
+# ## Limits
+#
+# The worlds are linear and Gaussian; real expression data are neither. All networks here are small and see few hundred people.
+# Contrastive learning earned its fame with hundreds of millions of unlabelled pairs {cite}`radford2021clip`: there it
+# meets far more pairs than it can learn by heart, and the label comes later. Nothing here speaks against that. The paper
+# also has images with text, with pre-trained encoders, and that claim was not measured here.
+#
+# ## What to read next
+#
+# - {cite}`m3col`: the paper. {cite}`gao2024softclip` and {cite}`kim2020mixco` for its two parts, {cite}`scotti2023mindeye` for
+#   the same two parts one after the other, on brain recordings.
+# - {cite}`chen2020simclr` for NT-Xent: the fourth matrix.
+# - {cite}`wang2021mogonet` for the data and a graph network on them.

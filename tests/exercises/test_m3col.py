@@ -1,0 +1,51 @@
+"""The checks of the chapter on M3CoL accept its solutions, and name the usual mistakes."""
+
+import pytest
+
+from exercises.harness import Exercises
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "targets": [
+        ("weight[:, None] * own + (1 - weight[:, None]) * other", "own.mul(weight[:, None]).index_put("
+         "(torch.arange(len(weight)), partner), 1 - weight)", "add it instead"),
+        ("weight[:, None] * own + (1 - weight[:, None])", "(1 - weight[:, None]) * own + weight[:, None]", "swapped"),
+        ("return weight[:, None] * own + (1 - weight[:, None]) * other", "return (weight[:, None] * own + "
+         "(1 - weight[:, None]) * other).T", "transpose"),
+        ("own[partner]", "0 * own", "share $1 - β_i$ is missing"),
+        ("(1 - weight[:, None]) * other", "(1 - weight[:, None]) * own", "targets of CLIP"),
+        ("(1 - weight[:, None]) * other", "weight[:, None] * other", "weight β of the item"),
+    ],
+    "partners": [
+        ("1 - 0.6", "0.6", "written over"),
+        ("1 - 0.6", "1.0", "is added"),
+        ("100 * (1 / 100)", "1 / 100", "chance of one item"),
+        ("100 * (1 / 100)", "0", "leave an item where it is"),
+        ("100 * (1 / 100)", "100", "counted all items"),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("m3col")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text
