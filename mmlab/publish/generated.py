@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, 
         )
     heads = ["Picture", "Method", "Family", "Inputs", "Outputs", "What it does"]
     made = _table(heads, rows, "The methods of this book, made from their cards.", "mm-map mm-filter mm-sortable")
-    return f"::::{{div}} full-width\n{made}::::\n"
+    return f"::::{{div}} mm-wide\n{made}::::\n"
 
 
 def chapters_of(page: str, root: Path) -> list[str]:
@@ -179,10 +180,14 @@ def _values(found: Any) -> list[float]:
 
 
 def _spread(values: Sequence[float]) -> str:
+    """Mean ± standard deviation, to the two leading digits of the latter."""
     if not values:
         return "–"
-    mean = f"{statistics.fmean(values):.4g}"
-    return f"{mean} ± {statistics.stdev(values):.2g}" if len(values) > 1 else mean
+    mean = statistics.fmean(values)
+    if len(values) < 2 or not (deviation := statistics.stdev(values)):
+        return f"{mean:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(deviation)))
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _versions(receipt: Receipt) -> str:

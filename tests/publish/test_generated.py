@@ -92,11 +92,11 @@ def test_versions_get_a_column_when_they_differ():
     [
         (
             {"error_rate": [0.1, 0.3], "group_mean": {"Error rate": [0.4, 0.2]}},
-            ["0.2 ± 0.14", "0.3 ± 0.14", "holds (1 of 2)"],
+            ["0.20 ± 0.14", "0.30 ± 0.14", "holds (1 of 2)"],
         ),
         ({"toy": {"error rate": 0.5}, "group mean": {"error_rate": 0.4}}, ["0.5", "0.4", "**does not hold**"]),
         ({"error_rate": 0.1, "group_mean_error_rate": 0.4}, ["0.1", "0.4", "holds"]),
-        ({"error_rate": [0.1, 0.3]}, ["0.2 ± 0.14", "–", "not recorded"]),
+        ({"error_rate": [0.1, 0.3]}, ["0.20 ± 0.14", "–", "not recorded"]),
         ({"error_rate": "low", "group_mean": {"error_rate": True}}, ["–", "–", "not recorded"]),
         ({}, ["–", "–", "not recorded"]),
     ],
