@@ -113,7 +113,7 @@ def draw_race(strength, k):
     axes.plot(joint[:, 0], color="tab:red", label="leader, joint")
     axes.plot(joint[:, 1], color="tab:blue", label="follower, joint")
     axes.plot(alone[:, 1], color="tab:blue", ls="--", label="follower, alone")
-    axes.set(xlabel="step", ylabel="contribution a·u·v", ylim=(0, 4))
+    axes.set(xlabel="step", ylabel="contribution a·u·v", ylim=(0, 5.5))
     axes.legend(fontsize=8, loc="upper left")
     return figure
 
@@ -430,17 +430,13 @@ record(
 # %% tags=["hide-input"]
 figure = Figure(figsize=(7.2, 3.2), layout="constrained")
 axes = figure.subplots()
-drawn = [row for row in networks if row != "OGM-GE"]
+drawn = [row for row in networks if row not in ("OGM-GE", "audio alone")]
 for place, row in enumerate(drawn):
     axes.plot(gaps.loc[row, ["low", "high"]], [place] * 2, color="tab:blue")
     axes.plot(gaps.loc[row, "difference"], place, "o", color="tab:blue")
 axes.axvline(0, color="grey", lw=0.8)
 axes.set_yticks(range(len(drawn)), drawn)
 axes.invert_yaxis()
-axes.set_xscale("symlog", linthresh=5)
-axes.set_xticks(
-    [-10, -5, -2, 0, 2, 5, 10, 40], labels=[-10, -5, -2, 0, 2, 5, 10, 40]
-)
 axes.set(xlabel="OGM-GE − row, points of accuracy")
 show(
     figure,
@@ -452,8 +448,8 @@ show(
     )
     + ".",
     caption=(
-        "Paired differences and 95 % intervals over seeds (scale compressed beyond 5 "
-        "points). Rows left of the line beat OGM-GE."
+        "Paired differences and 95 % intervals over seeds; audio alone is far off to the "
+        "right. Rows left of the line beat OGM-GE."
     ),
 )
 
