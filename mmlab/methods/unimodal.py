@@ -50,7 +50,7 @@ class Unimodal(Method):
     card = Card(
         title="How good is one modality?",
         family="fusion",
-        paper="wang2020hard",
+        paper="wang2020blending",
         summary="Classifies from one modality alone: the ruler that every fusion method is measured with.",
         inputs=("image", "label"),
         outputs=("label",),

@@ -1,0 +1,754 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How good is one modality?
+#
+# **Before we fuse anything: how far do we get without fusion, and how do we know?**
+#
+# A paper says that its network, which sees a picture and hears a sound, is right so many times out of a hundred. Is that
+# good? It depends on how far the picture alone would have got, and the sound alone, and a straight line through the pixels,
+# and somebody who always gives the same answer. Networks with two inputs are often *worse* than the best network with one
+# {cite}`wang2020blending`. So this chapter trains the plainest thing there is, one encoder and one classifier on one
+# modality, and makes it a ruler. Then it asks what can go wrong with the ruler itself: too little data, too much
+# confidence, and a test set that was looked at while choosing.
+#
+# You need PyTorch, and probability up to the entropy of a distribution.
+
+# %% tags=["parameters"]
+seeds = 3
+steps = 200
+snr = -12.0
+origin = "synthetic"
+
+# %%
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from mmlab import fit
+from mmlab.data.av_mnist_mini import av_mnist_mini
+from mmlab.data.dependency_world import dependency_world
+from mmlab.data.tensors import TensorData
+from mmlab.methods.unimodal import Unimodal, cross_entropy
+from mmlab.metrics.classification import (
+    accuracy,
+    expected_calibration_error,
+    fit_temperature,
+    log_loss,
+    reliability,
+    temper,
+)
+from mmlab.metrics.comparison import METRICS
+from mmlab.metrics.controls import controls
+from mmlab.viz import frames, record, say, show, table
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# %% [markdown]
+# ## The data: digits that are hard to see and hard to hear
+#
+# Each item is a digit, as a small picture and as the log-spectrogram of somebody saying it
+# ({py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`). The pictures were robbed of most of their energy, and the speech lies
+# under babble and brown noise. The ratio of the power of speech to that of noise, in decibels, is the *SNR*: at 0 dB both are
+# as strong; each 10 dB is a factor of ten. Neither modality is good enough alone, by design. Takes of the speakers, pictures
+# and stretches of noise are disjoint between training, validation and test.
+
+
+# %%
+def prepared(splits):
+    """Each bin of the spectrogram to mean 0 and deviation 1 in training; as it was, in "raw_audio"."""
+    raw = splits.train.tensors["audio"]
+    mean, deviation = raw.mean(0), raw.std(0) + 0.01
+    return tuple(
+        TensorData(
+            part.tensors
+            | {
+                "audio": (part.tensors["audio"] - mean) / deviation,
+                "raw_audio": part.tensors["audio"],
+            }
+        )
+        for part in (splits.train, splits.validation, splits.test)
+    )
+
+
+splits = av_mnist_mini(snr=snr, origin=origin)
+train, validation, held_out = prepared(splits)
+shapes = {key: tuple(train.tensors[key].shape[1:]) for key in ("audio", "image")}
+test = held_out.tensors
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(8.2, 2.0), layout="constrained")
+chosen = [(test["label"] == digit).nonzero()[0].item() for digit in range(10)]
+for axes, item in zip(figure.subplots(2, 10).T, chosen, strict=True):
+    axes[0].imshow(test["image"][item, 0], cmap="gray")
+    axes[1].imshow(test["raw_audio"][item, 0], cmap="magma", origin="lower")
+    axes[0].set_title(test["label"][item].item())
+    for ax in axes:
+        ax.set(xticks=[], yticks=[])
+show(
+    figure,
+    alt=(
+        "Ten pairs, one for each digit from 0 to 9. Above, blurred pictures of 28 by 28 pixels in which some digits can "
+        "be told and others not; below, spectrograms of 32 by 32 values that look mostly like noise."
+    ),
+    caption=f"One test item of each digit. Above the picture, below what is heard at {snr:g} dB (time to the right, frequency upwards).",
+)
+say(
+    f"{len(train)} training, {len(validation)} validation and {len(held_out)} test items. {splits.description}"
+)
+
+# %% [markdown]
+# ## The method, which is hardly one
+#
+# An encoder $f$ makes features of the item $x$, a small classifier $h$ makes one number (a *logit*) for each of the $K$
+# classes, and the softmax makes probabilities:
+#
+# $$p_\theta(y = k \mid x) = \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}, \qquad \ell = h(f(x)). \tag{1}$$
+#
+# Training maximises the probability of what really was the class, on average over the logarithm:
+#
+# $$L(\theta) = -\,\mathbb E\,\log p_\theta(y \mid x) = \mathbb E\Big[\log \sum_j e^{\ell_j} - \ell_y\Big]. \tag{2}$$
+#
+# *Why this loss?* Write $p(y \mid x)$ for the truth: how often items that look like $x$ are of class $y$. For one $x$,
+#
+# $$-\sum_y p(y \mid x) \log p_\theta(y \mid x) = \underbrace{-\sum_y p(y\mid x)\log p(y\mid x)}_{\text{entropy: no model's fault}} +
+# \underbrace{\sum_y p(y\mid x)\log\frac{p(y\mid x)}{p_\theta(y\mid x)}}_{\text{KL divergence}\ \ge\ 0},$$
+#
+# and the second term is zero only where the network is right about the *probabilities*. So the loss asks for more than the
+# right class: it asks for honest uncertainty. And it shows the ceiling. The best answer is the most probable class under the
+# truth, which is right with probability $\mathbb E \max_k p(y = k \mid x)$, the *Bayes rate* of this modality. Nothing that
+# sees only this modality can do better.
+#
+# The loss once more, by hand:
+
+
+# %%
+def loss_by_hand(logits, label):
+    total = 0.0
+    for row, y in zip(logits, label, strict=True):
+        total += torch.log(torch.exp(row).sum()) - row[y]
+    return total / len(label)
+
+
+logits = torch.randn(5, 10, generator=generator())
+labels = torch.arange(5)
+assert torch.allclose(loss_by_hand(logits, labels), cross_entropy(logits, labels))
+
+torch.manual_seed(0)
+method = Unimodal("image", shapes["image"])
+untrained = method.loss(train.batch(torch.arange(200)), generator())["loss"]
+say(
+    f"An untrained network has a loss of {untrained:.2f} nats; "
+    f"knowing nothing costs $\\log 10$ = {math.log(10):.2f}."
+)
+
+# %% [markdown]
+# ## The ruler on a world whose truth is known
+#
+# On the *dial* ({py:func}`~mmlab.data.dependency_world.dependency_world`) everything can be computed. Two vectors share a
+# label. With strength $a$ each vector alone says something about it (*intra*), with probability $q$ the label is in how the two
+# belong together (*inter*). The Bayes rate of one vector, and of both, are known. Three settings: all is intra, all is inter,
+# and some of each.
+
+# %%
+training = {"steps": steps, "lr": 2e-3, "schedule": "cosine", "weight_decay": 1e-2, "progress": False}  # fmt: skip
+
+
+def trained(modality, dataset, seed, width=64, classes=10, **changes):
+    """One modality, trained; the same seed gives the same weights."""
+    shape = tuple(dataset.tensors[modality].shape[1:])
+    torch.manual_seed(seed)
+    method = Unimodal(modality, shape, classes, width=width, dropout=0.1)
+    fit(method, dataset, seed=seed, **training | changes)
+    return method
+
+
+def score(method, dataset):
+    return accuracy(method.predict(dataset.tensors), dataset.tensors["label"])
+
+
+settings = {
+    "intra only": (0.8, 0.5),
+    "inter only": (0.0, 0.95),
+    "both": (0.6, 0.85),
+}
+rows, spread = {}, {}
+for name, (intra, inter) in settings.items():
+    fresh = dependency_world(4000, intra=intra, inter=inter, seed=100)
+    scores = []
+    for seed in range(seeds):
+        world = dependency_world(2000, intra=intra, inter=inter, seed=seed)
+        scores.append(score(trained("x1", world.pairs, seed, width=16, classes=2, steps=100), fresh.pairs))  # fmt: skip
+    scores = torch.tensor(scores)
+    rows[name] = {"one modality": scores.mean().item(), "its Bayes rate": fresh.rate(["x1"]), "Bayes rate of both": fresh.bayes_rate}  # fmt: skip
+    spread[name] = {"one modality": scores.std().item()}
+dial, deviation = pd.DataFrame(rows).T, pd.DataFrame(spread).T.reindex(columns=list(rows[name]))  # fmt: skip
+table(
+    dial,
+    f"The dial: accuracy of one modality on fresh items, mean ± deviation of {seeds} seeds, beside what is possible.",
+    spread=deviation,
+)
+gap = (dial["its Bayes rate"] - dial["one modality"]).abs().max()
+say(
+    f"Everywhere the network is within {100 * gap:.1f} points of the ceiling of its modality (above it, by the luck of the draw of the test items, if at all). Where all is inter, that ceiling is a coin, and the network is not "
+    "to blame. A low number on one modality can mean a poor network or a poor modality; only a known ceiling tells which."
+)
+record(dial=dial.round(4).to_dict("index"))
+
+# %% [markdown]
+# ## Digits: beside the dull rivals
+#
+# Here the ceiling is unknown, and the rivals have to do. {py:func}`~mmlab.metrics.controls.controls` trains everything on the
+# training set, measures once after the last step, and adds what is easily left out: chance, the most frequent class, and our own
+# network with its input exchanged between the test items. We add logistic regression: no hidden layer, one straight line per class.
+
+
+# %%
+def logistic_regression(look, strength=0.01):
+    """A linear classifier on standardised values, and its probabilities on the test set."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=strength, max_iter=2000)
+    )
+    model.fit(look(train.tensors), train.tensors["label"].numpy())
+    return torch.as_tensor(model.predict_proba(look(test)))
+
+
+def pixels(tensors):
+    return torch.nn.functional.avg_pool2d(tensors["image"], 4).flatten(1).numpy()
+
+
+def bins(tensors):
+    return tensors["raw_audio"].flatten(1).numpy()
+
+
+lines = {
+    "image, logistic regression": logistic_regression(pixels),
+    "audio, logistic regression": logistic_regression(bins),
+    "both, logistic regression": logistic_regression(
+        lambda t: np.concatenate([pixels(t), bins(t)], 1)
+    ),
+}
+networks = {
+    "image, perceptron": lambda seed: Unimodal(
+        "image", shapes["image"], dropout=0.1
+    ),
+    "audio as it is, perceptron": lambda seed: Unimodal(
+        "raw_audio", shapes["audio"], dropout=0.1
+    ),
+    "audio, perceptron": lambda seed: Unimodal(
+        "audio", shapes["audio"], dropout=0.1
+    ),
+}
+compared = controls(
+    networks,
+    "image, perceptron",
+    train,
+    held_out,
+    modalities=["image"],
+    training=training,
+    seeds=range(seeds),
+    rivals=[],
+)
+
+# %% tags=["hide-input"]
+linear = pd.DataFrame(
+    {
+        name: {
+            metric: measure(made, test["label"])
+            for metric, measure in METRICS.items()
+        }
+        for name, made in lines.items()
+    }
+).T
+mean = pd.concat([compared.mean.iloc[:2], linear, compared.mean.iloc[2:]])
+table(
+    mean,
+    f"AV-MNIST-mini at {snr:g} dB: test set, mean ± deviation of {seeds} seeds. *Audio* has each bin standardised; logistic regression always does that.",
+    spread=compared.spread.reindex(mean.index),
+    best={"accuracy": "higher", "macro F1": "higher", "AUC": "higher"},
+    reference=["chance", "most frequent class", "both, logistic regression"],
+)
+right = mean["accuracy"]
+say(
+    f"""**Reading the table.**
+
+- *A rival found a fault in us.* On the spectrogram as it is, our perceptron gets {right["audio as it is, perceptron"]:.3f}, and a straight line {right["audio, logistic regression"]:.3f}.
+  The line standardises its inputs. Each frequency has its own level of noise, the same in every item; the word is a small change on top, and gradient descent is slow where one direction is
+  far larger than the others. With each bin standardised on the training set, the same network with the same steps gets {right["audio, perceptron"]:.3f}. Without the line in the table, we would have
+  called the sound a poor modality.
+- *The ruler.* The number that a fusion of the two has to beat is the better single modality, **{max(right["image, perceptron"], right["audio, perceptron"]):.3f}**, not chance.
+- *A longer ruler.* Logistic regression on both, {right["both, logistic regression"]:.3f}, is a fusion too. A fusion network that loses to it has gained nothing by being a network."""
+)
+record(accuracy=right.round(4).to_dict())
+
+# %% [markdown]
+# ## How much does noise cost?
+#
+# The noise in the sound is a knob. Turn it. The picture does not change, so the best single modality changes hands on the way,
+# and with it the number that fusion has to beat.
+
+# %%
+ratios = [-18.0, -12.0, -6.0, 0.0, 6.0]
+heard, curve = {}, {}
+for ratio in ratios:
+    small = av_mnist_mini(
+        snr=ratio, origin=origin, train=1500, validation=10, test=1000
+    )
+    some, _, others = prepared(small)
+    heard[ratio] = others.tensors["raw_audio"][0, 0]
+    scores = [score(trained("audio", some, seed), others) for seed in range(seeds)]
+    curve[ratio] = torch.tensor(scores)
+digit = others.tensors["label"][0].item()
+picture = torch.tensor(
+    [score(trained("image", some, seed), others) for seed in range(seeds)]
+)
+
+# %% tags=["hide-input"]
+middle = torch.stack([curve[ratio].mean() for ratio in ratios])
+low, high = (torch.stack([pick(curve[ratio]) for ratio in ratios]) for pick in (torch.min, torch.max))  # fmt: skip
+
+
+def draw_noise(ratio):
+    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.8])
+    left.imshow(heard[ratio], cmap="magma", origin="lower", vmin=-3, vmax=3)
+    left.set(
+        xticks=[],
+        yticks=[],
+        xlabel="time",
+        ylabel="frequency",
+        title=f"a spoken {digit} at {ratio:g} dB",
+    )
+    right.plot(ratios, middle, "o-", color="tab:orange", label="audio")
+    right.fill_between(ratios, low, high, color="tab:orange", alpha=0.25)
+    right.axhline(picture.mean(), color="tab:blue", label="image")
+    right.axhline(0.1, color="grey", ls=":", label="chance")
+    right.plot(ratio, curve[ratio].mean(), "o", ms=13, mfc="none", color="black")
+    right.set(
+        xlabel="SNR (dB)", ylabel="accuracy", ylim=(0, 1), title="test accuracy"
+    )
+    right.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def describe_noise(ratio):
+    return (
+        f"At {ratio:g} dB the audio network is right in {curve[ratio].mean():.0%} of the test items, the image network in "
+        f"{picture.mean():.0%}; beside the curve, the spectrogram of a spoken {digit} at this noise."
+    )
+
+
+frames(
+    {"SNR": ratios},
+    draw=draw_noise,
+    alt=describe_noise,
+    caption="Turn the SNR: formants, the bright bands of the voice, sink into the noise, and accuracy falls with them. The band is the range over the seeds.",
+    start={"SNR": snr if snr in ratios else ratios[0]},
+)
+record(
+    accuracy_over_snr={
+        f"{ratio:g}": round(curve[ratio].mean().item(), 4) for ratio in ratios
+    }
+)
+
+# %% [markdown]
+# ## How much does more data buy?
+#
+# A learning curve answers a question that a single number cannot: is this modality used up, or would it only need more items? If
+# the curve is flat at the end, more of the same will not help. The validation set never grows, and neither does the test set.
+
+# %%
+sizes = [100, 300, 1000, len(train)]
+learned = {}
+for modality in shapes:
+    for size in sizes:
+        learned[modality, size] = [trained(modality, train.subset(range(size)), seed) for seed in range(seeds)]  # fmt: skip
+learning = {key: torch.tensor([score(m, held_out) for m in methods]) for key, methods in learned.items()}  # fmt: skip
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(5.6, 3.2), layout="constrained")
+axes = figure.subplots()
+for modality, colour in (("image", "tab:blue"), ("audio", "tab:orange")):
+    at = torch.stack([learning[modality, size] for size in sizes])
+    axes.semilogx(sizes, at.mean(1), "o-", color=colour, label=modality)
+    axes.fill_between(sizes, at.amin(1), at.amax(1), color=colour, alpha=0.25)
+axes.axhline(0.1, color="grey", ls=":", label="chance")
+axes.set(xlabel="training items", ylabel="test accuracy", ylim=(0, 0.9), xticks=sizes, xticklabels=sizes)  # fmt: skip
+axes.minorticks_off()
+axes.legend()
+gains = {m: (learning[m, sizes[-1]].mean() - learning[m, sizes[-2]].mean()).item() for m in shapes}  # fmt: skip
+show(
+    figure,
+    alt=(
+        f"Accuracy against the number of training items on a logarithmic axis. Image rises from {learning['image', 100].mean():.2f} to "
+        f"{learning['image', sizes[-1]].mean():.2f}, audio from {learning['audio', 100].mean():.2f} to {learning['audio', sizes[-1]].mean():.2f}."
+    ),
+    caption=(
+        f"Learning curves, mean and range of {seeds} seeds. The last tripling of the data bought {100 * gains['image']:.1f} points on the picture "
+        f"and {100 * gains['audio']:.1f} on the sound."
+    ),
+)
+
+# %% [markdown]
+# ## Does it know what it does not know?
+#
+# Sort the test items by how sure the network is of its answer. Among those with a confidence of nine in ten, nine in ten should be
+# right. The *expected calibration error* (ECE) is the mean gap between the two, over bins of confidence. Networks that have
+# learned their training items by heart are too sure. One number mends much of it: divide all logits by a *temperature* $T$,
+# which is chosen on the validation set {cite}`guo2017calibration`,
+#
+# $$p_T(k \mid x) \propto p(k \mid x)^{1/T}.$$
+#
+# The order of the classes stays, so accuracy does too. Note that "calibrate on validation" is not free of charge in paired data: the
+# validation items must be as new to the network as the test items are.
+
+# %%
+calibrated, curves = {}, {}
+for size in (100, sizes[-1]):
+    measured = []
+    for method in learned["audio", size]:
+        plain = method.predict(test)
+        temperature = fit_temperature(method.predict(validation.tensors), validation.tensors["label"])  # fmt: skip
+        cooled = temper(plain, temperature)
+        measured.append({
+            "accuracy": accuracy(plain, test["label"]),
+            "ECE": expected_calibration_error(plain, test["label"]),
+            "ECE, tempered": expected_calibration_error(cooled, test["label"]),
+            "log loss": log_loss(plain, test["label"]),
+            "log loss, tempered": log_loss(cooled, test["label"]),
+            "temperature": temperature,
+        })  # fmt: skip
+        assert accuracy(cooled, test["label"]) == measured[-1]["accuracy"]
+    calibrated[f"audio, {size} items"] = pd.DataFrame(measured)
+    curves[size] = (reliability(plain, test["label"], 10), reliability(cooled, test["label"], 10))  # fmt: skip
+
+# %% tags=["hide-input"]
+summary = pd.DataFrame({name: frame.mean() for name, frame in calibrated.items()}).T
+table(
+    summary,
+    f"Calibration on the test set, mean ± deviation of {seeds} seeds. The temperature comes from the validation set.",
+    spread=pd.DataFrame(
+        {name: frame.std() for name, frame in calibrated.items()}
+    ).T,
+)
+figure = Figure(figsize=(7.0, 3.1), layout="constrained")
+for axes, (size, pair) in zip(figure.subplots(1, 2, sharey=True), curves.items(), strict=True):  # fmt: skip
+    axes.plot([0, 1], [0, 1], color="grey", ls=":")
+    for (confidence, right, count), name, colour in zip(
+        pair, ("as trained", "tempered"), ("tab:red", "tab:green"), strict=True
+    ):
+        axes.plot(
+            confidence[count > 9], right[count > 9], "o-", color=colour, label=name
+        )
+    axes.set(
+        xlabel="confidence",
+        title=f"{size} training items",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+axes.legend(loc="upper left")
+figure.axes[0].set(ylabel="share of right answers")
+few, many = summary.iloc[0], summary.iloc[1]
+show(
+    figure,
+    alt=(
+        f"Share of right answers against confidence, two panels. With 100 training items the calibration error is {few['ECE']:.2f}, "
+        f"and {few['ECE, tempered']:.2f} after tempering; with all items the errors are {many['ECE']:.2f} and {many['ECE, tempered']:.2f}."
+    ),
+    caption=(
+        "Reliability of the audio network, last seed; bins with ten items or more. Below the diagonal it is too sure of itself. "
+        f"Trained on few items it needs a temperature of {few['temperature']:.1f}, trained on all, {many['temperature']:.1f}."
+    ),
+)
+record(
+    ece=summary["ECE"].round(4).to_dict(),
+    ece_tempered=summary["ECE, tempered"].round(4).to_dict(),
+)
+
+# %% [markdown]
+# ## Points for free: choosing the epoch on the test set
+#
+# Much published code keeps the checkpoint that is best *on the test set* and prints that number. The network may be as poor as
+# before: among many checkpoints, some are lucky on these items. If $n$ checkpoints were independent and all right with
+# probability $a$, the best on $N$ items would look better by about
+#
+# $$\sqrt{\frac{a(1-a)}{N}}\;\sqrt{2\log n}.$$
+#
+# Checkpoints of one run are not independent, so the gain is less. How much is it? Here is the loop that does it, written out,
+# since our own `fit` cannot. We choose on small test sets, and ask how good the chosen checkpoint really is on the items it was
+# not chosen on.
+
+
+# %%
+def checkpoints(seed, steps=300, every=5):
+    """Right or wrong, for each checkpoint and each test item, of one image network."""
+    torch.manual_seed(seed)
+    method, rng = Unimodal("image", shapes["image"], dropout=0.1), generator(seed)
+    optimiser, right = torch.optim.AdamW(method.parameters(), lr=3e-3), []
+    for step in range(1, steps + 1):
+        rows = torch.randint(len(train), (32,), generator=rng)
+        optimiser.zero_grad()
+        method.loss(train.batch(rows), rng)["loss"].backward()
+        optimiser.step()
+        if step > 100 and step % every == 0:
+            right.append(method.predict(test).argmax(1) == test["label"])
+    return torch.stack(right).float()  # (checkpoints, items)
+
+
+runs = [checkpoints(seed) for seed in range(seeds)]
+gains = {}
+for size in (50, 100, 200, 500):
+    for seed, right in enumerate(runs):
+        for items in torch.randperm(right.shape[1], generator=generator(seed)).split(size)[:15]:  # fmt: skip
+            if len(items) < size:
+                continue
+            rest = torch.ones(right.shape[1], dtype=torch.bool)
+            rest[items] = False
+            chosen = right[:, items].mean(1).argmax()
+            gains.setdefault((size, seed), []).append((
+                right[-1, items].mean().item(), right[chosen, items].mean().item(), right[chosen, rest].mean().item(),
+                right[-1, rest].mean().item(),
+            ))  # fmt: skip
+hygiene = pd.DataFrame(
+    {key: pd.DataFrame(values).mean() for key, values in gains.items()}
+).T
+hygiene.columns = ["last", "best on test", "the same, new items", "last, new items"]
+hygiene.index.names = ["test items", "seed"]
+by_size = hygiene.groupby(level=0).mean()
+free = (hygiene["best on test"] - hygiene["last"]).groupby(level=0)
+real = (hygiene["the same, new items"] - hygiene["last, new items"]).groupby(level=0)  # fmt: skip
+
+# %% tags=["hide-input"]
+table(
+    by_size[["last", "best on test", "the same, new items"]].assign(
+        **{"points for free": 100 * free.mean()}
+    ),
+    f"The image network's last of {len(runs[0])} checkpoints, the checkpoint that is best on a test set of this size, and that checkpoint on the other test "
+    f"items. Mean over disjoint test sets, ± deviation over {seeds} seeds.",
+    spread=hygiene.groupby(level=0)
+    .std()[["last", "best on test", "the same, new items"]]
+    .assign(**{"points for free": 100 * free.std()}),
+    digits={"points for free": 1},
+)
+figure = Figure(figsize=(5.4, 3.1), layout="constrained")
+axes = figure.subplots()
+grid = list(by_size.index)
+level = by_size["last"].mean()
+independent = [100 * math.sqrt(level * (1 - level) / n * 2 * math.log(len(runs[0]))) for n in grid]  # fmt: skip
+axes.plot(
+    grid,
+    independent,
+    color="grey",
+    ls="--",
+    label="if checkpoints were independent",
+)
+axes.errorbar(grid, 100 * free.mean(), 100 * free.std(), fmt="o-", color="tab:red", label="what is printed")  # fmt: skip
+axes.errorbar(grid, 100 * real.mean(), 100 * real.std(), fmt="s-", color="tab:green", label="what is gained on new items")  # fmt: skip
+axes.axhline(0, color="black", lw=0.6)
+axes.set(xlabel="items in the test set", ylabel="points over the last checkpoint", xscale="log", xticks=grid, xticklabels=grid)  # fmt: skip
+axes.minorticks_off()
+axes.legend()
+show(
+    figure,
+    alt=(
+        f"Points gained by choosing the checkpoint on the test set, against its size. What is printed falls from {100 * free.mean().iloc[0]:.1f} points with {grid[0]} items to "
+        f"{100 * free.mean().iloc[-1]:.1f} with {grid[-1]}; what is gained on new items goes from {100 * real.mean().iloc[0]:.1f} to {100 * real.mean().iloc[-1]:.1f}."
+    ),
+    caption=(
+        f"Choosing on the test set. With {grid[1]} items it is worth {100 * free.mean().iloc[1]:.1f} points in print and {100 * real.mean().iloc[1]:.1f} on new items. "
+        "Medical multimodal sets often have test sets of this size."
+    ),
+)
+record(
+    points_for_free={
+        str(size): round(100 * value, 2) for size, value in free.mean().items()
+    }
+)
+
+# %% [markdown]
+# The gap between the two curves is as large as many differences between methods that are published. It is also invisible: no
+# line of such a paper is false.
+#
+# Here it cannot happen by accident, for three reasons. {py:func}`~mmlab.fit` never chooses: it returns the weights of the last step,
+# and a validation set is measured, not used. {py:func}`~mmlab.metrics.controls.controls` hands the test set to nobody until all
+# rows are trained, and then without labels. And it refuses a test set that it has seen.
+
+# %%
+watched = trained(
+    "image", train, 0, steps=30, validation=held_out, validate_every=10
+)
+alone = trained("image", train, 0, steps=30)
+pairs = zip(watched.parameters(), alone.parameters(), strict=True)
+assert all(
+    torch.equal(one, other) for one, other in pairs
+)  # watching changed no bit
+
+try:
+    controls(networks, "image, perceptron", train, train, modalities=["image"], training=training)  # fmt: skip
+except ValueError as error:
+    say(f"> {error}")
+
+# %% [markdown]
+# If the number of steps has to be chosen, choose it on the validation set, which is what it is for; and print the number on
+# the test set that comes of it, whatever it is.
+#
+# ## Exercises
+#
+# Each begins with a cell to fill in, whose last line checks the answer. The solutions are folded, and were run with the page.
+#
+# ```{exercise} Turn down the confidence (code)
+# :label: unimodal-temperature
+#
+# Write the tempered probabilities $p_T \propto p^{1/T}$. The probabilities are of shape (N, K), their rows sum to one, and so must
+# those of the answer. Some probabilities are tiny, but none is zero.
+# ```
+
+# %% tags=["stub:tempered"]
+from mmlab.exercises.unimodal import check_tempered
+
+
+def tempered(probabilities, temperature):
+    return ...
+
+
+check_tempered(tempered)
+
+# %% [markdown]
+# ```{solution-start} unimodal-temperature
+# :class: dropdown
+# ```
+
+
+# %% tags=["solution:tempered"]
+def tempered(probabilities, temperature):
+    return (probabilities.log() / temperature).softmax(1)
+
+
+check_tempered(tempered)
+
+# %% tags=["hide-input"]
+sharp = torch.tensor([[0.7, 0.2, 0.1]])
+say(
+    "Dividing the logarithms by $T$ and taking the softmax does both: the power, and the sum of one. "
+    f"(0.7, 0.2, 0.1) becomes ({', '.join(f'{v:.2f}' for v in tempered(sharp, 0.5)[0])}) at "
+    f"$T = 0.5$ and ({', '.join(f'{v:.2f}' for v in tempered(sharp, 2.0)[0])}) at $T = 2$."
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} Twenty coins (compute)
+# :label: unimodal-coins
+#
+# Twenty checkpoints know nothing: on each of 100 test items each of them is right with probability one half, independently. What
+# accuracy does the best of the twenty have, on average? And what accuracy will it have on new items? Give both to within one point.
+# ```
+
+# %% tags=["stub:coins"]
+from mmlab.exercises.unimodal import check_coins
+
+best_on_test = ...
+on_new_items = ...
+
+check_coins((best_on_test, on_new_items))
+
+# %% [markdown]
+# ```{solution-start} unimodal-coins
+# :class: dropdown
+# ```
+
+# %% tags=["solution:coins"]
+tosses = (
+    torch.rand(1000, 20, 100, generator=generator()) < 0.5
+)  # worlds, checkpoints, items
+accuracies = tosses.float().mean(2)
+best_on_test = accuracies.amax(1).mean()
+on_new_items = 0.5
+
+check_coins((best_on_test, on_new_items))
+
+# %% tags=["hide-input"]
+bound = 0.5 + math.sqrt(0.25 / 100) * math.sqrt(2 * math.log(20))
+say(
+    f"The best of twenty coins is right on {best_on_test:.1%} of the test items. "
+    f"The rule of thumb says {bound:.1%}; for so few checkpoints it is a bound, and not tight."
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} Poor network or poor modality? (think)
+# :label: unimodal-ceiling
+#
+# A network is right on few of the spectrograms at low SNR. How could you find out whether the sound says no more, or the network
+# does not hear it? Name two experiments, and say what each can and cannot show.
+# ```
+#
+# ```{solution-start} unimodal-ceiling
+# :class: dropdown
+# ```
+
+# %%
+wider = [score(trained("audio", train, seed, width=128), held_out) for seed in range(seeds)]  # fmt: skip
+on_training = [score(m, train) for m in learned["audio", sizes[-1]]]
+
+# %% tags=["hide-input"]
+say(
+    f"*A larger network.* Twice the width gives {torch.tensor(wider).mean():.3f} instead of {learning['audio', sizes[-1]].mean():.3f}. If it helps, the small one was "
+    "at fault; if it does not, nothing is shown, since both may share a weakness. *The learning curve and the training set.* The small network is right on "
+    f"{torch.tensor(on_training).mean():.1%} of its training items. Where that is far above the test accuracy, as here, it is data that is missing, and a flat end of the learning curve would say that even data would not "
+    "help *this* network. Neither gives the Bayes rate: only a world whose law is known does."
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ## Check yourself
+#
+# ```{dropdown} A classifier always gives the class shares of the training set as its probabilities. What are its accuracy, and its calibration error?
+# Its accuracy is the share of the most frequent class, and its calibration error is about zero: it is right exactly as often as it says. Calibration alone
+# says nothing about use; print both.
+# ```
+#
+# ```{dropdown} Why does temperature scaling not change the accuracy, and could it change the accuracy of a fused answer?
+# It keeps the order of the classes within one answer. But a product of two answers weighs them by how sure they are: tempering one of them changes the weights, and so may
+# change which class wins.
+# ```
+#
+# ```{dropdown} The epoch was chosen on the validation set. Is the accuracy on the validation set an honest number?
+# No, for the reason of this chapter: it is the best of many. Only a set that took no part in any choice gives an honest one.
+# ```
+#
+# ## Limits, and what to read next
+#
+# - The digits of the offline set are small, and its speakers are synthetic. Relations between numbers carry over, the numbers do not. With `origin="real"` the
+#   chapter runs on MNIST and free recordings, if you have prepared them.
+# - The perceptron is small because the chapter must be cheap. `encoder="lenet"` is the encoder of MultiBench {cite}`liang2021multibench`, with group in place of
+#   batch normalisation.
+# - Deviations over seeds say what another run on the *same* items would give. Other items would differ by more.
+#
+# Next: [seven ways to put two modalities together](late_fusion.ipynb). Read {cite:t}`wang2020blending` for why two modalities can be worse than one, and
+# {cite:t}`guo2017calibration` for calibration.
