@@ -140,18 +140,15 @@ def _claim_rows(receipt: Receipt, card: Card) -> list[list[str]]:
         [
             f"[{card.title}](/notebooks/{receipt.stem}.ipynb)",
             f"{claim.metric} {claim.direction} than {_words(claim.baseline)}",
-            *_outcome(claim, receipt),
+            *_outcome(claim, receipt, card.title),
         ]
         for claim in card.claims
     ]
 
 
-def _outcome(claim: Claim, receipt: Receipt) -> tuple[str, str, str]:
+def _outcome(claim: Claim, receipt: Receipt, title: str) -> tuple[str, str, str]:
     """The method's value, the rival's value, and in words whether the claim holds."""
-    metrics = receipt.metrics
-    own = _values(_find(metrics, claim.metric)) or _values(_find(_find(metrics, receipt.stem), claim.metric))
-    rival = _values(_find(_find(metrics, claim.baseline), claim.metric))
-    rival = rival or _values(_find(metrics, f"{claim.baseline} {claim.metric}"))
+    own, rival = _by_metric(claim, receipt, title) or _by_name(claim, receipt)
     if not own or not rival:
         return _spread(own), _spread(rival), "not recorded"
     sign = 1 if claim.direction == "higher" else -1
@@ -160,6 +157,28 @@ def _outcome(claim: Claim, receipt: Receipt) -> tuple[str, str, str]:
         better = sum(sign * (ours - theirs) > 0 for ours, theirs in zip(own, rival, strict=True))
         verdict += f" ({better} of {len(own)})"
     return _spread(own), _spread(rival), verdict
+
+
+def _by_name(claim: Claim, receipt: Receipt) -> tuple[list[float], list[float]]:
+    """Values recorded as ``record(rmse=[...], mean_shift={"RMSE": [...]})``; empty where there are none."""
+    metrics = receipt.metrics
+    own = _values(_find(metrics, claim.metric)) or _values(_find(_find(metrics, receipt.stem), claim.metric))
+    rival = _values(_find(_find(metrics, claim.baseline), claim.metric))
+    return own, rival or _values(_find(metrics, f"{claim.baseline} {claim.metric}"))
+
+
+def _by_metric(claim: Claim, receipt: Receipt, title: str) -> tuple[list[float], list[float]] | None:
+    """Values recorded as ``record(accuracy={"I2M2": [...], "late fusion": [...]})``, or deeper, as by data set."""
+    places = [_find(receipt.metrics, claim.metric)]
+    while places:
+        place = places.pop(0)
+        if isinstance(place, Mapping):
+            own = _values(_find(place, title)) or _values(_find(place, receipt.stem))
+            rival = _values(_find(place, claim.baseline))
+            if own and rival:
+                return own, rival
+            places += place.values()
+    return None
 
 
 def _find(metrics: Any, name: str) -> Any:

@@ -96,6 +96,11 @@ def test_versions_get_a_column_when_they_differ():
         ),
         ({"toy": {"error rate": 0.5}, "group mean": {"error_rate": 0.4}}, ["0.5", "0.4", "**does not hold**"]),
         ({"error_rate": 0.1, "group_mean_error_rate": 0.4}, ["0.1", "0.4", "holds"]),
+        ({"error_rate": {"Toy": 0.1, "group mean": 0.4}}, ["0.1", "0.4", "holds"]),
+        (
+            {"error_rate": {"easy": {"toy": 0.2}, "hard": {"toy": [0.5, 0.5], "group_mean": [0.4, 0.4]}}},
+            ["0.5", "0.4", "**does not hold** (0 of 2)"],
+        ),
         ({"error_rate": [0.1, 0.3]}, ["0.20 ± 0.14", "–", "not recorded"]),
         ({"error_rate": "low", "group_mean": {"error_rate": True}}, ["–", "–", "not recorded"]),
         ({}, ["–", "–", "not recorded"]),
