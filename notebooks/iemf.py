@@ -549,7 +549,7 @@ frames(
 #
 # Inverse effectiveness in the brain is a matter of single stimuli: *this* word was mumbled, so look at the lips. The
 # coefficient (3) is computed from sums over the batch. It is one number per step, and cannot tell a mumbled word from a
-# clear one. And a sum over a batch hardly moves.
+# clear one. And once the first steps are over, a sum over a batch hardly moves.
 
 # %% tags=["hide-input"]
 figure = Figure(figsize=(6.4, 2.8), layout="constrained")

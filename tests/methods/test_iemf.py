@@ -169,3 +169,21 @@ def test_shapes_are_those_of_the_item():
     item = {"image": torch.zeros(1, 8, 8), "audio": torch.zeros(1, 32, 32), "label": torch.tensor(3)}
     item["image_present"] = torch.tensor(True)
     assert IEMF.arguments_for(item) == {"shapes": {"audio": [1, 32, 32], "image": [1, 8, 8]}}
+
+
+def test_the_loss_is_that_of_the_modalities_that_are_there():
+    method, batch = trained()
+    with_audio = method.loss(batch, generator())
+    batch["audio_present"] = torch.zeros(32, dtype=torch.bool)
+    values, found = gradients(method, batch)
+    assert values["loss"].isfinite()
+    assert not any(
+        gradient.any() for name, gradient in found.items() if name.startswith(("encoders.audio", "heads.audio"))
+    )
+    with torch.no_grad():
+        features, present = method._features(batch)
+        head = true_class(method.heads["image"](features["image"]), batch["label"])
+        fused = true_class(method.fusion(features, present), batch["label"])
+    assert values["ratio"].item() == pytest.approx((head.sum() / fused.sum()).item())
+    assert values["unimodal"].item() == pytest.approx(-head.log().mean().item(), rel=1e-5)
+    assert values["ratio"] != with_audio["ratio"]
