@@ -157,7 +157,7 @@ def fastmri_knee(
     for path in sorted(place.rglob("*.h5")):
         if path.stem not in labels.findings:
             continue
-        count, scale, kind = about(path)
+        count, scale, kind = about(path, acquisition is not None)
         if (highest := max(labels.findings[path.stem], default=0)) >= count:
             raise ValueError(
                 f"{path}: dataset 'kspace' has {count} slices, but fastMRI+ marks slice {highest}: {_REMEDY}"

@@ -1,7 +1,8 @@
 """MRI from k-space: reading fastMRI's single-coil files, the centred Fourier transform, and cropping.
 
 A file is HDF5 that came from somewhere else. What it says about itself is checked before anything is read: it may
-neither point to other files nor ask for more memory than its size can account for.
+neither point to other files nor ask for more memory than its size can account for. The HDF5 library itself was not made
+for hostile input, and can hang or crash on it: read files from their owners, not from strangers.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class About(NamedTuple):
     Attributes:
         slices: Their number.
         scale: Largest reconstructed value: its attribute ``max``.
-        acquisition: ``"CORPD_FBK"``, ``"CORPDFS_FBK"`` or whatever it says.
+        acquisition: ``"CORPD_FBK"``, ``"CORPDFS_FBK"`` or whatever it says; empty unless it was asked for.
     """
 
     slices: int
@@ -70,8 +71,12 @@ def read_kspace(path: str | Path, number: int | None = None) -> Tensor:
     return torch.from_numpy(array if number is None else array[0])
 
 
-def about(path: Path) -> About:
+def about(path: Path, acquisition: bool = False) -> About:
     """Number of slices, largest reconstructed value, and acquisition of a file, without reading its k-space.
+
+    Args:
+        path: An HDF5 file.
+        acquisition: Whether to read this too. It is text of any length, where damage can make the library hang.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -80,7 +85,7 @@ def about(path: Path) -> About:
     with _opened(path) as file:
         count = len(_kspace(file))
         scale: Any = file.attrs.get("max", np.nan)
-        kind = file.attrs.get("acquisition", "")
+        kind = file.attrs.get("acquisition", "") if acquisition else ""
         value = float(scale) if np.ndim(scale) == 0 and np.asarray(scale).dtype.kind in "fiu" else np.nan
         if not (np.isfinite(value) and value > 0):
             raise _ContentError(f"attribute 'max' is {str(scale)[:50]!r}, expected a number above 0")

@@ -384,7 +384,9 @@ def targets(folder: Path) -> dict[str, Target]:
         "extract, .tar.gz": Target("z.tar.gz", gzip.compress(tarred(), mtime=0), _extract, _check_members(exact=True)),
         "extract, .tar.xz": Target("z.tar.xz", lzma.compress(tarred()), _extract, _check_members(exact=True)),
     }
-    return {**result, **_scan_targets(folder), **_saved_targets(folder)}
+    from fuzz_fusion import fusion_targets  # it takes Target from here
+
+    return {**result, **_scan_targets(folder), **_saved_targets(folder), **fusion_targets(folder)}
 
 
 def _scan_targets(folder: Path) -> dict[str, Target]:
