@@ -278,7 +278,7 @@ table(
 # Three worlds, all offline and small.
 #
 # - **AV-MNIST-mini** at two signal-to-noise ratios: an image of a digit from which most of the energy was taken, and the
-#   spectrogram of the same digit spoken in noise ({py:mod}`~mmlab.data.av_mnist_mini`). Speech in noise is the very case
+#   spectrogram of the same digit spoken in noise ({py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`). Speech in noise is the very case
 #   that inverse effectiveness is about. (Both are halved in size here, to save time.)
 # - **The dial**, set to *inter*: two vectors, each of which alone says nothing about the label; only their agreement does
 #   ({py:func}`~mmlab.data.dependency_world.dependency_world`). Unimodal cues cannot be weaker than that, so by the idea
