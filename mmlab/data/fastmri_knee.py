@@ -79,7 +79,8 @@ class KneeSlices:
     size), in units of π; and ``label``: (4,) int64 in the order of :data:`FINDINGS`, or () if one finding was chosen.
 
     Attributes:
-        subjects: The file of each item; split by it, since slices of one knee are alike.
+        subjects: The file of each item; split by it, since slices of one knee are alike. Somebody who was scanned twice
+            has two files: look at their attribute ``patient_id`` where that matters.
         labels: (N, 4) or (N,) int64, the labels of all items.
     """
 
