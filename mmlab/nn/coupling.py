@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["entropic_partners", "optimal_partners", "squared_distances"]
+__all__ = ["entropic_partners", "entropic_plan", "optimal_partners", "squared_distances"]
 
 ITERATIONS = 300
 """Most iterations of Sinkhorn. From the exact potentials few are needed, except for an ε that hardly blurs the plan."""
@@ -46,11 +46,36 @@ def optimal_partners(x0: Tensor, x1: Tensor) -> Tensor:
     return torch.from_numpy(plan.argmax(1)).to(x0.device)
 
 
-def entropic_partners(x0: Tensor, x1: Tensor, regularisation: float, rng: torch.Generator) -> Tensor:
-    """Partners drawn from the entropic transport plan within a batch.
+def entropic_plan(x0: Tensor, x1: Tensor, regularisation: float) -> Tensor:
+    """The entropic transport plan within a batch: π minimises Σ π |x0 - x1|² + ε Σ π log π.
 
-    The plan π minimises Σ π |x0 - x1|² + ε Σ π log π. With ε = 2σ² it is, for large batches, the coupling of the
-    Schrödinger bridge whose reference gathers the variance σ². For ε → 0 it is the exact pairing.
+    With ε = 2σ² it is, for large batches, the coupling of the Schrödinger bridge whose reference gathers the variance
+    σ². For ε → 0 it is the exact pairing.
+
+    Args:
+        x0: Sources, (B, ...).
+        x1: Targets, of the same shape.
+        regularisation: ε > 0, in squared units of the data.
+
+    Returns:
+        (B, B) float64; rows and columns sum to 1/B.
+
+    Source:
+        Cuturi 2013, "Sinkhorn distances: Lightspeed computation of optimal transport".
+    """
+    import ot
+
+    cost = squared_distances(x0, x1)
+    _, exact = ot.emd([], [], cost, numItermax=1_000_000, log=True)
+    # Less the exact potentials, costs are zero on the optimal pairs and positive elsewhere. The plan is the same, and
+    # exp(-cost / ε) cannot vanish in a whole row, however small ε is.
+    excess = np.maximum(cost - exact["u"][:, None] - exact["v"], 0)
+    plan = ot.sinkhorn([], [], excess, regularisation, stopThr=1e-5, numItermax=ITERATIONS, warn=False)
+    return torch.from_numpy(plan).to(x0.device)
+
+
+def entropic_partners(x0: Tensor, x1: Tensor, regularisation: float, rng: torch.Generator) -> Tensor:
+    """Partners drawn from :func:`entropic_plan`, whose other arguments it takes.
 
     Args:
         x0: Sources, (B, ...).
@@ -64,13 +89,5 @@ def entropic_partners(x0: Tensor, x1: Tensor, regularisation: float, rng: torch.
     Source:
         Tong et al. 2024, "Simulation-free Schrödinger bridges via score and flow matching".
     """
-    import ot
-
-    cost = squared_distances(x0, x1)
-    _, exact = ot.emd([], [], cost, numItermax=1_000_000, log=True)
-    # Less the exact potentials, costs are zero on the optimal pairs and positive elsewhere. The plan is the same, and
-    # exp(-cost / ε) cannot vanish in a whole row, however small ε is.
-    excess = np.maximum(cost - exact["u"][:, None] - exact["v"], 0)
-    plan = ot.sinkhorn([], [], excess, regularisation, stopThr=1e-5, numItermax=ITERATIONS, warn=False)
-    weights = torch.from_numpy(plan).to(x0.device)
-    return torch.multinomial(weights / weights.sum(1, keepdim=True), 1, generator=rng).squeeze(1)
+    plan = entropic_plan(x0, x1, regularisation)
+    return torch.multinomial(plan / plan.sum(1, keepdim=True), 1, generator=rng).squeeze(1)

@@ -1,0 +1,53 @@
+"""The checks of the chapter on Schrödinger bridges accept its solutions, and name the usual mistakes."""
+
+import pytest
+
+from exercises.harness import Exercises
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "sinkhorn": [
+        ("torch.exp(-cost", "torch.exp(cost", "with a minus"),
+        ("-cost / epsilon", "-cost", "does not know ε"),
+        ("a = 1 / len(cost) / (kernel @ b)\n        b = 1 / len(cost) / (",
+         "a = 1 / (kernel @ b)\n        b = 1 / (", "sums to B"),
+        ("b = 1 / len(cost) / (kernel.T @ a)", "b = torch.ones(len(cost), dtype=cost.dtype)", "Only the rows"),
+        ("kernel.T @ a", "kernel @ a", "use the transpose"),
+        ("range(rounds)", "range(1)", "One round"),
+        ("return a[:, None] * kernel * b", "return kernel", "without $a$ and $b$"),
+        ("return a[:, None] * kernel * b", "return (a[:, None] * kernel * b).log().sqrt()", "not finite"),
+    ],
+    "limits": [
+        ("-(sigma**2) + math.sqrt(sigma**4 + 4)", "-sigma + math.sqrt(sigma**2 + 4)", "σ² belongs"),
+        ("+ math.sqrt(", "- math.sqrt(", "the other root"),
+        ("return (", "return -(", "sign is wrong"),
+        ("-(sigma**2) + math.sqrt(sigma**4 + 4)", "-2 * sigma**2 + math.sqrt(4 * sigma**4 + 4)", "in the place of σ²"),
+        ("(-(sigma**2) + math.sqrt(sigma**4 + 4)) / 2", "1 / math.sqrt(1 + sigma**2)", "free diffusion"),
+        ("correlation(2)", "correlation(3)", "for σ = 2 is off"),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("schrodinger_bridge")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text, verdict.text
