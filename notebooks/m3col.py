@@ -456,8 +456,9 @@ for name in compared:
     )
 
 # %% [markdown]
-# In these worlds the contrast buys nothing. That of CLIP costs something in both, and more where the diagnosis is private to
-# the views: it shapes the embeddings by what both views tell, and that is not the diagnosis. Where the diagnosis is shared,
+# In these worlds the contrast buys nothing, and most of the intervals hold zero. If anything shows, it is a loss: that of CLIP,
+# larger where the diagnosis is private to the views. A contrast shapes the embeddings by what both views tell, and that is
+# not the diagnosis there (the last exercise turns this up until nobody can miss it). Where the diagnosis is shared,
 # there was hope. The softer targets of M3CoL ask for less: it does less harm than CLIP, and little else. Why does it not
 # help? Let the network with CLIP do its second task: find each person in the next view, among all others.
 
