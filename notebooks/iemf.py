@@ -45,9 +45,11 @@ from mmlab.data.av_mnist_mini import av_mnist_mini
 from mmlab.data.dependency_world import dependency_world
 from mmlab.data.tensors import TensorData
 from mmlab.methods.iemf import IEMF, coefficient
-from mmlab.metrics.comparison import paired_interval
+from mmlab.metrics.comparison import METRICS, paired_interval
 from mmlab.metrics.controls import controls
 from mmlab.viz import frames, record, say, show, table
+
+metrics = {name: METRICS[name] for name in ("accuracy", "ECE")}
 
 
 def generator(seed=0):
@@ -365,6 +367,7 @@ def compare(name, rows, runs, rivals=()):
         training=training,
         seeds=range(runs),
         rivals=rivals,
+        metrics=metrics,
     )
 
 
@@ -608,6 +611,7 @@ under_adam = controls(
     training={"steps": steps, "lr": 2e-3},
     seeds=range(min(seeds, 3)),
     rivals=(),
+    metrics=metrics,
 )
 adams = under_adam.differences().loc["joint + heads"] * 100
 say(

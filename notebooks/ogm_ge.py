@@ -41,9 +41,11 @@ from torch.nn.functional import avg_pool2d
 from mmlab.data.av_mnist_mini import av_mnist_mini
 from mmlab.data.tensors import TensorData
 from mmlab.methods.ogm_ge import OGMGE, modulation
-from mmlab.metrics.comparison import paired_interval
+from mmlab.metrics.comparison import METRICS, paired_interval
 from mmlab.metrics.controls import controls
 from mmlab.viz import frames, record, say, show, table
+
+metrics = {name: METRICS[name] for name in ("accuracy", "ECE")}
 
 
 def generator(seed=0):
@@ -305,6 +307,7 @@ trained = controls(
     training=descend,
     seeds=range(seeds),
     rivals=["logistic regression"],
+    metrics=metrics,
 )
 
 
@@ -517,6 +520,7 @@ adam = controls(
     training={"steps": steps, "lr": 2e-3},
     seeds=range(min(seeds, 3)),
     rivals=(),
+    metrics=metrics,
 )
 items = len(test)
 absent = torch.zeros(items, dtype=torch.bool)
