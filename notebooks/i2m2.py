@@ -773,10 +773,10 @@ table(
 #
 # | result | accuracy, % | how sure |
 # | --- | --- | --- |
-# | I2M2, AV-MNIST | 72.38 | second-hand |
-# | I2M2, NLVR2 test | 85.36 | second-hand |
-# | I2M2, MIMIC-III mortality | 78.1 | second-hand |
-# | late fusion, MIMIC-III mortality | 78.36 | stored in MultiBench's robustness script |
+# | I2M2, AV-MNIST {cite}`madaan2024i2m2` | 72.38 | second-hand |
+# | I2M2, NLVR2 test {cite}`madaan2024i2m2` | 85.36 | second-hand |
+# | I2M2, MIMIC-III mortality {cite}`madaan2024i2m2` | 78.1 | second-hand |
+# | late fusion, MIMIC-III mortality {cite}`liang2021multibench` | 78.36 | stored in MultiBench's robustness script |
 #
 # On mortality, plain late fusion stands *above* I2M2. The fair summary of the paper is the one we found on the dial: as good as the better
 # reading, across tasks whose dependencies differ, and sometimes better. Not: better everywhere.

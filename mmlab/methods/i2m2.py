@@ -239,7 +239,8 @@ class I2M2(Method):
         """
         with torch.device("meta"):
             again = type(self)(**self.config).experts
-        if own := [name for name, expert in self.experts.items() if str(expert) != str(again[name])]:
+        built = {name: str(expert) for name, expert in again.items()}
+        if own := [name for name, expert in self.experts.items() if str(expert) != built.get(name)]:
             raise TypeError(
                 f"I2M2 cannot be built again from its configuration with modules of your own ({', '.join(own)}): save "
                 "its state_dict() with safetensors, and build it by I2M2.of before you load that."

@@ -267,6 +267,10 @@ def test_experts_of_the_readers_own(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"modules of your own \(image, joint\): save"):
         method.save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
+    more, _ = built(experts=("audio",))
+    more.experts["image"] = image
+    with pytest.raises(TypeError, match=r"modules of your own \(image\): save"):
+        more.save_pretrained(tmp_path)
     replaced, _ = built()
     replaced.experts["image"] = image
     with pytest.raises(TypeError, match=r"modules of your own \(image\): save"):
