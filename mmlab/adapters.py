@@ -180,12 +180,12 @@ def read_adapter(folder: str | Path, revision: str | None = None) -> Adapter:
     try:
         facts = json.loads(header.get("mmlab", "{}"))
         saved, base = facts.get("config", config), facts.get("base", {})
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{weights} is damaged ({error}): get it again.") from None
     if different := sorted(key for key in {*saved, *config} - _FREE if saved.get(key) != config.get(key)):
         raise ValueError(
             f"{config_file} and {WEIGHTS} beside it were not saved together: {different[0]} is "
-            f"{config.get(different[0])!r} in one and {saved.get(different[0])!r} in the other."
+            f"{few([repr(config.get(different[0]))])} in one and {few([repr(saved.get(different[0]))])} in the other."
         )
     return Adapter(config, tensors, base)
 

@@ -193,7 +193,7 @@ def load_saved(folder: Path, name: str | None = None, settings: Iterable[str] | 
         split = json.loads((folder / _SPLIT).read_text(encoding="utf-8"))
         recorded, share, seed = split["data"], float(split["test_share"]), int(split["seed"])
         given = [str(setting) for setting in split["settings"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{folder / _SPLIT} is damaged ({error}): train again, or get it again.") from None
     if settings is not None or name not in (None, recorded):
         given = list(settings or ())

@@ -49,18 +49,18 @@ def lora_config(values: Any, where: str) -> LoraConfig:
     if not isinstance(values, dict) or "peft_type" not in values:
         raise ValueError(f"{where} is no configuration of an adapter: it has no peft_type.")
     if values["peft_type"] != "LORA":
-        raise ValueError(f"{where}: peft_type is {values['peft_type']!r}; mmlab reads LORA adapters.")
+        raise ValueError(f"{where}: peft_type is {few([repr(values['peft_type'])])}; mmlab reads LORA adapters.")
     known = {field.name for field in fields(LoraConfig)} - {"runtime_config"}
     if unknown := sorted(set(values) - known):
         raise ValueError(f"{where} has fields that the installed peft does not know: {few(unknown)}.")
     for field, (good, wanted) in _rules(values).items():
         if not good:
-            raise ValueError(f"{where}: {field} is {values.get(field)!r}; it must be {wanted}.")
+            raise ValueError(f"{where}: {field} is {few([repr(values.get(field))])}; it must be {wanted}.")
     try:
         with quiet():
             return LoraConfig(**values)
     except (TypeError, ValueError, AttributeError, ImportError) as error:
-        raise ValueError(f"{where} is not a possible configuration: {error}") from None
+        raise ValueError(f"{where} is not a possible configuration: {few([str(error)])}") from None
 
 
 def _rules(values: Mapping[str, Any]) -> dict[str, tuple[bool, str]]:
@@ -128,7 +128,7 @@ def check_fit(model: nn.Module, config: LoraConfig, tensors: Mapping[str, Tensor
             if hasattr(bare, "get_input_embeddings") and hasattr(bare, "get_output_embeddings"):
                 more = get_peft_model_state_dict(bare, adapter_name=name, save_embedding_layers=True)
     except Exception as error:
-        raise ValueError(f"{where} does not fit {kind}: {error}") from None
+        raise ValueError(f"{where} does not fit {kind}: {few([str(error)])}") from None
     if faults := unfit({**more, **own}, tensors, required=own):
         raise ValueError(f"{where} does not fit {kind} with r={config.r}: {faults}.")
 

@@ -193,7 +193,8 @@ def _is_model(kind: Any) -> bool:
 
 def _check_files(folder: Path) -> None:
     """No file that can run code, and all as they were saved, where that is known."""
-    for name in _files(folder):
+    held = list(_files(folder))
+    for name in held:
         if Path(name).suffix.lower() in _CAN_RUN:
             raise ValueError(f"{folder / name} could run code: remove it. Only JSON, text and safetensors are read.")
     if not (folder / _MANIFEST).is_file():
@@ -202,8 +203,8 @@ def _check_files(folder: Path) -> None:
     if not isinstance(hashes, dict):
         raise ValueError(f"{folder / _MANIFEST} is damaged: it holds no hashes.")
     for name, expected in hashes.items():
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} lacks the file {name}.")
+        if name not in held:
+            raise FileNotFoundError(f"{folder} lacks the file {name[:200]}.")
         if _hash(folder / name) != expected:
             raise ValueError(f"{folder / name} is damaged (it is not what was saved): get it again.")
 

@@ -101,7 +101,8 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise _damaged(file, error) from None
-    if "mmlab_sha256" in header and header["mmlab_sha256"] != _digest(tensors, header.get("mmlab", "")):
+    ours = "mmlab_sha256" in header or "mmlab" in header  # one without the other is damage, too
+    if ours and header.get("mmlab_sha256") != _digest(tensors, header.get("mmlab", "")):
         raise _damaged(file, "it is not what was saved")
     return tensors, header
 
@@ -118,7 +119,7 @@ def saved_facts(file: Path) -> dict[str, Any]:
     try:
         with safe_open(file, "pt") as opened:
             facts = json.loads((opened.metadata() or {}).get("mmlab", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise _damaged(file, error) from None
     return facts if isinstance(facts, dict) else {}
 
@@ -214,8 +215,8 @@ def _untied(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def few(items: Iterable[str], separator: str = ", ") -> str:
-    """The first three items, and how many more there are."""
-    items = list(items)
+    """The first three items, at most 200 letters of each, and how many more there are."""
+    items = [item if len(item) <= 200 else f"{item[:197]}..." for item in items]
     rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
     return separator.join(items[:3]) + rest
 

@@ -120,7 +120,7 @@ class Store:
         """
         pointer = self._json(self.folder / _POINTER, None)
         target, digest = pointer.get("folder"), pointer.get("sha256")
-        if not isinstance(target, str) or Path(target).name != target or not (self.folder / target).is_dir():
+        if target not in [path.name for path in self.folder.iterdir() if path.is_dir()]:  # no path that it may spell
             raise ValueError(f"{self.folder / _POINTER} is damaged: it names no folder with a checkpoint.")
         folder = self.folder / target
         about = self._json(folder / _MANIFEST, digest)

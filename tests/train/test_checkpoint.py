@@ -128,6 +128,13 @@ def test_every_flipped_bit_is_refused(out):
     fit(make(), data(), out=out, **ARGUMENTS)  # with the good files in place it loads
 
 
+@pytest.mark.parametrize("target", ["x" * 5000, "a/b", "..", ".", "", "nul\0", 3, None, ["step-00000004"]])
+def test_a_pointer_that_names_no_folder_is_refused(out, target):
+    pointer = out / "checkpoint" / "latest.json"
+    pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "folder": target}))
+    assert "it names no folder with a checkpoint" in refused(out)
+
+
 @pytest.mark.parametrize("how", ["empty", "half", "one byte less", "one byte more", "gone"])
 def test_every_truncated_file_is_refused(out, how):
     for path in sorted(path for path in (out / "checkpoint").rglob("*") if path.is_file()):
