@@ -285,8 +285,8 @@ def plane() -> str:
     longer = results["longer"]
     text += (
         f"\n\nThe fitted bridge is short of training: {longer['times']} times as long, on the "
-        f"{targets[longer['target']]} with seed {longer['seed']}, it has {longer['W2']:.3f}. On the eight Gaussians the "
-        "floor alone is near the published rows."
+        f"{targets[longer['target']]} with seed {longer['seed']}, it has {longer['W2']:.3f}. On the eight Gaussians "
+        "the floor alone is near the published rows."
     )
     protocol = results["gaussians"]
     text += (

@@ -1,7 +1,7 @@
 """Flow matching: learn the velocity of straight lines from sources to targets, and follow it without noise.
 
-Time 0 is the source, time 1 the target. Symbols: x0 and x1 are the ends of a pair, x_t a point near the line between
-them, u the velocity of that line, v the learned field, σ the width of the band about the line.
+Symbols: x0 (source, time 0) and x1 (target, time 1) are the ends of a pair, x_t a point near the line between them, u
+the velocity of that line, v the learned field, σ the width of the band about the line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from mmlab.card import Budget, Card, Claim
+from mmlab.card import Card, Claim
 from mmlab.method import Batch, Method
 from mmlab.nn.coupling import optimal_partners
 from mmlab.nn.mlp import FiLMPerceptron
@@ -38,14 +38,12 @@ def straight_velocity(x0: Tensor, x1: Tensor) -> Tensor:
 class FlowMatching(Method):
     """Flow matching between two distributions, images or vectors.
 
-    The coupling says who goes to whom in training: ``"independent"`` (I-CFM: targets are shuffled within the batch),
-    ``"optimal"`` (OT-CFM: exact optimal transport within the batch) or ``"paired"`` (the rows of the data).
-
     Args:
         shape: Shape of one sample: (C, H, W) for images, (E,) for vectors.
         width: Width of the network: channels of the U-Net, or features of the perceptron's bottleneck.
         depth: Residual blocks, per resolution in the U-Net.
-        coupling: ``"independent"``, ``"optimal"`` or ``"paired"``.
+        coupling: Who goes to whom in training: ``"independent"`` (I-CFM: targets are shuffled within the batch),
+            ``"optimal"`` (OT-CFM: exact optimal transport within the batch) or ``"paired"`` (the rows of the data).
         sigma: Standard deviation of the noise about the line, in units of the data.
         condition_on_source: Whether the network is given x0 at all times.
         dropout: Share of features dropped in training.
@@ -63,11 +61,7 @@ class FlowMatching(Method):
         summary="Learns the velocity of straight lines between samples, and carries sources along it without noise.",
         inputs=("source", "target"),
         outputs=("target",),
-        claims=(
-            Claim("W2", "Gaussian map", "lower"),
-            Claim("excess energy", "independent coupling", "lower"),
-        ),
-        budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        claims=(Claim("W2", "Gaussian map", "lower"), Claim("excess energy", "independent coupling", "lower")),
     )
 
     def __init__(
@@ -90,8 +84,7 @@ class FlowMatching(Method):
         if sigma < 0:
             raise ValueError(f"sigma is a standard deviation and cannot be {sigma}.")
         self.shape, self.coupling, self.sigma, self.scale = tuple(shape), coupling, sigma, scale
-        self.condition_on_source = condition_on_source
-        inputs = 2 if condition_on_source else 1
+        self.condition_on_source, inputs = condition_on_source, 1 + condition_on_source
         self.network: nn.Module
         if len(self.shape) == 1:
             self.network = FiLMPerceptron(inputs, *self.shape, width, depth, 1, dropout, see_time)
@@ -119,10 +112,8 @@ class FlowMatching(Method):
         """
         x0, x1 = batch["source"], batch["target"]
         if x0.shape != x1.shape or tuple(x0.shape[1:]) != self.shape:
-            raise ValueError(
-                f"source {tuple(x0.shape)} and target {tuple(x1.shape)} must both have shape (B, "
-                f"{', '.join(map(str, self.shape))}), the shape that this method was built for."
-            )
+            given = f"source {tuple(x0.shape)} and target {tuple(x1.shape)}"
+            raise ValueError(f"{given} must both have shape (B, {', '.join(map(str, self.shape))}).")
         x1 = self.couple(x0, x1, rng)
         t = torch.rand(len(x0), generator=rng, device=x0.device, dtype=x0.dtype)
         noise = torch.randn(x0.shape, generator=rng, device=x0.device, dtype=x0.dtype)
@@ -132,25 +123,19 @@ class FlowMatching(Method):
     def velocity(self, x: Tensor, t: Tensor, source: Tensor) -> Tensor:
         """The learned field v at states (B, ...) and times (B,); the sources x0 are used only if conditioned on."""
         inputs = torch.stack([x, source] if self.condition_on_source else [x], dim=1) / self.scale  # (B, K, ...)
-        if len(self.shape) == 1:
-            return self.scale * self.network(inputs, t)[:, 0]
-        return self.scale * self.network(inputs.flatten(1, 2), t)
+        return self.scale * (self.network(inputs, t)[:, 0] if x.ndim == 2 else self.network(inputs.flatten(1, 2), t))
 
     @torch.no_grad()
     def sample(self, source: Tensor, *, steps: int = 20, solver: Solver = "midpoint", rng: torch.Generator) -> Tensor:
-        """Carry sources along the field.
+        """Carry sources along the field: samples of the same shape.
 
         Args:
             source: Sources x0, shape (B, ...).
-            steps: Number of time steps; see :func:`mmlab.nn.ode.integrate` for the calls that each costs.
-            solver: ``"euler"``, ``"midpoint"``, ``"rk4"`` or ``"adaptive"``.
+            steps: Number of time steps.
+            solver: As in :func:`mmlab.nn.ode.integrate`, which says what each costs.
             rng: Draws the noise of the start, as wide as in training; with σ = 0 nothing is random.
-
-        Returns:
-            Samples, of the shape of the sources.
         """
-        noise = torch.randn(source.shape, generator=rng, device=source.device, dtype=source.dtype)
-        start = source + self.sigma * noise
+        start = source + self.sigma * torch.randn(source.shape, generator=rng, device=source.device, dtype=source.dtype)
         return integrate(lambda x, t: self.velocity(x, t, source), start, steps=steps, solver=solver).end
 
     @classmethod

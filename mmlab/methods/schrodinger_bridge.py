@@ -1,9 +1,8 @@
 """Schrödinger bridges: bridge matching on pairs that the method makes itself, until nothing changes any more.
 
-Time 0 is the source, time 1 the target, and nobody knows which source belongs to which target. Two ways lead to the
-Schrödinger bridge: bridge matching on pairs that the process of the iteration before has made (iterative Markovian
-fitting), or once on pairs from entropic optimal transport within the batch. Symbols as in bridge matching; ε is the
-regularisation of the transport.
+Nobody knows which source (time 0) belongs to which target (time 1). Two ways lead to the Schrödinger bridge: bridge
+matching on pairs that the process of the iteration before has made (iterative Markovian fitting), or once on pairs from
+entropic optimal transport within the batch. Symbols as in bridge matching; ε is the transport's regularisation.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from mmlab.card import Budget, Card, Claim
+from mmlab.card import Card, Claim
 from mmlab.method import Batch
 from mmlab.methods.bridge_matching import MARGIN, BridgeMatching, Sampler, bridge_drift, bridge_moments, euler_step
 from mmlab.nn.coupling import entropic_partners
@@ -108,7 +107,6 @@ class SchrodingerBridge(BridgeMatching):
             Claim("error of the coupling", "one pass of bridge matching", "lower"),
             Claim("class kept", "independent coupling", "higher"),
         ),
-        budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
     )
     iteration: Tensor
 
