@@ -28,7 +28,7 @@
 
 # %% tags=["parameters"]
 seeds = 3
-steps = 150
+steps = 130
 
 # %%
 import math
@@ -497,7 +497,7 @@ say(
 - The *coupling* keeps the class. With independent pairs the flow keeps {row["flow matching, independent", "class kept"]:.0%} of the classes, with optimal pairs
   {row["flow matching, optimal", "class kept"]:.0%}. One pass of bridge matching keeps {row["Schrödinger bridge, one pass", "class kept"]:.0%}, the fitted bridge {row["Schrödinger bridge, fitted", "class kept"]:.0%}, and the
   one with Sinkhorn's pairs {row["Schrödinger bridge, Sinkhorn", "class kept"]:.0%}. Nobody was told what a class is: a digit is simply nearer to others of its kind.
-- The *flow with optimal pairs* is the bridge's limit without noise, and keeps the class best. The noise of a bridge buys different
+- The *flow with optimal pairs* is the bridge's limit without noise, and of the networks it keeps the class best. The noise of a bridge buys different
   answers to one source, and pays with the class. If you do not need the answers, you do not need the noise.
 - The *Gaussian map* keeps {row["Gaussian map", "class kept"]:.0%} and hardly colours (saturation {row["Gaussian map", "saturation"]:.2f}): the mean colour of all hues is grey,
   and an affine map knows only means and covariances. On problems where those are all there is, such as the protocol above, it *is* the answer.
