@@ -101,18 +101,18 @@ class DependencyWorld:
         Returns:
             (B, 2) float64, rows sum to one.
         """
-        shared = torch.ones(len(batch["x1"]), dtype=torch.bool)
-        odds, signs = torch.zeros(len(shared), dtype=torch.float64), []
+        everywhere = torch.ones(len(batch["x1"]), dtype=torch.bool)
+        odds, signs = torch.zeros(len(everywhere), dtype=torch.float64), []
         for name, sigma in zip(MODALITIES, self.noise, strict=True):
-            there = batch.get(f"{name}_present", torch.ones_like(shared))
+            there = batch.get(f"{name}_present", everywhere)
+            # A zero tells nothing: no share of T, and a sign of either kind, so that A and w are 1/2.
             x = torch.where(there[:, None], batch[name][:, :2].double(), 0.0)  # (B, 2)
             variance = 1 + sigma**2
             odds = odds + 2 * self.intra * x[:, 0] / variance
             signs.append(_sign(x[:, 1] / math.sqrt(variance), sigma))
-            shared = shared & there
         agree = agreement(*signs)
         weight = self.inter * agree + (1 - self.inter) * (1 - agree)
-        odds = odds + torch.where(shared, torch.logit(weight), 0.0)
+        odds = odds + torch.logit(weight)
         return torch.stack([torch.sigmoid(-odds), torch.sigmoid(odds)], dim=1)
 
 

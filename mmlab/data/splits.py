@@ -36,32 +36,6 @@ class Splits:
     source: tuple[str, ...] = ("synthetic",)
     acknowledgement: str = ""
 
-    def __len__(self) -> int:
-        return sum(len(part) for part in self._parts())
-
-    def split(self, test: int, seed: int = 0) -> tuple[TensorData, TensorData]:
-        """Pool all items and split them anew at random: the parts as they came are given up.
-
-        Args:
-            test: Number of items for the test.
-            seed: Of the order.
-
-        Returns:
-            Items to train on, and items for the test.
-
-        Raises:
-            ValueError: If a side would be empty.
-        """
-        if not 0 < test < len(self):
-            raise ValueError(f"A test of {test} of {len(self)} items leaves one side empty.")
-        parts = self._parts()
-        pool = TensorData({key: torch.cat([part.tensors[key] for part in parts]) for key in self.train.tensors})
-        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
-        return pool.subset(order[test:].sort().values), pool.subset(order[:test].sort().values)
-
-    def _parts(self) -> list[TensorData]:
-        return [part for part in (self.train, self.validation, self.test) if part is not None]
-
     def __repr__(self) -> str:
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         held = ", ".join(f"{name} {len(part)}" for name, part in parts.items() if part is not None)

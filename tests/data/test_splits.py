@@ -44,13 +44,7 @@ def test_stratified_keeps_the_shares() -> None:
         stratified(torch.tensor([0] * 50 + [1] * 2), 0.1)
 
 
-def test_pooling_gives_every_item_once() -> None:
+def test_the_parts_are_told() -> None:
     train, test = parts()
-    data = Splits(train, None, test, "a test")
-    assert len(data) == 40
-    one, other = data.split(12, seed=3)
-    assert (len(one), len(other)) == (28, 12)
-    assert sorted(one.tensors["n"].tolist() + other.tensors["n"].tolist()) == list(range(40))
-    assert "train 30, test 10" in repr(data)
-    with pytest.raises(ValueError, match="leaves one side empty"):
-        data.split(40)
+    assert "train 30, test 10" in repr(Splits(train, None, test, "a test"))
+    assert "train 30, validation 10, test 10" in repr(Splits(train, test, test, "a test", ("mnist",)))
