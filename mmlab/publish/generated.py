@@ -32,14 +32,14 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
     total = sum(receipt.seconds for receipt in receipts)
     versions = sorted({_versions(receipt) for receipt in receipts})
     rows = [_run_row(receipt, cards, several=len(versions) > 1) for receipt in receipts]
-    heads = ["Chapter", "Began (UTC)", "Where", "Seconds", "Allowed", "GB", "Allowed", "Budget"]
+    heads = ["Chapter", "Began (UTC)", "Where", "Seconds", "Processor", "Allowed", "GB", "Allowed", "Budget"]
     text = (
         f"**{passed} of {len(receipts)} runs kept their budget; all together took {total / 60:.1f} minutes.** "
         f"Versions: {'; '.join(versions)}.\n\n"
         + _table(
             heads + ["Versions"] * (len(versions) > 1),
             rows,
-            "The runs that made this site. Time is wall time, memory the peak.",
+            "The runs that made this site: seconds of the clock and of the processor, and the most memory.",
         )
     )
     claims = [row for receipt in receipts if receipt.stem in cards for row in _claim_rows(receipt, cards[receipt.stem])]
@@ -127,6 +127,7 @@ def _run_row(receipt: Receipt, cards: Mapping[str, Card], *, several: bool) -> l
         datetime.fromisoformat(receipt.date).strftime("%Y-%m-%d %H:%M"),
         f"{receipt.device} (`{receipt.profile}`)",
         f"{receipt.seconds:.1f}",
+        f"{receipt.cpu_seconds:.1f}",
         f"{receipt.budget['seconds']:.0f}",
         f"{receipt.peak_memory_mb / 1000:.2f}",
         f"{receipt.budget['memory_mb'] / 1000:.1f}",

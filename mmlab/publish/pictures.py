@@ -44,7 +44,8 @@ def first_figure(notebook: Mapping[str, Any]) -> tuple[bytes, str] | None:
                 source = re.search(r'src="data:image/png;base64,([^"]+)"', tag)
                 alt = re.search(r'alt="([^"]+)"', tag)
                 if source and alt:
-                    return _small(base64.b64decode(source[1])), html.unescape(alt[1])
+                    small, is_part = _small(base64.b64decode(source[1]))
+                    return small, ("Part of the first figure. " if is_part else "") + html.unescape(alt[1])
     return None
 
 
@@ -84,13 +85,14 @@ def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _small(content: bytes) -> bytes:
+def _small(content: bytes) -> tuple[bytes, bool]:
+    """A small copy, and whether it shows but a part: of several panels side by side, the first ones."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
-        width = min(image.width, round(_WIDEST * image.height))  # of several panels side by side, the first ones
+        width = min(image.width, round(_WIDEST * image.height))
         small = image.convert("RGB").crop((0, 0, width, image.height))
         small.thumbnail((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
         made = io.BytesIO()
         small.quantize(128, dither=Image.Dither.NONE).save(made, "png", optimize=True)
-    return made.getvalue()
+        return made.getvalue(), width < image.width

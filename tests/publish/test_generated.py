@@ -36,6 +36,7 @@ def receipt(**changes):
         "inputs": {},
         "date": "2026-01-02T03:04:05+00:00",
         "seconds": 12.34,
+        "cpu_seconds": 9.87,
         "peak_memory_mb": 567.0,
         "device": "a processor",
         "versions": {"python": "3.11.7"},
@@ -58,6 +59,7 @@ def test_a_run_is_told_in_a_row():
             "2026-01-02 03:04",
             "a processor (`cpu`)",
             "12.3",
+            "9.9",
             "60",
             "0.57",
             "2.0",
@@ -161,7 +163,7 @@ def test_the_picture_is_the_first_figure_made_small():
     data = base64.b64encode(png(2000, 500)).decode()
     shown = notebook("<p>words</p>", f'<figure><img src="data:image/png;base64,{data}" alt="A &amp; B rise."></figure>')
     name, content, alt = picture(shown, "toy", CARD)
-    assert (name, alt) == ("toy.thumbnail.png", "A & B rise.")
+    assert (name, alt) == ("toy.thumbnail.png", "Part of the first figure. A & B rise.")
     with Image.open(io.BytesIO(content)) as image:
         assert image.size == (360, 225)  # the left 800 of 2000 pixels
     assert first_figure(shown) == first_figure(shown)  # the same bytes: nothing is rendered again for it
