@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, Self
@@ -77,15 +78,27 @@ class Method(nn.Module, Saved):
     def arguments_for(cls, item: Batch) -> dict[str, Any]:
         """Constructor arguments that the data fix, so that ``mmlab train`` need not be told.
 
-        By default ``shape`` is the shape of the first input, for methods that have such an argument; a method whose
-        data fix more overrides this.
+        By default ``shape`` is the shape of the first input, and ``shapes`` the shape of every modality, for methods
+        that have such an argument; a method whose data fix more overrides this.
 
         Args:
             item: One item of the dataset: tensors without the batch dimension.
         """
-        if "shape" in inspect.signature(cls.__init__).parameters:
-            return {"shape": list(item[cls.card.inputs[0]].shape)}
-        return {}
+        taken = inspect.signature(cls.__init__).parameters
+        if "shapes" in taken:  # every key that is no label and no mask is a modality
+            names = [name for name in sorted(item) if name != "label" and not name.endswith("_present")]
+            return {"shapes": {name: list(item[name].shape) for name in names}}
+        return {"shape": list(item[cls.card.inputs[0]].shape)} if "shape" in taken else {}
+
+    @contextmanager
+    def evaluating(self) -> Iterator[Self]:
+        """Evaluation mode without gradients, for predictions in the middle of training; the mode is put back."""
+        training = self.training
+        try:
+            with torch.no_grad():
+                yield self.eval()
+        finally:
+            self.train(training)
 
     @property
     def device(self) -> torch.device:

@@ -43,11 +43,12 @@ from mmlab import fit
 from mmlab.data.connectome import edges, matrices
 from mmlab.data.rest_motor_world import rest_motor_world
 from mmlab.methods.bridge_matching import BridgeMatching
-from mmlab.methods.tangent_bridge import TangentBridge, correlation_of
+from mmlab.methods.tangent_bridge import TangentBridge
 from mmlab.metrics.connectome import evaluate
 from mmlab.metrics.connectome_baselines import baselines
 from mmlab.metrics.correlation_geometry import (
     affine_invariant,
+    correlation_of,
     from_tangent,
     geometric_mean,
     project_to_correlation,

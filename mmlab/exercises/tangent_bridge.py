@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
-from mmlab.methods.tangent_bridge import correlation_of
+from mmlab.metrics.correlation_geometry import correlation_of
 
 __all__ = ["check_back", "check_bounds"]
 

@@ -28,12 +28,9 @@ def principal_components(x: Tensor, count: int) -> Tensor:
         count: Number of components k, at most min(S, E).
 
     Returns:
-        (E, k), orthonormal columns, the strongest first. Signs are fixed: the largest entry of each is positive.
+        (E, k), orthonormal columns, the strongest first.
     """
-    _, _, right = torch.linalg.svd(x, full_matrices=False)
-    components = right[:count].T  # Eq. (1)
-    largest = components.abs().argmax(0)
-    return components * components[largest, torch.arange(count)].sign()
+    return torch.linalg.svd(x, full_matrices=False).Vh[:count].T  # Eq. (1)
 
 
 def partial_least_squares(t: Tensor, s: Tensor, count: int) -> Tensor:
@@ -132,7 +129,7 @@ class C2C(Method):
         u, w = principal_components(x, count), principal_components(y, count)  # (E, k)
         t, s = x @ u, y @ w  # Eq. (2)
         b = partial_least_squares(t - t.mean(0), s - s.mean(0), min(self.directions, count))
-        for buffer in (self.source_components, self.target_components, self.coefficients, self.intercept):
+        for buffer in self.buffers():
             buffer.zero_()
         self.source_components[:, :count], self.target_components[:, :count] = u, w
         self.coefficients[:count, :count] = b

@@ -19,12 +19,11 @@ from mmlab.card import Budget, Card, Claim
 from mmlab.method import Batch, Method
 from mmlab.nn.encoders import EncoderKind, make_encoder
 from mmlab.nn.fusion import FusionKind, classifier, make_fusion, product_of_experts
-from mmlab.nn.modalities import read
+from mmlab.nn.modalities import AV_MNIST, read
 
 __all__ = ["I2M2", "Joint", "posterior"]
 
 Shapes = Mapping[str, Sequence[int]]
-AV_MNIST: Shapes = {"audio": (1, 32, 32), "image": (1, 28, 28)}
 JOINT = "joint"
 
 
@@ -178,15 +177,10 @@ class I2M2(Method):
             **{f"accuracy_{name}": value for name, value in zip(self.experts, accuracies, strict=True)},
         }
 
-    @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (B, K) of the product, in evaluation mode."""
-        was_training = self.training
-        self.eval()
-        try:
+        with self.evaluating():
             return self.log_probabilities(batch).exp()
-        finally:
-            self.train(was_training)
 
     def set_prior(self, labels: Tensor) -> Self:
         """Correct the product for unbalanced classes, whose prior the paper multiplies in once per expert.
@@ -246,12 +240,6 @@ class I2M2(Method):
                 "its state_dict() with safetensors, and build it by I2M2.of before you load that."
             )
         return super().save_pretrained(save_directory, **arguments)
-
-    @classmethod
-    def arguments_for(cls, item: Batch) -> dict[str, Any]:
-        """The shapes of the modalities; the classes are not in one item."""
-        names = sorted(key for key in item if key != "label" and not key.endswith("_present"))
-        return {"shapes": {name: list(item[name].shape) for name in names}}
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

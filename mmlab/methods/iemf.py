@@ -7,7 +7,7 @@ of the fused classifier, r the mean of the s_m over s_f, ξ the coefficient of t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,9 @@ from mmlab.method import Batch, Method
 from mmlab.nn.encoders import EncoderKind, make_encoder
 from mmlab.nn.fusion import make_fusion
 from mmlab.nn.gradients import modulated
-from mmlab.nn.modalities import read
+from mmlab.nn.modalities import AV_MNIST, read
 
 __all__ = ["IEMF", "coefficient", "true_class", "weakness"]
-
-AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
 
 
 def true_class(logits: Tensor, label: Tensor) -> Tensor:
@@ -116,20 +114,10 @@ class IEMF(Method):
         report = {"fused": main.detach(), "unimodal": auxiliary.detach(), "ratio": r, "coefficient": xi.clone()}
         return {"loss": main + self.unimodal_weight * auxiliary, **report}  # Eq. (4)
 
-    @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities of the fused classifier, shape (B, K)."""
-        training = self.training
-        features, present = self.eval()._features(batch)
-        probabilities: Tensor = self.fusion(features, present).softmax(-1)
-        self.train(training)
-        return probabilities
-
-    @classmethod
-    def arguments_for(cls, item: Batch) -> dict[str, Any]:
-        """Shapes of the modalities: every key that is neither the label nor a presence."""
-        keys = [key for key in sorted(item) if key != "label" and not key.endswith("_present")]
-        return {"shapes": {key: list(item[key].shape) for key in keys}}
+        with self.evaluating():
+            return self.fusion(*self._features(batch)).softmax(-1)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

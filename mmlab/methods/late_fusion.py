@@ -6,7 +6,7 @@ Symbols: x_m is modality m of M, f_m its encoder, z_m its features, p_m the answ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,10 @@ from mmlab.card import Budget, Card, Claim
 from mmlab.method import Batch, Method
 from mmlab.nn.encoders import EncoderKind, make_encoder
 from mmlab.nn.fusion import FusionKind, make_fusion
-from mmlab.nn.modalities import drop_modalities, read
+from mmlab.nn.modalities import AV_MNIST, drop_modalities, read
 
 __all__ = ["LateFusion"]
 
-AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
 """Shapes of AV-MNIST-mini with real digits: the default."""
 
 
@@ -101,24 +100,14 @@ class LateFusion(Method):
         right = (answer.argmax(-1) == batch["label"]).float().mean()
         return {"loss": -answer.gather(1, batch["label"][:, None]).mean(), "accuracy": right}  # Eq. (9)
 
-    @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (B, K), without dropout of any kind.
 
         Args:
             batch: As for the loss; a label is not looked at.
         """
-        training = self.training
-        try:
-            return self.eval().fusion(*self.features(batch)).softmax(-1)
-        finally:
-            self.train(training)
-
-    @classmethod
-    def arguments_for(cls, item: Batch) -> dict[str, Any]:
-        """The shape of every key that is no label and no mask."""
-        names = [key for key in sorted(item) if key != "label" and not key.endswith("_present")]
-        return {"shapes": {name: list(item[name].shape) for name in names}}
+        with self.evaluating():
+            return self.fusion(*self.features(batch)).softmax(-1)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

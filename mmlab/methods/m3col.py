@@ -7,7 +7,7 @@ y the class, β_i the weight of item i in its mixture, π its partner, τ a temp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -121,20 +121,10 @@ class M3CoL(Method):
         total = fused + self.auxiliary * auxiliary + self.contrast * contrast  # Eq. (6)
         return {"loss": total, "fused": fused, "auxiliary": auxiliary, "contrast": contrast}
 
-    @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (B, K) of the fused head, without dropout; a label in the batch is not looked at."""
-        training = self.training
-        try:
-            return self.eval().fusion(*self.embed(batch)).softmax(-1)
-        finally:
-            self.train(training)
-
-    @classmethod
-    def arguments_for(cls, item: Batch) -> dict[str, Any]:
-        """The shape of every key that is no label and no mask."""
-        names = [key for key in sorted(item) if key != "label" and not key.endswith("_present")]
-        return {"shapes": {name: list(item[name].shape) for name in names}}
+        with self.evaluating():
+            return self.fusion(*self.embed(batch)).softmax(-1)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

@@ -8,7 +8,7 @@ coefficient of its encoder's gradient, α how hard a lead is punished.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,9 @@ from mmlab.card import Budget, Card, Claim
 from mmlab.method import Batch, Method
 from mmlab.nn.encoders import EncoderKind, make_encoder
 from mmlab.nn.gradients import modulated
-from mmlab.nn.modalities import read
+from mmlab.nn.modalities import AV_MNIST, read
 
 __all__ = ["OGMGE", "discrepancy", "modulation", "own_logits"]
-
-AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
 
 
 def own_logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -33,9 +31,8 @@ def own_logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         weight: Of the classifier on the concatenation, shape (K, M·D).
         bias: b, shape (K,).
     """
-    modalities, _, width = features.shape
-    columns = weight.view(-1, modalities, width)  # (K, M, D)
-    return torch.einsum("mbd,kmd->mbk", features, columns) + bias / modalities  # Eq. (1)
+    columns = weight.view(len(weight), len(features), -1)  # (K, M, D)
+    return torch.einsum("mbd,kmd->mbk", features, columns) + bias / len(features)  # Eq. (1)
 
 
 def discrepancy(scores: Tensor, seen: Tensor | None = None) -> Tensor:
@@ -48,8 +45,7 @@ def discrepancy(scores: Tensor, seen: Tensor | None = None) -> Tensor:
     there = torch.ones_like(scores) if seen is None else seen.to(scores.dtype)
     rivals = there.sum() - there
     mean = ((scores * there).sum() - scores * there) / rivals.clamp(min=1)
-    rho = scores / mean.clamp(min=torch.finfo(scores.dtype).tiny)
-    return torch.where((rivals > 0) & (there > 0), rho, 1.0)  # Eq. (3)
+    return torch.where((rivals > 0) & (there > 0), scores / mean.clamp(min=1e-30), 1.0)  # Eq. (3)
 
 
 def modulation(rho: Tensor, alpha: float) -> Tensor:
@@ -102,19 +98,18 @@ class OGMGE(Method):
         if unknown := sorted(set(fixed or {}) - set(shapes)):
             raise ValueError(f"fixed names {unknown[0]!r}, which is none of the modalities {', '.join(shapes)}.")
         self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
-        self.alpha, self.noise, self.start, self.end = alpha, noise, start, end
-        self.fixed, self.unimodal_weight = fixed, unimodal_weight
+        self.alpha, self.noise, self.fixed, self.unimodal_weight = alpha, noise, fixed, unimodal_weight
+        self.start, self.end = start, end
         self.encoders = nn.ModuleDict({n: make_encoder(encoder, s, width, dropout) for n, s in self.shapes.items()})
         self.classifier = nn.Linear(width * len(self.shapes), classes)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy of the joint classifier; rng draws the noise of the gradients, if it is on."""
-        label = batch["label"]
-        inputs, present = read(batch, self.shapes)
+        (inputs, present), label = read(batch, self.shapes), batch["label"]
         on = self.start <= self.progress <= self.end
-        source = rng if self.noise and on else None
+        noise = rng if self.noise and on else None
         k = {name: torch.ones((), device=label.device) for name in inputs}  # filled in below, read in the backward pass
-        features = {n: modulated(self.encoders[n], x, factor=k[n], rng=source) for n, x in inputs.items()}  # Eq. (5)
+        features = {n: modulated(self.encoders[n], x, factor=k[n], rng=noise) for n, x in inputs.items()}  # Eq. (5)
         own = self._own(features, present)  # (M, B, K)
         fused = functional.cross_entropy(own.sum(0), label)
         there = torch.stack(list(present.values()))  # (M, B)
@@ -124,29 +119,19 @@ class OGMGE(Method):
         found = dict(zip(inputs, modulation(discrepancy(scores, there.any(1)), self.alpha), strict=True))
         for name in inputs if on else ():
             k[name].copy_(found[name] if self.fixed is None else torch.as_tensor(self.fixed.get(name, 1.0)))
-        report = {f"score {name}": score for name, score in zip(inputs, scores, strict=True)}
-        report |= {f"k {name}": value.clone() for name, value in k.items()}
-        return {"loss": fused + self.unimodal_weight * (nll * shares).sum(), "fused": fused.detach(), **report}
+        report = {f"k {name}": value.clone() for name, value in k.items()} | {"fused": fused.detach()}
+        report |= {f"score {name}": score for name, score in zip(inputs, scores, strict=True)}
+        return {"loss": fused + self.unimodal_weight * (nll * shares).sum(), **report}
 
-    @torch.no_grad()
     def embed(self, batch: Batch) -> dict[str, Tensor]:
         """Features z_m of each modality, (B, D), for a probe."""
-        training = self.training
-        self.eval()
-        features = {name: self.encoders[name](x) for name, x in read(batch, self.shapes)[0].items()}
-        self.train(training)
-        return features
+        with self.evaluating():
+            return {name: self.encoders[name](x) for name, x in read(batch, self.shapes)[0].items()}
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities, shape (B, K)."""
         return self._own(self.embed(batch), read(batch, self.shapes)[1]).sum(0).softmax(-1)
-
-    @classmethod
-    def arguments_for(cls, item: Batch) -> dict[str, Any]:
-        """Shapes of the modalities: every key that is neither the label nor a presence."""
-        keys = [key for key in sorted(item) if key != "label" and not key.endswith("_present")]
-        return {"shapes": {key: list(item[key].shape) for key in keys}}
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

@@ -18,15 +18,15 @@ from mmlab.data.tensors import TensorData
 from mmlab.estimate import collate
 from mmlab.method import Batch
 from mmlab.methods.bridge_matching import BridgeMatching, Sampler
-from mmlab.metrics.correlation_geometry import from_tangent, geometric_mean, project_to_correlation, to_tangent
+from mmlab.metrics.correlation_geometry import (
+    correlation_of,
+    from_tangent,
+    geometric_mean,
+    project_to_correlation,
+    to_tangent,
+)
 
-__all__ = ["TangentBridge", "correlation_of"]
-
-
-def correlation_of(covariance: Tensor) -> Tensor:
-    """Divide rows and columns (..., N, N) by the square roots of the diagonal."""
-    scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
-    return covariance * scale[..., None] * scale[..., None, :]  # Eq. (4)
+__all__ = ["TangentBridge"]
 
 
 class TangentBridge(BridgeMatching):
@@ -67,15 +67,9 @@ class TangentBridge(BridgeMatching):
     target_mean: Tensor
 
     def __init__(
-        self,
-        shape: Sequence[int] = (780,),
-        width: int = 64,
-        depth: int = 0,
-        sigma: float = 0.1,
-        dropout: float = 0.0,
-        scale: float = 1.0,
-        shrinkage: float = 0.0,
-    ) -> None:
+        self, shape: Sequence[int] = (780,), width: int = 64, depth: int = 0, sigma: float = 0.1,
+        dropout: float = 0.0, scale: float = 1.0, shrinkage: float = 0.0,
+    ) -> None:  # fmt: skip
         if len(shape) != 1:
             raise ValueError(f"shape is (E,), the number of edges, not {tuple(shape)}.")
         if not 0 <= shrinkage < 1:
@@ -87,10 +81,7 @@ class TangentBridge(BridgeMatching):
         self.register_buffer("target_mean", torch.eye(regions, dtype=torch.float64))
 
     def set_references(self, dataset: Any) -> Self:
-        """Put the references at the geometric mean of each state. Give it training pairs only.
-
-        Args:
-            dataset: With ``len()`` and ``dataset[i]``: ``source`` and ``target``, edges (E,) each.
+        """Put the references at the geometric means of ``source`` and ``target`` of training pairs, edges (E,).
 
         Raises:
             ValueError: If a matrix is not positive definite after the shrinkage.
@@ -101,11 +92,7 @@ class TangentBridge(BridgeMatching):
         return self
 
     def tangent_vectors(self, dataset: Any) -> TensorData:
-        """The dataset in tangent coordinates, which :meth:`loss` takes as well: the logarithms are done only once.
-
-        Args:
-            dataset: As for :meth:`set_references`.
-        """
+        """The dataset in tangent coordinates, which :meth:`loss` takes as well: the logarithms are done only once."""
         batch = collate(dataset, range(len(dataset)))
         return TensorData({"source_tangent": self.to_source(batch["source"]), "target_tangent": self._target(batch)})
 
@@ -134,16 +121,11 @@ class TangentBridge(BridgeMatching):
 
     def to_edges(self, vectors: Tensor) -> Tensor:
         """Edges of the correlation matrices at tangent coordinates of the target state: (B, N(N+1)/2) -> (B, E)."""
-        made = correlation_of(from_tangent(vectors, self.target_mean))  # Eq. (3)
+        made = correlation_of(from_tangent(vectors, self.target_mean))  # Eqs. (3) and (4)
         if self.shrinkage:  # undo it, where what is left is still a correlation matrix, or nearly so
             identity = torch.eye(made.shape[-1], dtype=made.dtype, device=made.device)
             made = project_to_correlation((made - self.shrinkage * identity) / (1 - self.shrinkage))
         return edges(made)
-
-    @classmethod
-    def arguments_for(cls, item: Batch) -> dict[str, Any]:
-        """The number of edges."""
-        return {"shape": list(item["source"].shape)}
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
@@ -153,8 +135,7 @@ class TangentBridge(BridgeMatching):
             method = cls(shape=(6,), width=16, sigma=0.3)
             series = torch.randn(32, 4, 12)
         source = matrices(edges(correlation_of(series @ series.mT)))
-        order = [1, 2, 3, 0]
-        return method, {"source": edges(source), "target": edges(source[:, order][:, :, order])}
+        return method, {"source": edges(source), "target": edges(source.roll((1, 1), (1, 2)))}
 
     def _target(self, batch: Batch) -> Tensor:
         return to_tangent(self._shrunk(batch["target"]), self.target_mean).float()

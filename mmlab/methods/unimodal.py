@@ -97,18 +97,14 @@ class Unimodal(Method):
         right = (logits.argmax(-1) == batch["label"]).float().mean()
         return {"loss": cross_entropy(logits, batch["label"]), "accuracy": right}
 
-    @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (B, K), without dropout.
 
         Args:
             batch: As for the loss; a label is not looked at.
         """
-        training = self.training
-        try:
-            return self.eval().logits(batch).softmax(-1)
-        finally:
-            self.train(training)
+        with self.evaluating():
+            return self.logits(batch).softmax(-1)
 
     @classmethod
     def arguments_for(cls, item: Batch) -> dict[str, Any]:

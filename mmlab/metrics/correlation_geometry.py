@@ -9,6 +9,7 @@ from mmlab.data.correlation import matrices
 
 __all__ = [
     "affine_invariant",
+    "correlation_of",
     "from_tangent",
     "geometric_mean",
     "log_euclidean",
@@ -36,6 +37,12 @@ def project_to_correlation(matrices: Tensor, floor: float = 1e-6) -> Tensor:
     projected = ((projected + projected.mT) / 2).clamp(-1, 1)
     projected.diagonal(dim1=-2, dim2=-1).fill_(1.0)
     return projected
+
+
+def correlation_of(covariance: Tensor) -> Tensor:
+    """Correlations of covariances (..., N, N): rows and columns divided by the square roots of the diagonal."""
+    scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
+    return covariance * scale[..., None] * scale[..., None, :]
 
 
 def violation(edges: Tensor) -> dict[str, float]:

@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["drop_modalities", "present", "read"]
+__all__ = ["AV_MNIST", "drop_modalities", "present", "read"]
+
+AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
+"""Shapes of the book's standard pair: a log spectrogram and a digit."""
 
 
 def present(batch: Mapping[str, Tensor], name: str) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 from mmlab.data.connectome import edges, matrices
 from mmlab.data.tensors import TensorData
 from mmlab.methods.bridge_matching import BridgeMatching
-from mmlab.methods.tangent_bridge import TangentBridge, correlation_of
-from mmlab.metrics.correlation_geometry import violation
+from mmlab.methods.tangent_bridge import TangentBridge
+from mmlab.metrics.correlation_geometry import correlation_of, violation
 
 
 def _rng(seed: int = 0) -> torch.Generator:

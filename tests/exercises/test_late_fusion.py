@@ -1,0 +1,54 @@
+"""The checks of the chapter on late fusion accept its solutions, and name the usual mistakes."""
+
+import pytest
+
+from exercises.harness import Exercises
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "product": [
+        ("torch.where(shown[:, :, None], opinions, 0).sum(1)", "opinions.sum(1)", "absent experts have a say"),
+        ("return total.log_softmax(-1)", "return total.softmax(-1)", "return their logarithms"),
+        ("return total.log_softmax(-1)", "return total", "sum to less than one"),
+        ("opinions, 0).sum(1)", "logits, 0).sum(1)\n    return total", "normalise after summing"),
+        ("opinions, 0).sum(1)", "opinions, 0).sum(1) / shown.sum(1, keepdim=True)", "does not average"),
+        ("return total.log_softmax(-1)", "return (torch.where(shown[:, :, None], opinions.exp(), 0).sum(1) / "
+         "shown.sum(1, keepdim=True)).log()", "the mean (3)"),
+        ("return total.log_softmax(-1)", "return total.log_softmax(0)", "is off"),
+    ],
+    "weights": [
+        ("40 * (48 + 1) * 60 + 40 * (192 + 1) * 60", "40 * 48 * 60 + 40 * 192 * 60", "has weights too"),
+        ("40 * (48 + 1) * 60 + 40 * (192 + 1) * 60", "40 * 49 * 193 * 60", "do not multiply"),
+        ("40 * (48 + 1) * 60 + 40 * (192 + 1) * 60", "49 * 60 + 193 * 60", "40 ranks"),
+        ("check_weights((frozen, full))", "check_weights((full, frozen))", "swapped"),
+        ("full = (48 + 1) * (192 + 1) * 60", "full = 48 * 192 * 60", "In the full tensor"),
+        ("full = (48 + 1) * (192 + 1) * 60", "full = (49 + 193) * 60", "multiply"),
+        ("full = (48 + 1) * (192 + 1) * 60", "full = 40 * 49 * 193 * 60", "no rank"),
+        ("full = (48 + 1) * (192 + 1) * 60", "full = 12", "is right, but"),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("late_fusion")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text
