@@ -34,7 +34,8 @@ class Data:
         test_share: Share of the items, or subjects, that are kept for the test.
         seed: Of the split.
         train: Items to learn from: ``len()``, and ``[i]`` gives a dict of tensors.
-        test: Items to measure on, with no subject in common.
+        test: Items to measure on, with no subject in common. They are never handed to :func:`mmlab.fit`.
+        validation: Items to watch the training on, if the dataset brings such a part.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Data:
     seed: int
     train: Any
     test: Any
+    validation: Any = None
 
 
 def datasets() -> list[str]:
@@ -74,18 +76,12 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
     whole = function(**parse(function, settings))
     whole = getattr(whole, "pairs", whole)  # a synthetic world also holds its truth
     if hasattr(whole, "train") and hasattr(whole, "test"):  # it is split by its nature
-        return Data(name, settings, test_share, seed, whole.train, whole.test)
+        watched = getattr(whole, "validation", None)
+        return Data(name, settings, test_share, seed, whole.train, whole.test, watched if watched else None)
     size = round(test_share * len(whole))
     if not 0 < size < len(whole):
         raise ValueError(f"A test share of {test_share:g} of {len(whole)} items leaves one side empty.")
-    if hasattr(whole, "split"):
-        return Data(name, settings, test_share, seed, *whole.split(size, seed))
-    import torch
-
-    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed)).tolist()
-    take = getattr(whole, "subset", lambda part: torch.utils.data.Subset(whole, part))
-    train, test = (take(sorted(part)) for part in (order[size:], order[:size]))
-    return Data(name, settings, test_share, seed, train, test)
+    return Data(name, settings, test_share, seed, *_split(whole, size, seed))
 
 
 def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) -> Method:
@@ -136,9 +132,12 @@ def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed:
 def learn(method: Method, data: Data, **options: Any) -> None:
     """Train a method on the training items, or solve it if it is solved.
 
+    With ``validate_every``, a tenth of the training items is held out for it, by subject where there are subjects,
+    unless the dataset brings a part for validation. The test items are not looked at.
+
     Args:
         method: Changed in place.
-        data: The test items are validated on, and not learnt from.
+        data: What to learn from.
         **options: Arguments of :func:`mmlab.fit`; a method that is solved needs none.
 
     Raises:
@@ -150,7 +149,21 @@ def learn(method: Method, data: Data, **options: Any) -> None:
     if solve is not None:
         solve(data.train)
     else:
-        mmlab.fit(method, data.train, validation=data.test, **options)
+        train, validation = data.train, data.validation
+        if validation is None and options.get("validate_every") is not None:
+            train, validation = _split(train, max(1, len(train) // 10), data.seed)
+        mmlab.fit(method, train, validation=validation, **options)
+
+
+def _split(whole: Any, size: int, seed: int) -> tuple[Any, Any]:
+    """All but ``size`` items or subjects, and those; drawn by the seed."""
+    if hasattr(whole, "split"):
+        return whole.split(size, seed)
+    import torch
+
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed)).tolist()
+    take = getattr(whole, "subset", lambda part: torch.utils.data.Subset(whole, part))
+    return take(sorted(order[size:])), take(sorted(order[:size]))
 
 
 def save(method: Method, data: Data, rows: dict[str, dict[str, float]], folder: Path) -> None:

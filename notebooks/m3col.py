@@ -596,6 +596,17 @@ for metric, better in (("accuracy", "higher"), ("ECE", "lower")):
 
 # %% tags=["hide-input"]
 record(
+    accuracy={
+        name: {
+            row: found.scores.loc[source]["accuracy"].tolist()
+            for row, source in {
+                "m3col": found.proposed,
+                "concatenation": "concatenation",
+                "logistic regression": "logistic regression",
+            }.items()
+        }
+        for name, found in compared.items()
+    },
     **{
         f"accuracy_{row.replace(' + ', '_').replace(' ', '_').lower()}_{name}".lower(): float(
             found.mean.loc[row, "accuracy"]

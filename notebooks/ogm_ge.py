@@ -423,7 +423,7 @@ say(
 )
 record(
     accuracy=accuracy.round(2).to_dict(),
-    audio_probe=weak.dropna().round(2).to_dict(),
+    audio_encoder_probed=weak.dropna().round(2).to_dict(),
     ece=shown["ECE"].round(2).to_dict(),
     ogm_ge_minus=gaps.loc[networks[:2] + networks[3:], "difference"]
     .round(2)

@@ -299,7 +299,16 @@ say(
 - *The ruler.* The number that a fusion of the two has to beat is the better single modality, **{max(right["image, perceptron"], right["audio, perceptron"]):.3f}**, not chance.
 - *A longer ruler.* Logistic regression on both, {right["both, logistic regression"]:.3f}, is a fusion too. A fusion network that loses to it has gained nothing by being a network."""
 )
-record(accuracy=right.round(4).to_dict())
+better = right[["image, perceptron", "audio, perceptron"]].idxmax()
+record(
+    accuracy=right.round(4).to_dict()
+    | {
+        "unimodal": compared.scores.loc[better]["accuracy"].tolist(),
+        "logistic regression": right[
+            better.replace("perceptron", "logistic regression")
+        ],
+    }
+)
 
 # %% [markdown]
 # ## How much does noise cost?

@@ -93,7 +93,7 @@ def _tensors(folder: Path, side: str, arrays: dict[str, NDArray[Any]], rows: sli
     highest = {"image": 255, "audio": 255, "labels": 9}
     read = {}
     for kind, array in arrays.items():
-        values = np.asarray(array[rows], dtype=np.float32)
+        values = np.array(array[rows], dtype=np.float32)  # a copy: the file is mapped read-only
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= highest[kind]):
             path = _path(folder, side, kind)
             raise ValueError(f"{path} holds values that are not from 0 to {highest[kind]}: get the file again.")
