@@ -183,7 +183,12 @@ def test_a_runner_that_is_ended_ends_its_kernel_and_leaves_nothing(root, write, 
         "import sys, pathlib; from mmlab.publish import execute_all\n"
         "execute_all(['one'], root=pathlib.Path(sys.argv[1]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", call, root], stderr=subprocess.PIPE, cwd=key.PACKAGE.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", call, root],
+        stderr=subprocess.PIPE,
+        cwd=key.PACKAGE.parent,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever started us may ignore Ctrl-C
+    )
     until = time.monotonic() + 30
     while not started.exists() and time.monotonic() < until:
         time.sleep(0.1)
