@@ -33,8 +33,6 @@ from mmlab.data.hcp_rest_task30 import hcp_rest_task30  # noqa: E402
 from mmlab.data.mist122_rest_pain import mist122_rest_pain  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.methods.bridge_matching import BridgeMatching  # noqa: E402
-from mmlab.methods.c2c import C2C  # noqa: E402
-from mmlab.methods.tangent_bridge import TangentBridge  # noqa: E402
 from mmlab.metrics.connectome import COLUMNS, correlate, evaluate, identification  # noqa: E402
 from mmlab.metrics.connectome_baselines import baselines  # noqa: E402
 
@@ -43,8 +41,6 @@ Predictor = Callable[[ConnectomePairs, ConnectomePairs, int], Tensor]
 
 FOLDS, SEEDS = 5, (0, 1, 2)
 STEPS = (0, 10, 20, 40, 80, 160, 320)
-DIRECTIONS = (1, 2, 3, 5, 8, 12, 16)
-PENALTIES = tuple(10.0 ** (k / 2) for k in range(-6, 7))
 RESULT = Path(__file__).parent / "results" / "connectome_real.json"
 
 
@@ -84,39 +80,6 @@ def _bridge_path(train: ConnectomePairs, test: ConnectomePairs, steps: tuple[int
         mean = torch.stack([bridge.sample(start, steps=10, rng=rng) for _ in range(32)]).mean(0)
         predictions.append(mean_target + outside + scale * mean @ basis.T)
     return predictions
-
-
-def c2c(train: ConnectomePairs, test: ConnectomePairs, seed: int) -> Tensor:
-    """C2C with the number of directions that is best in a cross-validation among the training subjects."""
-    shape, error = (train.source.shape[1],), torch.zeros(len(DIRECTIONS), dtype=torch.float64)
-    for inner, held_out in train.folds(4, seed):
-        for i, count in enumerate(DIRECTIONS):
-            missed = C2C(shape, 100, count).solve(inner).predict(held_out.source) - held_out.target
-            error[i] += missed.double().square().sum()
-    return C2C(shape, 100, DIRECTIONS[int(error.argmin())]).solve(train).predict(test.source)
-
-
-def tangent_shift(train: ConnectomePairs, test: ConnectomePairs, seed: int) -> Tensor:
-    """The person's place at the source, seen from the mean there, put at the mean of the target: nothing is fitted."""
-    space = TangentBridge((train.source.shape[1],), width=1, shrinkage=0.1).set_references(train)
-    return space.to_edges(space.to_source(test.source)).float()
-
-
-def tangent_ridge(train: ConnectomePairs, test: ConnectomePairs, seed: int) -> Tensor:
-    """Ridge regression in tangent coordinates, its penalty by leave-one-out among the training subjects."""
-    space = TangentBridge((train.source.shape[1],), width=1, shrinkage=0.1).set_references(train)
-    vectors = space.tangent_vectors(train).tensors
-    x, y = vectors["source_tangent"].double(), vectors["target_tangent"].double()  # both have mean zero: no intercept
-    left, strength, right = torch.linalg.svd(x, full_matrices=False)
-    scores, errors = left.T @ y, []
-    for penalty in PENALTIES:
-        share = strength**2 / (strength**2 + penalty * strength[0] ** 2)
-        leverage = (left**2 * share).sum(1, keepdim=True)
-        errors.append(float((((y - left @ (share[:, None] * scores)) / (1 - leverage)) ** 2).sum()))
-    penalty = PENALTIES[errors.index(min(errors))]
-    gain = strength / (strength**2 + penalty * strength[0] ** 2)
-    predicted = space.to_source(test.source).double() @ right.T @ (gain[:, None] * scores)
-    return space.to_edges(predicted).float()
 
 
 def cross_validate(pairs: ConnectomePairs, predictors: Mapping[str, Predictor], *, blocks: bool) -> pd.DataFrame:
@@ -175,14 +138,7 @@ def ahead(frame: pd.DataFrame, name: str, rival: str, measure: str, better: str)
 
 def main() -> None:
     """Run both sets, print tables and verdicts, write the JSON."""
-    predictors: dict[str, Predictor] = {
-        "C2C": c2c,
-        "tangent shift": tangent_shift,
-        "ridge in tangent coordinates": tangent_ridge,
-        "bridge matching": bridge_matching,
-    }
-    if "--without-bridge" in sys.argv:
-        del predictors["bridge matching"]
+    predictors: dict[str, Predictor] = {} if "--without-bridge" in sys.argv else {"bridge matching": bridge_matching}
     sets = {
         "hcp_rest_task30, half 1 to half 2": (hcp_rest_task30("half1", "half2"), False),
         "mist122_rest_pain, passive to regulate": (mist122_rest_pain("passive", "regulate"), True),

@@ -72,11 +72,11 @@ def real() -> str:
         ours = mean["bridge matching"]["rmse"]
         gap = mean["bridge matching"]["rmse"] - rivals[best]
         verdict = "is level with" if abs(gap) < 0.0005 else "beats" if gap < 0 else "loses to"
-        end = "" if verdict == "beats" else " With this few people, the network adds nothing to two lines of code."
         text += (
             f"\nIn RMSE, bridge matching {verdict} the best dull rival, *{best}*: {ours:.4f} against "
             f"{rivals[best]:.4f}. In demeaned r it has {mean['bridge matching']['demeaned_r']:.3f} against "
-            f"{mean[best]['demeaned_r']:.3f}.{end}\n"
+            f"{mean[best]['demeaned_r']:.3f}. With this few people, nothing of the personal change from state to state "
+            "is learned.\n"
         )
         if result.get("acknowledgement"):
             text += f"\n> {result['acknowledgement']}\n"

@@ -377,7 +377,7 @@ record(
 # %% [markdown]
 # Why should the coordinates help so much? In this world the traits of a person enter the *logarithm* of the covariance as a sum. On
 # the edges the same traits multiply and mix. The world was built that way because covariances behave that way; but it was built, and it
-# favours this chapter. On real scans the gain has to be measured anew ({doc}`../book/measured`).
+# favours this chapter. On real scans the gain has not been measured in this book yet.
 #
 # ### Are the samples brains?
 
