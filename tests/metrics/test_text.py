@@ -25,7 +25,7 @@ from mmlab.metrics.text import (
     words,
 )
 
-SAID = ["the cat sat on the mat today", "a dog runs fast in the park"]
+SAID = ["the cat the cat sat on the mat today", "a dog runs fast in the park"]
 REFERENCES = [
     ["the cat sat on a mat today", "a cat was on the mat"],
     ["a dog runs in the green park", "the dog runs fast in the park", "dogs run"],
