@@ -63,7 +63,8 @@ class Run:
         self._saved: tuple[int, int] | None = None  # step and rows of the history in the last checkpoint
         if trackers:
             config = {key: str(value) for key, value in state.flat(self.identity).items()}  # not all take lists or None
-            self.accelerator.init_trackers("mmlab", config=config)
+            folder = {"dir": str(self.accelerator.project_dir)}  # where Weights & Biases would take the current one
+            self.accelerator.init_trackers("mmlab", config=config, init_kwargs={"wandb": folder})
 
     @cached_property
     def identity(self) -> dict[str, Any]:
