@@ -7,6 +7,10 @@ chosen is chosen within the training set. A fold tests six or seven people, amon
 also measured among all people at once, each predicted by the fold that did not train on them (one value per seed).
 
     MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py [--without-bridge]
+
+Beside the bridge and the baselines on edges stand C2C, with the number of its directions chosen among the training
+subjects, and the same predictors in tangent coordinates. Singular matrices, and some of these are, have no logarithm:
+there, a tenth of the identity is mixed in before, and taken out again after.
 """
 
 from __future__ import annotations
@@ -28,19 +32,24 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
-from mmlab.data.connectome import ConnectomePairs  # noqa: E402
+from mmlab.data.connectome import ConnectomePairs, Regions  # noqa: E402
+from mmlab.data.correlation import edges, matrices  # noqa: E402
 from mmlab.data.hcp_rest_task30 import hcp_rest_task30  # noqa: E402
 from mmlab.data.mist122_rest_pain import mist122_rest_pain  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.methods.bridge_matching import BridgeMatching  # noqa: E402
+from mmlab.methods.c2c import C2C  # noqa: E402
 from mmlab.metrics.connectome import COLUMNS, correlate, evaluate, identification  # noqa: E402
-from mmlab.metrics.connectome_baselines import baselines  # noqa: E402
+from mmlab.metrics.connectome_baselines import baselines, change_ridge, mean_shift, shrunk_shift  # noqa: E402
+from mmlab.metrics.correlation_geometry import correlation_of, from_tangent, to_tangent  # noqa: E402
 
 Predictor = Callable[[ConnectomePairs, ConnectomePairs, int], Tensor]
 """(training pairs, test pairs, seed) -> predicted edges (S, E) of the test subjects, blind to their targets."""
 
 FOLDS, SEEDS = 5, (0, 1, 2)
 STEPS = (0, 10, 20, 40, 80, 160, 320)
+DIRECTIONS = (1, 2, 3, 5, 10, 20)
+SHRINKAGE = 0.1
 RESULT = Path(__file__).parent / "results" / "connectome_real.json"
 
 
@@ -80,6 +89,53 @@ def _bridge_path(train: ConnectomePairs, test: ConnectomePairs, steps: tuple[int
         mean = torch.stack([bridge.sample(start, steps=10, rng=rng) for _ in range(32)]).mean(0)
         predictions.append(mean_target + outside + scale * mean @ basis.T)
     return predictions
+
+
+def c2c(train: ConnectomePairs, test: ConnectomePairs, seed: int) -> Tensor:
+    """Principal components and partial least squares; directions by cross-validation among the training subjects."""
+    error = torch.zeros(len(DIRECTIONS), dtype=torch.float64)
+    for inner, held_out in train.folds(4, seed):
+        for i, directions in enumerate(DIRECTIONS):
+            prediction = _solved(inner, directions).predict(held_out.source)
+            error[i] += (prediction - held_out.target).double().square().sum()
+    return _solved(train, DIRECTIONS[int(error.argmin())]).predict(test.source)
+
+
+def _solved(train: ConnectomePairs, directions: int) -> C2C:
+    components = len(train) - 1  # all that so many people have
+    return C2C((train.source.shape[1],), components, min(directions, components)).solve(train)
+
+
+def in_tangent_space(predictor: Predictor) -> Predictor:
+    """The same predictor in the tangent space at the log-Euclidean mean of the training matrices of both states."""
+
+    def predict(train: ConnectomePairs, test: ConnectomePairs, seed: int) -> Tensor:
+        known = _shrunk(torch.cat([train.source, train.target]))
+        values, vectors = torch.linalg.eigh(known)
+        values, vectors = torch.linalg.eigh(((vectors * values.log()[:, None]) @ vectors.mT).mean(0))
+        reference = (vectors * values.exp()) @ vectors.T  # (N, N)
+        tangent = predictor(_in_tangent_space(train, reference), _in_tangent_space(test, reference), seed)
+        identity = torch.eye(len(reference), dtype=torch.float64)
+        shrunk = correlation_of(from_tangent(tangent.double(), reference))
+        return edges((shrunk - SHRINKAGE * identity) / (1 - SHRINKAGE)).float()
+
+    return predict
+
+
+def _in_tangent_space(pairs: ConnectomePairs, reference: Tensor) -> ConnectomePairs:
+    """Pairs whose values are tangent coordinates: N(N+1)/2 of them, as many as N + 1 regions have edges."""
+    names = tuple(str(number) for number in range(len(reference) + 1))
+    return ConnectomePairs(
+        source=to_tangent(_shrunk(pairs.source), reference).float(),
+        target=to_tangent(_shrunk(pairs.target), reference).float(),
+        subjects=pairs.subjects,
+        regions=Regions(names, names),
+    )
+
+
+def _shrunk(values: Tensor) -> Tensor:
+    full = matrices(values.double())
+    return (1 - SHRINKAGE) * full + SHRINKAGE * torch.eye(full.shape[-1], dtype=torch.float64)
 
 
 def cross_validate(pairs: ConnectomePairs, predictors: Mapping[str, Predictor], *, blocks: bool) -> pd.DataFrame:
@@ -138,7 +194,14 @@ def ahead(frame: pd.DataFrame, name: str, rival: str, measure: str, better: str)
 
 def main() -> None:
     """Run both sets, print tables and verdicts, write the JSON."""
-    predictors: dict[str, Predictor] = {} if "--without-bridge" in sys.argv else {"bridge matching": bridge_matching}
+    predictors: dict[str, Predictor] = {
+        "C2C": c2c,
+        "mean shift, tangent space": in_tangent_space(lambda train, test, _: mean_shift(train, test)),
+        "shrunk shift, tangent space": in_tangent_space(lambda train, test, _: shrunk_shift(train, test)),
+        "ridge on the change, tangent space": in_tangent_space(change_ridge),
+    }
+    if "--without-bridge" not in sys.argv:
+        predictors |= {"bridge matching": bridge_matching, "tangent bridge": in_tangent_space(bridge_matching)}
     sets = {
         "hcp_rest_task30, half 1 to half 2": (hcp_rest_task30("half1", "half2"), False),
         "mist122_rest_pain, passive to regulate": (mist122_rest_pain("passive", "regulate"), True),

@@ -5,7 +5,7 @@ between 4000 samples and 4000 fresh points of the target. The floor is W2 betwee
 ones. Between Gaussians: N(-0.1, I) to N(0.1, I) in d dimensions with σ = 1, where the coupling of the Schrödinger
 bridge has covariance (√5 - 1)/2. The file is written after every seed.
 
-    OMP_NUM_THREADS=1 python benchmarks/planar_transport.py
+    OMP_NUM_THREADS=1 python benchmarks/planar_transport.py [--more]
 """
 
 from __future__ import annotations
@@ -110,26 +110,40 @@ def gaussians(dimension: int, seed: int) -> dict[str, float]:
     }
 
 
-def longer(target: str = "s_curve", seed: int = 0, times: int = 3) -> dict[str, Any]:
+def longer(target: str, seed: int, times: int = 3) -> dict[str, Any]:
     """The fitted bridge once more, trained so many times as long: is it the training that is missing?"""
     world = planar_world("normal", target, fresh=FRESH, seed=seed)  # type: ignore[arg-type]
     torch.manual_seed(seed)
+    began = time.process_time()
     sample, _ = bridge("markovian", world.train, world.test.tensors["source"], seed, times)
-    return {"target": target, "seed": seed, "times": times, "W2": wasserstein2(sample, world.test.tensors["target"])}
+    seconds = time.process_time() - began
+    row = {"target": target, "seed": seed, "times": times, "seconds": seconds}
+    return row | {"W2": wasserstein2(sample, world.test.tensors["target"])}
 
 
 def main() -> None:
-    """Run everything, seed by seed, and write the JSON each time."""
+    """Run everything, and write the JSON after every part; with ``--more``, only what is missing."""
     results: dict[str, Any] = {"torch": torch.__version__, "gaussians": [], "plane": {target: [] for target in TARGETS}}
-    for at, seed in enumerate(SEEDS):
+    if "--more" in sys.argv and RESULT.exists():
+        results = json.loads(RESULT.read_text(encoding="utf-8"))
+        if results["torch"] != torch.__version__:
+            raise SystemExit(f"{RESULT} was measured with torch {results['torch']}: run without --more.")
+    done = len(results["plane"][TARGETS[-1]])  # the file is written after whole seeds
+    for seed in SEEDS[done:]:
         for target in TARGETS:
             results["plane"][target].append(plane(target, seed))
-        for dimension, other in GAUSSIANS[at : at + 1]:
-            results["gaussians"].append(gaussians(dimension, other))
-            print(results["gaussians"][-1], flush=True)
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    results["longer"] = longer()
+        _write(results)
+    for dimension, seed in GAUSSIANS[len(results["gaussians"]) :]:
+        results["gaussians"].append(gaussians(dimension, seed))
+        _write(results)
+    longest = [(target, seed) for seed in SEEDS for target in TARGETS]
+    for target, seed in longest[len(results.setdefault("longer", [])) :]:
+        results["longer"].append(longer(target, seed))
+        _write(results)
+
+
+def _write(results: dict[str, Any]) -> None:
+    RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 

@@ -770,6 +770,10 @@ table(
 # - **Scalars that nobody uses.** One classifier declares three mixing weights and never reads them. The same test finds that.
 # - **The test set in the z-score.** One loader standardises with statistics of all rows. {py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`
 #   takes mean, deviation and principal components from the training images.
+# - **One mean for a whole spectrogram.** Noise has a spectrum, which is the same in every item. If all bins are standardised together,
+#   that spectrum drowns the words, and a network learns the audio slowly. Then whoever trains longest wins, and a product that is tuned
+#   after its parts trains longest. We did this at first, and saw large leads; with each bin standardised, as above, most of them are
+#   gone. {doc}`Measured </book/measured>` has both, on real digits and speech.
 # - **Weights on the loss of log-probabilities.** The question-answering variant feeds log-probabilities to a loss that expects the
 #   logits of independent answers. Nothing crashes, and the meaning is lost.
 #

@@ -42,7 +42,6 @@ from matplotlib.figure import Figure
 from mmlab import fit
 from mmlab.data.av_mnist_mini import av_mnist_mini
 from mmlab.data.dependency_world import dependency_world
-from mmlab.data.tensors import TensorData
 from mmlab.methods.late_fusion import LateFusion
 from mmlab.methods.unimodal import Unimodal
 from mmlab.metrics.classification import (
@@ -262,14 +261,7 @@ record(dial=dial.round(4).to_dict("index"))
 
 # %%
 splits = av_mnist_mini(snr=snr, origin=origin)
-raw = splits.train.tensors["audio"]
-middle, width_of = raw.mean(0), raw.std(0) + 0.01
-train, validation, test = (
-    TensorData(
-        part.tensors | {"audio": (part.tensors["audio"] - middle) / width_of}
-    )
-    for part in (splits.train, splits.validation, splits.test)
-)
+train, validation, test = splits.train, splits.validation, splits.test
 shapes = {key: tuple(train.tensors[key].shape[1:]) for key in ("audio", "image")}
 training = {"steps": steps, "lr": 3e-3, "schedule": "cosine", "weight_decay": 1e-2, "progress": False}  # fmt: skip
 

@@ -87,7 +87,7 @@ def prepared(splits):
     )
 
 
-splits = av_mnist_mini(snr=snr, origin=origin)
+splits = av_mnist_mini(snr=snr, origin=origin, standardise="whole")
 train, validation, held_out = prepared(splits)
 shapes = {key: tuple(train.tensors[key].shape[1:]) for key in ("audio", "image")}
 test = held_out.tensors
@@ -321,7 +321,12 @@ ratios = [-18.0, -12.0, -6.0, 0.0, 6.0]
 heard, curve = {}, {}
 for ratio in ratios:
     small = av_mnist_mini(
-        snr=ratio, origin=origin, train=1500, validation=10, test=1000
+        snr=ratio,
+        origin=origin,
+        train=1500,
+        validation=10,
+        test=1000,
+        standardise="whole",
     )
     some, _, others = prepared(small)
     heard[ratio] = others.tensors["raw_audio"][0, 0]

@@ -23,7 +23,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ from mmlab.data.tensors import TensorData
 __all__ = ["av_mnist_mini", "recordings", "strip_energy"]
 
 Origin = Literal["auto", "synthetic", "real", "original"]
+Standardise = Literal["bin", "whole"]
 
 _SIZES = {"synthetic": (3000, 500, 1500), "real": (6000, 1000, 3000), "original": (55_000, 5000, 10_000)}
 _TRACK = 120 * speech.RATE  # two minutes of noise for each split
@@ -66,6 +67,7 @@ def av_mnist_mini(
     test: int | None = None,
     energy: float = 0.25,
     origin: Origin = "auto",
+    standardise: Standardise = "bin",
 ) -> Splits:
     """Build the pairs. The same arguments and files give the same pairs.
 
@@ -82,11 +84,14 @@ def av_mnist_mini(
             components are fitted on the training images. Not used for original files.
         origin: ``"synthetic"``, ``"real"`` or ``"original"``; ``"auto"`` takes what ``root`` holds, or else what the
             folder in ``MMLAB_DATA`` holds, or else the synthetic one.
+        standardise: Spectrograms by the mean and deviation of each of the 32 x 32 values in training (``"bin"``), or
+            by one of all (``"whole"``): then the spectrum of the noise, the same in every item, drowns the words, and
+            a network learns them slowly. Not used for original files.
 
     Returns:
-        Splits with keys ``image`` (1, 28, 28), standardised by the mean and deviation of the training images;
-        ``audio`` (1, 32, 32) log-spectrograms, likewise (original files: (1, 112, 112) from 0 to 1, like the images
-        there); and ``label``, 0 to 9.
+        Splits with keys ``image`` (1, 28, 28), standardised by one mean and deviation of the training images;
+        ``audio`` (1, 32, 32) log-spectrograms (original files: (1, 112, 112) from 0 to 1, like the images there); and
+        ``label``, 0 to 9.
 
     Raises:
         FileNotFoundError: If files are missing; the message says which, and how to get them.
@@ -94,6 +99,8 @@ def av_mnist_mini(
     """
     if not np.isfinite(snr) or not 0 < energy <= 1:
         raise ValueError(f"snr={snr} and energy={energy}: give decibels, and a share above 0 and up to 1.")
+    if standardise not in get_args(Standardise):
+        raise ValueError(f"standardise is 'bin' or 'whole', not {standardise!r}.")
     kind, folder = _locate(root, origin)
     given = zip((train, validation, test), _SIZES[kind], strict=True)
     sizes = tuple(default if size is None else size for size, default in given)
@@ -104,7 +111,7 @@ def av_mnist_mini(
     rng = torch.Generator().manual_seed(seed)
     parts = _synthetic_parts(seed) if folder is None else _real_parts(folder, rng)
     splits = [_pair(part, size, snr, rng) for part, size in zip(parts, sizes, strict=True)]
-    _standardise(splits, energy)
+    _prepare(splits, energy, standardise)
     names = ("synthetic",) if kind == "synthetic" else ("mnist", "fsdd")
     said = {"synthetic": "digits of scikit-learn and a synthetic speaker", "real": "MNIST and FSDD"}[kind]
     train_pairs, validation_pairs, test_pairs = (TensorData(split) for split in splits)
@@ -279,7 +286,7 @@ def _draw(label: Tensor, pool: Tensor, rng: torch.Generator) -> Tensor:
     return chosen
 
 
-def _standardise(splits: list[dict[str, Tensor]], energy: float) -> None:
+def _prepare(splits: list[dict[str, Tensor]], energy: float, standardise: Standardise) -> None:
     """Strip the images of energy and enlarge them; then mean 0 and deviation 1, by the training pairs, in place."""
     train, *others = strip_energy(splits[0]["image"], [split["image"] for split in splits[1:]], energy)
     for split, image in zip(splits, (train, *others), strict=True):
@@ -287,6 +294,7 @@ def _standardise(splits: list[dict[str, Tensor]], energy: float) -> None:
         square = image.reshape(-1, 1, side, side)
         split["image"] = square if side == 28 else interpolate(square, (28, 28), mode="bilinear")
     for key in ("image", "audio"):
-        mean, deviation = splits[0][key].mean(), splits[0][key].std().clamp_min(1e-6)
+        over = (0,) if key == "audio" and standardise == "bin" else (0, 1, 2, 3)
+        mean, deviation = splits[0][key].mean(over), splits[0][key].std(over).clamp_min(1e-2)
         for split in splits:
             split[key] = (split[key] - mean) / deviation

@@ -44,10 +44,26 @@ def test_shapes_and_scales(noisy: Splits) -> None:
         values = noisy.train.tensors[key]
         assert values.dtype == torch.float32
         assert float(values.mean()) == pytest.approx(0, abs=1e-4)
-        assert float(values.std()) == pytest.approx(1, abs=1e-4)
+        assert float(values.std()) == pytest.approx(1, abs=1e-3)
+    each = noisy.train.tensors["audio"]
+    torch.testing.assert_close(each.std(0), torch.ones(1, 32, 32))
+    assert float(each.mean(0).abs().max()) < 1e-4
     assert "-12 dB" in noisy.description
     assert "Not the published AV-MNIST" in noisy.description
     assert noisy.source == ("synthetic",)
+
+
+def test_one_scale_for_all_bins_keeps_the_spectrum_of_the_noise(noisy: Splits) -> None:
+    whole = av_mnist_mini(train=2000, validation=100, test=1000, origin="synthetic", standardise="whole")
+    one, each = whole.train.tensors["audio"], noisy.train.tensors["audio"]
+    assert float(one.std()) == pytest.approx(1, abs=1e-3)
+    assert float(one.std(0).max()) < 0.6  # most of the deviation is between bins, and the same in every item
+    mean, deviation = one.mean(0), one.std(0)
+    torch.testing.assert_close((one - mean) / deviation, each, atol=1e-3, rtol=1e-3)
+    test = (whole.test.tensors["audio"] - mean) / deviation  # by the training pairs, in the test pairs, too
+    torch.testing.assert_close(test, noisy.test.tensors["audio"], atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match="standardise is 'bin' or 'whole'"):
+        av_mnist_mini(standardise="none")  # type: ignore[arg-type]
 
 
 def test_same_arguments_same_pairs() -> None:
