@@ -133,8 +133,8 @@ def digits() -> str:
         f"{_mean(first[rivals[2]]):.1f} and {_mean(first[rivals[3]]):.1f} behind, and with four times the steps "
         f"{_mean(last[rivals[2]]):.1f} and {_mean(last[rivals[3]]):.1f}. So most of the lead is a lead in "
         "time. **With each bin of the spectrogram standardised**, which the prototype left out, concatenation learns "
-        f"the audio as fast: with as many steps, tuned I2M2 leads over it by {_mean(bins[0][rivals[2]]):+.1f} points and "
-        f"over the ensemble by {_mean(bins[0][rivals[3]]):+.1f}; with four times the steps, by "
+        f"the audio as fast: with as many steps, tuned I2M2 leads over it by {_mean(bins[0][rivals[2]]):+.1f} points "
+        f"and over the ensemble by {_mean(bins[0][rivals[3]]):+.1f}; with four times the steps, by "
         f"{_mean(bins[1][rivals[2]]):+.1f} and {_mean(bins[1][rivals[3]]):+.1f}. The pairs "
         "are drawn independently given the digit, so the product is the true model here by construction.\n"
         "\nThe dial (synthetic, `dependency_world`), test accuracy in %:\n\n"
@@ -253,9 +253,9 @@ def plane() -> str:
     short, long = (means[name] for name in ("Schrödinger bridge, fitted", "the same, three times as long"))
     helped = [name for name, a, b in zip(targets.values(), short, long, strict=True) if b < 0.9 * a]
     text += (
-        f"\n\nThree times as many steps bring the fitted bridge a tenth or more nearer on: {', '.join(helped) or 'none'}. "
-        "So it is not training alone that it lacks; each round of the fitting hands its error to the next. On the eight "
-        "Gaussians the floor alone is near the published rows."
+        "\n\nThree times as many steps bring the fitted bridge a tenth or more nearer on: "
+        f"{', '.join(helped) or 'none'}. So it is not training alone that it lacks; each round of the fitting hands its "
+        "error to the next. On the eight Gaussians the floor alone is near the published rows."
     )
     protocol = results["gaussians"]
     text += (
