@@ -254,8 +254,8 @@ def plane() -> str:
     helped = [name for name, a, b in zip(targets.values(), short, long, strict=True) if b < 0.9 * a]
     text += (
         "\n\nThree times as many steps bring the fitted bridge a tenth or more nearer on: "
-        f"{', '.join(helped) or 'none'}. So it is not training alone that it lacks; each round of the fitting hands its "
-        "error to the next. On the eight Gaussians the floor alone is near the published rows."
+        f"{', '.join(helped) or 'none'}. So it is not training alone that it lacks; each round of the fitting hands "
+        "its error to the next. On the eight Gaussians the floor alone is near the published rows."
     )
     protocol = results["gaussians"]
     text += (
