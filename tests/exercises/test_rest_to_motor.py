@@ -1,0 +1,51 @@
+"""The checks of the contest's chapter accept its solutions, and name the usual mistakes."""
+
+import pytest
+
+from exercises.harness import Exercises
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "price": [
+        ("0.10 * 2**0.5", "0.10 * 2", "*squared* error that doubles"),
+        ("0.10 * 2**0.5", "0.10", "worse than the mean"),
+        ("(1 + 1 / 4) ** 0.5", "(1 + 1 / 4)", "quarter of the deviation"),
+        ("0.10 * (1 + 1 / 4) ** 0.5", "0.10 / 2", "stays, however many"),
+        ("range(1, 100)", "range(50, 100)", "variances that do"),
+        ("range(1, 100)", "range(40, 100)", "number of samples is off"),
+    ],
+    "distance": [
+        ("means + s.trace()", "s.trace()", "means are missing"),
+        (".square().sum()\n", ".norm()\n", "is to be squared"),
+        ("s, t = torch.cov(one.T), torch.cov(other.T)",
+         "s, t = (torch.cov(cloud.T, correction=0) for cloud in (one, other))", "*less one*"),
+        ("inner.sqrt().sum()", "inner.sum()", "before its trace"),
+        ("torch.cov(one.T), torch.cov(other.T)", "torch.cov(one[:7]), torch.cov(other[:7])", "one variable per *row*"),
+        ("- 2 * inner", "- inner", "is off"),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("rest_to_motor")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text
