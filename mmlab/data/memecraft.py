@@ -1,0 +1,87 @@
+"""MemeCraft's texts: what models wrote on meme templates when they were told a topic and a stance.
+
+Wang and Lee 2024, MemeCraft: contextual and stance-driven multimodal meme generation. This is *writing*: from a
+template and a stance to a text. MemeCap asks the reverse, from a meme to what it means. Training one model on both as
+if they were one task teaches it neither, so the records have types of their own and do not become questions about a
+picture's meaning. A quarter of the entries are no texts but marks that writing failed or was found hateful; they are
+left out and counted. The repository ``Social-AI-Studio/MemeCraft`` states no licence, part of it argues against
+climate action and equality on purpose, and nothing of it is shipped.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["MARKS", "Written", "WrittenMemes", "read_memecraft_captions", "read_memecraft_descriptions"]
+
+MARKS = ("Error", "Hateful")
+"""What stands where there is no text."""
+
+_REMEDY = "get the file again from github.com/Social-AI-Studio/MemeCraft."
+
+
+class Written(NamedTuple):
+    """A text for a template.
+
+    Attributes:
+        template: Name of the template.
+        parts: The text's boxes, from top to bottom.
+        reply: All that the model had answered, its reasoning included.
+    """
+
+    template: str
+    parts: tuple[str, ...]
+    reply: str
+
+
+class WrittenMemes(NamedTuple):
+    """The texts of one file, and how many entries were marks instead, by mark."""
+
+    memes: list[Written]
+    left_out: dict[str, int]
+
+
+def read_memecraft_captions(file: str | Path) -> WrittenMemes:
+    """Read a file ``*_caption.json`` of one model and one topic: an object from template to [text, reply].
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is not such a file; the sentence names file and record.
+    """
+    memes, left_out = [], dict.fromkeys(MARKS, 0)
+    for template, text, reply in _pairs(Path(file)):
+        if (mark := text.strip()) in left_out:
+            left_out[mark] += 1
+            continue
+        parts = tuple(part.strip() for part in text.split("<->") if part.strip())
+        if not parts:
+            raise ValueError(f"{file}: the text for {template[:50]!r} is empty; {_REMEDY}")
+        memes.append(Written(template, parts, reply))
+    return WrittenMemes(memes, left_out)
+
+
+def read_memecraft_descriptions(file: str | Path) -> dict[str, str]:
+    """Read ``meme_text_description.json``: what a model saw in each template, which is often little.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is not such a file; the sentence names file and record.
+    """
+    return {template: description for template, description, _ in _pairs(Path(file))}
+
+
+def _pairs(file: Path) -> list[tuple[str, str, str]]:
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {file}: {_REMEDY}")
+    try:
+        value: Any = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is damaged ({str(error)[:200]}): {_REMEDY}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{file} holds no object of templates: {_REMEDY}")
+    for template, pair in value.items():
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise ValueError(f"{file}: the record {template[:50]!r} is not a list of two texts; {_REMEDY}")
+    return [(template, *pair) for template, pair in value.items()]
