@@ -86,7 +86,7 @@ def read_picture(picture: Any, size: int) -> Tensor:
         try:
             with Image.open(picture) as opened:
                 picture = opened.convert("RGB")
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise ValueError(f"{picture} cannot be read as a picture ({error}).") from None
     small = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1) / 127.5 - 1

@@ -384,9 +384,16 @@ def targets(folder: Path) -> dict[str, Target]:
         "extract, .tar.gz": Target("z.tar.gz", gzip.compress(tarred(), mtime=0), _extract, _check_members(exact=True)),
         "extract, .tar.xz": Target("z.tar.xz", lzma.compress(tarred()), _extract, _check_members(exact=True)),
     }
-    from fuzz_fusion import fusion_targets  # it takes Target from here
+    from fuzz_fusion import fusion_targets  # they take Target from here
+    from fuzz_language import language_targets
 
-    return {**result, **_scan_targets(folder), **_saved_targets(folder), **fusion_targets(folder)}
+    return {
+        **result,
+        **_scan_targets(folder),
+        **_saved_targets(folder),
+        **fusion_targets(folder),
+        **language_targets(),
+    }
 
 
 def _scan_targets(folder: Path) -> dict[str, Target]:
