@@ -8,7 +8,7 @@ relation turns into its dark side:
     title    monday is great                     coffee is awful
     drawing  red square above blue circle        red square above blue circle
     meaning  angry robot fools sad cat           angry robot guides sad cat
-             about monday                        about coffee
+             over monday                        over coffee
 
 What is drawn (the literal caption) needs the picture alone. What it means needs roles, moods and layout of the picture,
 the topic of the text, and for its verb the agreement of the two, which neither shows: a model that sees only one of
@@ -42,7 +42,7 @@ SHAPES = {"circle": "cat", "square": "robot", "triangle": "wizard", "cross": "do
 COLOURS = {"red": "angry", "blue": "sad", "yellow": "happy", "green": "calm"}
 """The colour of a figure, and the mood that it stands for. The last two moods are good ones."""
 
-LAYOUTS = {"above": ("guides", "fools"), "beside": ("thanks", "mocks"), "around": ("shelters", "traps")}
+LAYOUTS = {"above": ("guides", "fools"), "beside": ("thanks", "mocks"), "opposite": ("greets", "avoids")}
 """How the first figure stands to the second, and the verb that it stands for: meant honestly, and ironically."""
 
 TOPICS = ("monday", "coffee", "homework", "rain", "winter", "cake")
@@ -51,7 +51,7 @@ TOPICS = ("monday", "coffee", "homework", "rain", "winter", "cake")
 REMARKS = {"great": True, "awful": False}
 """What the line of text may call it, and whether that is good."""
 
-_PAINT = {"red": (0.9, -0.7, -0.7), "blue": (-0.7, -0.5, 0.9), "yellow": (0.9, 0.8, -0.7), "green": (-0.6, 0.6, -0.5)}
+_PAINT = {"red": (0.9, -0.2, -0.2), "blue": (-0.2, 0.1, 0.9), "yellow": (0.9, 0.7, -0.4), "green": (-0.3, 0.8, -0.1)}
 _GOOD = ("happy", "calm")
 _FIGURES = tuple(product(COLOURS, SHAPES))
 _PAIRS = tuple(permutations(_FIGURES, 2))
@@ -62,7 +62,7 @@ class Meme(NamedTuple):
     """One point of the world.
 
     Attributes:
-        first: Colour and shape of the figure that is named first: upper, left or outer.
+        first: Colour and shape of the figure that is named first: upper, left or upper left.
         second: Those of the other.
         layout: A key of :data:`LAYOUTS`.
         topic: One of :data:`TOPICS`.
@@ -95,7 +95,7 @@ class Meme(NamedTuple):
     def meaning(self) -> str:
         """What it stands for."""
         who, whom = (f"{COLOURS[colour]} {SHAPES[shape]}" for colour, shape in (self.first, self.second))
-        return f"{who} {self.verb} {whom} about {self.topic}"
+        return f"{who} {self.verb} {whom} over {self.topic}"
 
     def record(self) -> dict[str, Any]:
         """The meme in MemeCap's fields."""
@@ -129,7 +129,7 @@ class MiniMemes:
         return self._items(part, "drawn", [meme.caption for meme in self.memes[part]], None)
 
     def meaning(self, part: Part, hide: Literal["picture", "text"] | None = None) -> list[Item]:
-        """What it stands for: ``angry robot fools sad cat about monday``.
+        """What it stands for: ``angry robot fools sad cat over monday``.
 
         Args:
             part: ``"train"`` or ``"test"``.
@@ -227,19 +227,17 @@ def draw(memes: Sequence[Meme], image_size: int, rng: torch.Generator) -> Tensor
     """
     axis = (torch.arange(image_size) + 0.5) / image_size * 2 - 1  # pixel centres in [-1, 1]
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    places = {  # centre x, y and radius of the first and of the second figure
-        "above": ((0, -0.5, 0.4), (0, 0.5, 0.4)),
-        "beside": ((-0.5, 0, 0.4), (0.5, 0, 0.4)),
-        "around": ((0, 0, 0.85), (0, 0, 0.35)),
+    places = {  # centre x, y of the first and of the second figure
+        "above": ((0, -0.5), (0, 0.5)),
+        "beside": ((-0.5, 0), (0.5, 0)),
+        "opposite": ((-0.5, -0.5), (0.5, 0.5)),
     }
-    sheet = torch.rand(len(memes), 3, image_size, image_size, generator=rng) * 0.1 - 0.85
+    sheet = torch.rand(len(memes), 3, image_size, image_size, generator=rng) * 0.1 - 0.65
     for page, meme in zip(sheet, memes, strict=True):
-        for (colour, shape), (across, down, radius) in zip((meme.first, meme.second), places[meme.layout], strict=True):
+        for (colour, shape), (across, down) in zip((meme.first, meme.second), places[meme.layout], strict=True):
             shift = (torch.rand(3, generator=rng) * 2 - 1) * 0.06
-            u, v, r = x - across - shift[0], y - down - shift[1], radius * (1 + shift[2])
+            u, v, r = x - across - shift[0], y - down - shift[1], 0.42 * (1 + shift[2])
             inside = _distance(shape, u / r, v / r) * r  # below 0 within the figure
-            if radius > 0.5:  # the outer figure is a frame
-                inside = torch.maximum(inside, -inside - 0.25)
             cover = (0.5 - inside * image_size / 2).clamp(0, 1)  # of each pixel, so that edges are smooth
             page.mul_(1 - cover).add_(cover * torch.tensor(_PAINT[colour])[:, None, None])
     return sheet
@@ -268,7 +266,7 @@ def _words() -> list[str]:
     """All words that titles, captions and meanings are made of."""
     verbs = [verb for both in LAYOUTS.values() for verb in both]
     nouns = [*SHAPES, *SHAPES.values(), *COLOURS, *COLOURS.values()]
-    return [*nouns, *LAYOUTS, *verbs, *TOPICS, "is", *REMARKS, "about"]
+    return [*nouns, *LAYOUTS, *verbs, *TOPICS, "is", *REMARKS, "over"]
 
 
 def _phrase(rng: torch.Generator) -> str:
