@@ -85,6 +85,20 @@ def test_the_page_on_own_data_runs_from_top_to_bottom(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "torch.Size([20, 20])"
 
 
+def test_the_page_on_own_pictures_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    program = "\n".join(blocks(ROOT / "book" / "how_to" / "tune_on_your_pictures.md", "python"))
+    done = subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "I want to sleep"
+    assert {path.name for path in (tmp_path / "out" / "my_adapter").iterdir()} >= {"adapter_model.safetensors"}
+
+
 def test_every_page_is_in_the_contents() -> None:
     contents = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     pages = [path.relative_to(ROOT).with_suffix("").as_posix() for path in (ROOT / "book").rglob("*.md")]
