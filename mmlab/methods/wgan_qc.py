@@ -1,84 +1,151 @@
-"""Wgan qc: say in one line what it does.
+"""WGAN-QC: an adversary whose critic is fitted to the exact optimal transport of each batch, for a quadratic cost.
 
-Replace the example below, a linear map fitted by least squares, with the paper's method. Symbols: x is the source, y
-the target, W the map.
+x is the source, z noise, ŷ = G(x, z) a made target, y a real one, D the critic, K the factor of the cost, H the
+potentials of a batch (high at reals, so the generator climbs), T(ŷ) the real partner of ŷ.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from mmlab.card import Budget, Card, Claim
-from mmlab.method import Batch, Method
+from mmlab.card import Card, Claim
+from mmlab.method import Batch, Method, Objective
 
-__all__ = ["WganQc", "squared_error"]
+__all__ = ["WGANQC", "batch_dual", "quadratic_cost", "regression_loss", "transport_regulariser"]
 
 
-def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over all entries of (Wx - y)².
+def quadratic_cost(real: Tensor, fake: Tensor, K: float) -> Tensor:
+    """Costs (N, M) of carrying fakes (M, E) to reals (N, E), in double precision: K/2 |y - ŷ|²."""
+    return K / 2 * torch.cdist(real.double(), fake.double()).square()  # Eq. (1)
 
-    Args:
-        prediction: Wx, shape (B, E).
-        target: y, of the same shape.
+
+def batch_dual(cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The exact dual of optimal transport between two batches of equal weights, a linear programme.
+
+    Costs are (N, M), reals by fakes. Maximises mean(H) of reals less that of fakes with H[i] - H[j] <= cost[i, j].
+    Returns H of reals (N,), H of fakes (M,), with a common mean of zero, and the real partner of each fake (M,).
     """
-    return (prediction - target).square().mean()  # Eq. (1)
+    import ot
+
+    plan, log = ot.emd([], [], cost.detach().cpu().numpy(), numItermax=1_000_000, log=True)
+    real, fake = torch.as_tensor(log["u"]), -torch.as_tensor(log["v"])  # Eq. (2)
+    middle = torch.cat([real, fake]).mean()
+    return (real - middle).to(cost), (fake - middle).to(cost), torch.as_tensor(plan.argmax(0)).to(cost.device)
 
 
-class WganQc(Method):
-    """Say what it learns, and when it beats the simpler thing.
+def regression_loss(on_real: Tensor, on_fake: Tensor, real: Tensor, fake: Tensor) -> Tensor:
+    """How far D (first two) is from H (last two): one by one at fakes (M,), but for reals (N,) only in the mean."""
+    return ((on_real.mean() - real.mean()).square() + (on_fake - fake).square().mean()) / 2  # Eq. (3)
+
+
+def transport_regulariser(slope: Tensor, way: Tensor, K: float, compare: str = "length") -> Tensor:
+    """How far gradients of D at fakes (M, E) are from the best for the way T(ŷ) - ŷ (M, E): in length, as published."""
+    best = K * way  # Eq. (4)
+    if compare == "vector":
+        return (slope - best).square().sum(1).mean() / (8 * K)  # Eq. (6)
+    return (slope.norm(dim=1) - best.norm(dim=1)).square().mean() / (8 * K)  # Eq. (5)
+
+
+class WGANQC(Method):
+    """Makes targets that are distributed like the real ones, for each source if it is conditional.
 
     Args:
-        shape: Shape of one sample, (E,).
+        shape: Shape of one source and one target.
+        width: Width of both networks.
+        depth: Hidden layers of both; a generator with 0 is linear.
+        noise: Length of z; with 0 there is one answer for each source.
+        conditional: Whether critic and cost see the source. If not, and the source is noise: as published.
+        source_weight: w of a squared difference of sources, beside 1 for targets; a large one leaves least squares.
+        gamma: γ.
+        compare: What the regulariser compares: ``"length"``, as published, or ``"vector"``.
+        l1_weight: Weight of the mean absolute error of the pairs, in units of ``scale``.
+        dropout: Share of the generator's last hidden features dropped in training.
+        scale: Size of a typical value; networks and cost see values divided by it.
 
     Source:
-        Authors and year.
+        Liu, Gu, Samaras 2019. A conditional version is not published; this one puts the pair into the cost.
     """
 
     card = Card(
-        title="Wgan qc",
+        title="WGAN-QC",
         family="translation",
         paper="wgan_qc",
-        summary="Say in one sentence what the method does.",
+        summary="A generator climbs a critic that is fitted to the exact optimal transport of each batch.",
         inputs=("source", "target"),
         outputs=("target",),
-        claims=(Claim("rmse", "mean shift", "lower"),),
-        budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        claims=(Claim("W2", "Gaussian map", "lower"), Claim("RMSE", "plain regression", "lower")),
     )
 
-    def __init__(self, shape: tuple[int, ...] = (780,)) -> None:
+    def __init__(
+        self, shape: tuple[int, ...] = (780,), width: int = 64, depth: int = 2, noise: int = 8,
+        conditional: bool = True, source_weight: float = 1.0, gamma: float = 0.1, compare: str = "length",
+        l1_weight: float = 0.0, dropout: float = 0.0, scale: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.map = nn.Linear(shape[0], shape[0])
+        if compare not in ("length", "vector") or min(noise, source_weight, gamma, l1_weight) < 0 or scale <= 0:
+            raise ValueError("compare is 'length' or 'vector', weights and noise are not negative, scale is positive.")
+        self.shape, self.K, self.scale, self.noise = tuple(shape), 1 / prod(shape), scale, noise
+        self.conditional, self.source_weight, self.compare = conditional, source_weight, compare
+        self.gamma, self.l1_weight = gamma, l1_weight
+        self.generator = _perceptron(prod(shape) + noise, width, depth, prod(shape), dropout)
+        self.critic = _perceptron((1 + conditional) * prod(shape), width, max(depth, 1), 1)
 
-    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Squared error of the prediction.
+    def objectives(self) -> list[Objective]:
+        """First the critic's step, then the generator's, on the same batch."""
+        critic = Objective("critic", list(self.critic.parameters()), self.critic_loss)
+        return [critic, Objective("generator", list(self.generator.parameters()), self.generator_loss)]
 
-        Args:
-            batch: ``source`` and ``target``, paired, shape (B, E).
-            rng: The only source of randomness; least squares needs none.
-        """
-        return {"loss": squared_error(self.map(batch["source"]), batch["target"])}
+    def critic_loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Fit D to the potentials of a batch of ``source`` and ``target``, (B, ...); ``rng`` draws z."""
+        source, real, made = self._flat_and_made(batch, rng)
+        w, fake = self.source_weight * self.conditional, made.detach().requires_grad_()
+        cost = quadratic_cost(real, fake, self.K) + w * quadratic_cost(source, source, self.K)  # Eq. (7)
+        H_real, H_fake, partners = batch_dual(cost)
+        with torch.enable_grad():  # also where a validation has switched it off
+            on_real, on_fake = self.judge(source, real), self.judge(source, fake)
+            (slope,) = torch.autograd.grad(on_fake.sum(), fake, create_graph=True)
+        off = transport_regulariser(slope, real[partners] - fake.detach(), self.K, self.compare)
+        fit = regression_loss(on_real, on_fake, H_real, H_fake) + 4 * self.K**0.5 * self.gamma * off
+        own = (partners == torch.arange(len(partners)).to(partners)).float().mean()
+        return {"loss": fit, "transport": H_real.mean() - H_fake.mean(), "own_partner": own}
+
+    def generator_loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Climb D, and stay near the pairs if that has a weight; arguments as above."""
+        source, real, fake = self._flat_and_made(batch, rng)
+        return {"loss": self.l1_weight * (fake - real).abs().mean() - self.judge(source, fake).mean()}  # Eq. (8)
+
+    def judge(self, source: Tensor, target: Tensor) -> Tensor:
+        """D of flat sources and targets, (B, E) each in units of ``scale``: (B,)."""
+        return torch.squeeze(self.critic(torch.cat([source, target], 1) if self.conditional else target), 1)
 
     @torch.no_grad()
-    def predict(self, source: Tensor) -> Tensor:
-        """Predict targets.
-
-        Args:
-            source: x, shape (B, E).
-
-        Returns:
-            Wx, of the same shape.
-        """
-        return self.map(source)
+    def sample(self, source: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
+        """One target for each source (B, ...), of the same shape; without ``rng`` the noise is zero."""
+        return (self.scale * self._flat_and_made({"source": source, "target": source}, rng)[2]).view_as(source)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
-        """Vectors of 8 values whose targets are the sources, shifted by one place."""
-        rng = torch.Generator().manual_seed(seed)
+        """Points in the plane whose targets are the sources, mirrored and moved."""
+        source = torch.randn(32, 2, generator=torch.Generator().manual_seed(seed))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            method = cls(shape=(8,))
-        source = torch.randn(32, 8, generator=rng)
-        return method, {"source": source, "target": source.roll(1, dims=1)}
+            method = cls(shape=(2,), width=16, depth=1, noise=2)
+        return method, {"source": source, "target": source.flip(1) + 2}
+
+    def _flat_and_made(self, batch: Batch, rng: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+        """x, y and ŷ = x + a correction, (B, E) each in units of ``scale``."""
+        if tuple(batch["source"].shape[1:]) != self.shape:
+            raise ValueError(f"The batch is {tuple(batch['source'].shape)}; this was built for (B, *{self.shape}).")
+        source, real = (batch[key].flatten(1) / self.scale for key in ("source", "target"))
+        z = source.new_zeros(len(source), self.noise)
+        z = z if rng is None else z.normal_(generator=rng)
+        return source, real, source + self.generator(torch.cat([source, z], 1))
+
+
+def _perceptron(inputs: int, width: int, depth: int, outputs: int, dropout: float = 0.0) -> nn.Sequential:
+    hidden = [layer for _ in range(depth) for layer in (nn.SiLU(), nn.Linear(width, width))]
+    return nn.Sequential(nn.Linear(inputs, width), *hidden, nn.Dropout(dropout), nn.Linear(width, outputs))
