@@ -109,5 +109,6 @@ def make_connector(kind: ConnectorKind, vision_width: int, language_width: int, 
 
 
 def tokens_after(connector: nn.Module, tokens: int) -> int:
-    """P', the number of tokens that a connector makes of P."""
-    return len(connector.queries) if isinstance(connector, QueryConnector) else tokens
+    """P', the number of tokens that a connector, or what peft wraps around one, makes of P."""
+    queries: Tensor | None = getattr(connector, "queries", None)
+    return tokens if queries is None else len(queries)
