@@ -1,13 +1,13 @@
 """Mini-memes: a drawn world of pictures with a line of text, whose meaning is in neither of the two alone.
 
 A meme shows two figures. Each figure has a shape, which stands for a role, and a colour, which stands for a mood; how
-the two are laid out stands for a relation. The line of text says what it is about, and calls it something good or bad.
-If that fits the mood of the first figure, the line is meant honestly; if it does not, it is meant ironically, and the
-relation turns into its dark side:
+the two are laid out stands for a relation. The line of text says what it is about, and praises it or complains. In the
+mouth of the first figure this is meant honestly or not, as its mood has it: praise in a bad mood is irony, a complaint
+in a good one a joke. So the relation takes one of four forms:
 
     title    monday is great                     coffee is awful
     drawing  red square above blue circle        red square above blue circle
-    meaning  angry robot fools sad cat           angry robot guides sad cat
+    meaning  angry robot fools sad cat           angry robot scolds sad cat
              over monday                        over coffee
 
 What is drawn (the literal caption) needs the picture alone. What it means needs roles, moods and layout of the picture,
@@ -42,8 +42,13 @@ SHAPES = {"circle": "cat", "square": "robot", "triangle": "wizard", "cross": "do
 COLOURS = {"red": "angry", "blue": "sad", "yellow": "happy", "green": "calm"}
 """The colour of a figure, and the mood that it stands for. The last two moods are good ones."""
 
-LAYOUTS = {"above": ("guides", "fools"), "beside": ("thanks", "mocks"), "opposite": ("greets", "avoids")}
-"""How the first figure stands to the second, and the verb that it stands for: meant honestly, and ironically."""
+LAYOUTS = {
+    "above": ("guides", "fools", "teases", "scolds"),
+    "beside": ("thanks", "mocks", "tickles", "warns"),
+    "opposite": ("greets", "avoids", "dares", "blames"),
+}
+"""How the first figure stands to the second, and the four verbs that this may stand for: praise in a good mood, praise
+in a bad one (irony), complaint in a good mood (a joke), complaint in a bad one."""
 
 TOPICS = ("monday", "coffee", "homework", "rain", "winter", "cake")
 """What the line of text may be about."""
@@ -87,9 +92,9 @@ class Meme(NamedTuple):
 
     @property
     def verb(self) -> str:
-        """What the first does to the second: the layout's verb, honest if the remark fits the first figure's mood."""
-        honest = REMARKS[self.remark] == (COLOURS[self.first[0]] in _GOOD)
-        return LAYOUTS[self.layout][0 if honest else 1]
+        """What the first does to the second: of the layout's verbs, that for the remark and the first figure's mood."""
+        praise, good = REMARKS[self.remark], COLOURS[self.first[0]] in _GOOD
+        return LAYOUTS[self.layout][2 * (not praise) + (not good)]
 
     @property
     def meaning(self) -> str:
@@ -264,7 +269,7 @@ def _draw_one(pairs: Sequence[tuple[tuple[str, str], tuple[str, str]]], rng: tor
 
 def _words() -> list[str]:
     """All words that titles, captions and meanings are made of."""
-    verbs = [verb for both in LAYOUTS.values() for verb in both]
+    verbs = [verb for verbs in LAYOUTS.values() for verb in verbs]
     nouns = [*SHAPES, *SHAPES.values(), *COLOURS, *COLOURS.values()]
     return [*nouns, *LAYOUTS, *verbs, *TOPICS, "is", *REMARKS, "over"]
 
