@@ -26,15 +26,15 @@ class TinyLLaVA(Method):
     """Read pictures and words, and write words.
 
     Built out of transformers' Phi and SigLIP. The tower is frozen; the connector and the language model are trained,
-    or only a part of them: set ``requires_grad`` as the stage demands, or add LoRA (see :mod:`mmlab.tuning`).
+    or what a stage names, or LoRA: see :mod:`mmlab.tuning`.
 
     Args:
         language: Arguments of transformers' ``PhiConfig``; by default, those of Phi-2.
         vision: Arguments of ``SiglipVisionConfig``; by default, those of the published tower.
         connector: Kind of connector.
         queries: Tokens of a picture, for the connectors that choose their number.
-        drop_first_patch: Whether the first patch is thrown away, as in the published model, which took it for a class
-            token; SigLIP has none. The published weights were trained so.
+        drop_first_patch: Whether the first patch is thrown away, as when the published weights were trained: it was
+            taken for a class token, and SigLIP has none.
         vision_layer: Which of the tower's states is read; the last but one in the published model.
         checkpointing: Whether the language model recomputes its activations in the backward pass, to save memory.
 
@@ -72,11 +72,14 @@ class TinyLLaVA(Method):
         super().__init__()
         self.drop_first_patch, self.vision_layer = drop_first_patch, vision_layer
         self.language_model = PhiForCausalLM(PhiConfig(**(language or PHI_2)))
+        model = self.language_model
+        model.get_input_embeddings().padding_idx = None  # what pads may also end a round, and must then be learnt
         self.vision_tower = SiglipVisionModel(SiglipVisionConfig(**(vision or SIGLIP_SO400M))).requires_grad_(False)
-        widths = self.vision_tower.config.hidden_size, self.language_model.config.hidden_size
+        widths = self.vision_tower.config.hidden_size, model.config.hidden_size
         self.connector = make_connector(connector, *widths, queries)
         if checkpointing:  # the reentrant kind finds no gradient at its inputs, which are frozen embeddings
-            self.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
 
     @property
     def image_tokens(self) -> int:
@@ -132,10 +135,8 @@ class TinyLLaVA(Method):
         with self.evaluating(), torch.random.fork_rng(enabled=rng is not None):
             if rng is not None:  # transformers samples with the global generator
                 torch.manual_seed(int(torch.randint(2**62, (), generator=rng, device=rng.device)))
-            sequence = self.embed(batch, side="left")
-            made: Tensor = self.language_model.generate(
-                inputs_embeds=sequence.vectors, attention_mask=sequence.mask, **how
-            )
+            read = self.embed(batch, side="left")
+            made: Tensor = self.language_model.generate(inputs_embeds=read.vectors, attention_mask=read.mask, **how)
             return made
 
     @classmethod
