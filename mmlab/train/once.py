@@ -1,0 +1,188 @@
+"""Train once: a call that was made before, with all the same, loads what it left behind instead of training again."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from mmlab.method import Method
+from mmlab.train.fit import fit
+from mmlab.train.sampler import read
+from mmlab.weights import load_weights, safetensors_chunks, save_weights, saved_facts
+
+__all__ = ["trained_once"]
+
+_KEPT = 32
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SILENT = ("progress", "workers")  # arguments of fit that leave the numbers alone
+_REFUSED = ("out", "resume", "save_every", "trackers", "validation", "validate_every")  # these want more than weights
+
+M = TypeVar("M", bound=Method)
+
+
+def trained_once(
+    method: M,
+    dataset: Any,
+    *,
+    folder: str | Path | None = None,
+    report: Callable[[str], object] = print,
+    **settings: Any,
+) -> M:
+    """Train a method with :func:`mmlab.fit`, or load what an identical call left behind; the weights are the same bits.
+
+    Calls are identical if class, arguments and initial weights of the method are, which parameters are trained, every
+    item of the dataset, the settings, the versions of Python, torch and what it runs on, the number of threads, and
+    every source file of mmlab: any edit trains anew. What a method keeps outside its weights is not brought back.
+
+    The result is kept as safetensors with a hash of its content. It is written under another name first, so that
+    several processes may train the same thing at once; a damaged file is made again. The 32 latest are kept.
+
+    Args:
+        method: What to train; it is changed in place.
+        dataset: As for fit. All of it is read, for its fingerprint.
+        folder: Where results are kept; by default ``trained`` under ``$MMLAB_CACHE``, or else under the platform's
+            cache folder. If it cannot be written, the method is trained and nothing is kept.
+        report: Called with one line that says whether it was trained or loaded.
+        **settings: Arguments of fit, but for those that are about more than the final weights.
+
+    Returns:
+        The method, in evaluation mode.
+
+    Raises:
+        ValueError: If an argument of fit is given that this cannot keep, or is impossible.
+        TypeError: If fit has no such argument.
+    """
+    if refused := [name for name in _REFUSED if settings.get(name) not in (None, ())]:
+        raise ValueError(f"trained_once keeps the final weights alone, so it takes no {refused[0]}: use mmlab.fit.")
+    call = inspect.signature(fit).bind(method, dataset, **settings)
+    call.apply_defaults()
+    name = type(method).__name__
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes must train, or none
+        fit(method, dataset, **settings)
+        report(f"{name}: trained by several processes, and not kept.")
+        return method
+    key = _key(method, dataset, call.kwargs)
+    place = _folder(folder) / f"{key}.safetensors"
+    if (seconds := _load(method, place, key)) is not None:
+        report(f"{name}: loaded; an identical call trained it in {seconds:.0f} s.")
+        return method
+    began = time.perf_counter()
+    fit(method, dataset, **settings)
+    seconds = time.perf_counter() - began
+    fault = _keep(method, place, {"key": key, "seconds": seconds})
+    report(f"{name}: trained in {seconds:.0f} s, and {f'not kept ({fault})' if fault else 'kept for the next time'}.")
+    return method
+
+
+def _load(method: Method, place: Path, key: str) -> float | None:
+    """Put the kept weights in place. Returns how long they took to train, or None if there are none to be trusted."""
+    try:
+        facts = saved_facts(place)
+        if facts.get("key") != key:
+            return None
+        load_weights(method, place)
+        os.utime(place)  # used just now
+        seconds = float(facts["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there, or damaged: make it again
+    method.progress = 1.0
+    method.zero_grad(set_to_none=True)
+    method.eval()
+    return seconds
+
+
+def _keep(method: Method, place: Path, facts: dict[str, Any]) -> str:
+    """Write the weights whole or not at all. Returns what went wrong, or nothing."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".tmp")  # its own name for each process
+        os.close(handle)
+        try:
+            save_weights(method, Path(name), facts)
+            Path(name).replace(place)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        for old in sorted(_kept(place.parent), reverse=True)[_KEPT:]:
+            old[1].unlink(missing_ok=True)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
+
+
+def _kept(folder: Path) -> Iterator[tuple[float, Path]]:
+    for path in [*folder.glob("*.safetensors"), *folder.glob(".*.tmp")]:
+        try:
+            yield path.stat().st_mtime, path
+        except FileNotFoundError:  # another process was quicker
+            continue
+
+
+def _folder(folder: str | Path | None) -> Path:
+    if folder is not None:
+        return Path(folder).expanduser()
+    if cached := os.environ.get("MMLAB_CACHE"):
+        return Path(cached).expanduser() / "trained"
+    import pooch
+
+    return Path(pooch.os_cache("mmlab")) / "trained"
+
+
+def _key(method: Method, dataset: Any, settings: dict[str, Any]) -> str:
+    """The sha256 over all that decides which weights come out."""
+    kinds = [kind for kind in type(method).__mro__ if kind.__module__.partition(".")[0] not in ("mmlab", "torch")]
+    facts = {
+        "class": f"{type(method).__module__}.{type(method).__qualname__}",
+        "written elsewhere": [_source(kind) for kind in kinds if kind is not object],
+        "config": getattr(method, "config", {}),
+        "layers": repr(method),
+        "training": [name for name, parameter in method.named_parameters() if parameter.requires_grad],
+        "settings": {name: settings[name] for name in sorted(settings) if name not in _SILENT},
+        "device": [str(method.device), torch.cuda.is_available(), platform.machine(), torch.get_num_threads()],
+        "kernels": [torch.backends.cpu.get_cpu_capability(), str(torch.get_default_dtype())],
+        "versions": [platform.python_version(), *map(_version, ("torch", "accelerate", "numpy", "transformers"))],
+    }
+    digest = sha256(json.dumps(facts, sort_keys=True, default=repr).encode())
+    for chunk in safetensors_chunks({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}):
+        digest.update(chunk)
+    for batch in _batches(dataset):
+        for chunk in safetensors_chunks(batch):
+            digest.update(chunk)
+    for path in sorted(p for p in _PACKAGE.rglob("*") if p.suffix in (".py", ".json", ".txt")):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _batches(dataset: Any, size: int = 256) -> Iterator[dict[str, torch.Tensor]]:
+    """The whole dataset in order; of one that is augmented, one drawing of each item, too."""
+    for start in range(0, len(dataset), size):
+        rows = torch.arange(start, min(start + size, len(dataset)))
+        yield {key: value.cpu().contiguous() for key, value in read(dataset, rows).items()}
+    if hasattr(dataset, "draw"):
+        rng = torch.Generator().manual_seed(0)
+        for index in range(len(dataset)):
+            yield {key: torch.as_tensor(value).contiguous() for key, value in dataset.draw(index, rng).items()}
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):  # made without a file
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
