@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, random
 
 from mmlab.weights import FILE, few, read_tensors, unfit
 
@@ -43,6 +43,7 @@ SIGLIP_SO400M: dict[str, Any] = {
 """Arguments of ``SiglipVisionConfig`` for the tower so400m-patch14-384 (428,225,600 parameters), Apache-2.0."""
 
 _CONNECTORS = {"mlp2x_gelu": "mlp", "linear": "linear"}
+_DROPS_FIRST_PATCH = {"patch": True, "cls_patch": False}
 _NAMES = (  # theirs, as a pattern, and ours
     (r"^vision_tower\._vision_tower\.(?:vision_model\.)?", "vision_tower."),
     (r"^connector\._connector\.", "connector."),
@@ -69,23 +70,9 @@ def read_published(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor
         ValueError: If a file is damaged, or describes a model of another kind.
     """
     folder = Path(folder)
-    config = _json(folder / "config.json")
-    kind = config.get("connector_type", "mlp2x_gelu")
-    if kind not in _CONNECTORS:
-        raise ValueError(f"{folder} has a connector of type {kind!r}; known are {', '.join(_CONNECTORS)}.")
-    language, vision = (
-        {name: config.get(part, {}).get(name, value) for name, value in published.items()}
-        for part, published in (("text_config", PHI_2), ("vision_config", SIGLIP_SO400M))
-    )
-    arguments = {
-        "language": language,
-        "vision": vision,
-        "connector": _CONNECTORS[kind],
-        "drop_first_patch": config.get("vision_feature_select_strategy", "patch") == "patch",
-        "vision_layer": config.get("vision_feature_layer", -2),
-    }
-    index = _json(folder / f"{FILE}.index.json", {}).get("weight_map", {})
-    shards = sorted(set(index.values())) or [FILE]
+    index = _object(_json(folder / f"{FILE}.index.json", {}), "weight_map", folder)
+    arguments = _arguments(_json(folder / "config.json"), folder)
+    shards = sorted({str(name) for name in index.values()}) or [FILE]
     if absent := [name for name in shards if Path(name).name != name or not (folder / name).is_file()]:
         raise FileNotFoundError(f"{folder} lacks {few(absent)}: get the whole checkpoint, as safetensors.")
     state: dict[str, Tensor] = {}
@@ -95,7 +82,7 @@ def read_published(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor
 
 
 def load_published(build: Callable[..., Any], folder: str | Path, **arguments: Any) -> Any:
-    """Build a method and give it the weights of a published checkpoint, without drawing any at random before.
+    """Build a method and give it the weights of a published checkpoint, without any memory for random ones before.
 
     Args:
         build: The class :class:`mmlab.methods.tinyllava.TinyLLaVA`.
@@ -109,8 +96,11 @@ def load_published(build: Callable[..., Any], folder: str | Path, **arguments: A
     from accelerate import init_empty_weights
 
     found, state = read_published(folder)
-    with init_empty_weights(include_buffers=False):  # what is computed and never saved must be real
-        method = build(**{**found, **arguments})
+    try:
+        with random.fork_rng([]), init_empty_weights(include_buffers=False):  # computed, unsaved buffers must be real
+            method = build(**{**found, **arguments})
+    except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder}/config.json describes no model that can be built: {error}") from None
     if faults := unfit(method.state_dict(), state, required=list(method.state_dict())):
         raise ValueError(f"{folder} does not fit {type(method).__name__}: {faults}.")
     frozen = {name for name, parameter in method.named_parameters() if not parameter.requires_grad}
@@ -118,6 +108,46 @@ def load_published(build: Callable[..., Any], folder: str | Path, **arguments: A
     for name, parameter in method.named_parameters():
         parameter.requires_grad_(name not in frozen)
     return method
+
+
+def _arguments(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The arguments that a configuration of theirs stands for; what it does not say is as published."""
+
+    def choice(name: str, usual: str, known: Mapping[str, Any]) -> Any:
+        said = config.get(name, usual)
+        if not isinstance(said, str) or said not in known:
+            raise ValueError(f"{folder}/config.json says {name} {said!r}; known are {', '.join(known)}.")
+        return known[said]
+
+    def part(name: str, published: dict[str, Any]) -> dict[str, Any]:
+        said = _object(config, name, folder)
+        return {key: _number(said, key, value, f"{folder}/config.json, {name}") for key, value in published.items()}
+
+    vision, layer = part("vision_config", SIGLIP_SO400M), _number(config, "vision_feature_layer", -2, str(folder))
+    if not -vision["num_hidden_layers"] - 1 <= layer <= vision["num_hidden_layers"]:
+        raise ValueError(f"{folder}/config.json reads layer {layer} of a tower with {vision['num_hidden_layers']}.")
+    return {
+        "language": part("text_config", PHI_2),
+        "vision": vision,
+        "connector": choice("connector_type", "mlp2x_gelu", _CONNECTORS),
+        "drop_first_patch": choice("vision_feature_select_strategy", "patch", _DROPS_FIRST_PATCH),
+        "vision_layer": layer,
+    }
+
+
+def _object(whole: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    part = whole.get(name, {})
+    if not isinstance(part, dict):
+        raise ValueError(f"{folder} is damaged ({name} is no JSON object): get it again from where it came from.")
+    return part
+
+
+def _number(said: dict[str, Any], name: str, usual: float, where: str) -> float:
+    """A whole number where the published one is whole."""
+    value = said.get(name, usual)
+    if isinstance(value, bool) or not isinstance(value, int if isinstance(usual, int) else (int, float)):
+        raise ValueError(f"{where}: {name} is {value!r}, and must be a {'whole ' * isinstance(usual, int)}number.")
+    return value
 
 
 def _ours(key: str) -> str:

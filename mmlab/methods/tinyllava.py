@@ -120,8 +120,7 @@ class TinyLLaVA(Method):
         asked = sequence.labels[:, 1:] != IGNORE  # position t predicts t + 1
         hidden, labels = body.last_hidden_state[:, :-1][asked], sequence.labels[:, 1:][asked]
         weights = None if sequence.weights is None else sequence.weights[:, 1:][asked]
-        loss = language_modelling_loss(hidden, self.language_model.lm_head, labels, weights, len(sequence.mask))
-        return {"loss": loss}
+        return {"loss": language_modelling_loss(hidden, self.language_model.lm_head, labels, weights, len(asked))}
 
     def generate(self, batch: Batch, rng: torch.Generator | None = None, **how: Any) -> Tensor:
         """Write on: new tokens (B, T_new) only, padded after the end of each answer.
