@@ -104,7 +104,7 @@ def check_cost(answer: tuple[Any, Any]) -> Verdict:
         lambda: (float(right), 100 * right / ALL),
         [()],
         parts=["the number of values", "the percentage"],
-        right="That many for a few thousand memes: the sweep below asks how much rank is needed.",
+        right="That many for a few thousand memes. How much rank is needed has to be measured.",
         mistakes=mistakes,
     )
 

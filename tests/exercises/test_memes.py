@@ -1,0 +1,94 @@
+"""The checks of the chapter on memes accept its solutions, and name the usual mistakes."""
+
+import pytest
+import torch
+
+from exercises.harness import Exercises
+from mmlab.exercises.memes import check_adapted, check_cost, check_paired
+from mmlab.exercises.verdict import Verdict
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "adapted": [
+        ("alpha / len(a) * ", "", "not scaled"),
+        ("alpha / len(a)", "alpha", "by $α$ alone"),
+        ("alpha / len(a)", "len(a) / alpha", "upside down"),
+        ("alpha / len(a)", "alpha / len(a) ** 0.5", "root of the rank"),
+        ("alpha / len(a)", "alpha / a.shape[1]", "number of inputs"),
+        ("x @ weight.T + ", "", "the change alone"),
+        ("x @ weight.T + alpha / len(a) * x @ a.T @ b.T", "alpha / len(a) * (x @ weight.T + x @ a.T @ b.T)",
+         "scaled the frozen weight"),
+        ("x @ weight.T +", "x @ weight.T -", "wrong sign"),
+        ("x @ a.T @ b.T", "x @ a @ b", "stopped with"),
+    ],
+    "cost": [
+        ("layers * rank", "rank", "one layer of 32"),
+        (" + 2 * (width + inner)", "", "fc1 and fc2 get adapters, too"),
+        ("4 * 2 * width + ", "", "q, k, v and dense get adapters"),
+        ("4 * 2 * width", "3 * 2 * width", "three projections"),
+        ("4 * 2 * width + 2 * (width + inner)", "2 * 2 * width", "q and v alone"),
+        ("rank * (4 * 2 * width + 2 * (width + inner))", "(4 * width * width + 2 * width * inner)", "stay frozen"),
+        ("4 * 2 * width + 2 * (width + inner)", "4 * width + width + inner", "forgot B"),
+        ("100 * ", "", "a fraction"),
+        ("/ everything", "/ (everything + values)", "the model with its adapter"),
+        ("/ everything", "/ (values / rank / (4 * 2 * width + 2 * (width + inner)) "
+         "* (4 * width * width + 2 * width * inner))", "that are adapted"),
+    ],
+    "paired": [
+        ("a[draws].mean(1) - b[draws].mean(1)", "a[draws].mean(1) - b[draws.flip(0)].mean(1)", "other items"),
+        ("- b[draws].mean(1)", "- b.mean()", "Only the first"),
+        ("a[draws].mean(1) - b[draws].mean(1)", "b[draws].mean(1) - a[draws].mean(1)", "sign is turned"),
+        ("torch.quantile(gaps, 0.025), torch.quantile(gaps, 0.975)",
+         "torch.quantile(gaps, 0.975), torch.quantile(gaps, 0.025)", "ends are swapped"),
+        ("a[draws].mean(1) - b[draws].mean(1)", "a - b", "single items"),
+        ("a[draws].mean(1) - b[draws].mean(1)", "(a - b)[draws].flatten()", "single items"),
+        ("a[draws].mean(1) - b[draws].mean(1)", "(a - b)[draws].mean(0)", "second dimension"),
+        ("a[draws].mean(1) - b[draws].mean(1)", "(a - b)[draws].sum(1)", "sums over the items"),
+        ("torch.quantile(gaps, 0.025), torch.quantile(gaps, 0.975)",
+         "torch.quantile(gaps, 0.05), torch.quantile(gaps, 0.95)", "90 % interval"),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("memes")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+    assert verdict.text.startswith("**Right.**")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    verdict = exercises.stub(name)
+    assert not verdict.ok
+    assert verdict.text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text, verdict.text
+    assert verdict.text.startswith("**Not yet.**")
+
+
+def test_other_right_answers_are_right_too() -> None:
+    assert check_adapted(lambda x, w, a, b, alpha: torch.nn.functional.linear(x, w + alpha / b.shape[1] * b @ a))
+    assert check_cost((188_743_680, 5.8663))
+    assert check_paired(lambda a, b, draws: tuple(torch.quantile((a - b)[draws].mean(1), torch.tensor([0.025, 0.975]))))
+
+
+@pytest.mark.parametrize("check", [check_adapted, check_cost, check_paired])
+@pytest.mark.parametrize("answer", [None, ..., 3, "x", (), (None, None), ("a", 1j), [[1], 2, 3], dict, lambda: 1 / 0])
+def test_nothing_is_raised_whatever_is_answered(check, answer, capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = check(answer)
+    assert isinstance(verdict, Verdict)
+    assert not verdict
+    assert capsys.readouterr().out.endswith(f"{verdict.text}\n")
