@@ -52,6 +52,7 @@ from mmlab.data.conversations import (
     tokenizer_of,
 )
 from mmlab.data.mini_memes import LAYOUTS, TOPICS, draw
+from mmlab.methods.tinyllava import TinyLLaVA
 from mmlab.metrics.bootstrap import bootstrap_metric, paired_bootstrap
 from mmlab.metrics.text import (
     bleu,
@@ -123,13 +124,13 @@ say(
 # %% [markdown]
 # ## What the base can do
 #
-# The base ({py:func}`~mmlab.bases.tiny_base`) is a TinyLLaVA of the size of a thumbnail. It has learned two things: to say what is drawn,
+# The base ({py:func}`~mmlab.bases.tiny_base`) is a {py:class}`~mmlab.methods.tinyllava.TinyLLaVA` of the size of a thumbnail. It has learned two things: to say what is drawn,
 # and to say words after somebody, which needs no picture. It has never seen a meaning. It has met all their words,
 # as a real language model has, but in random order.
 
 
 # %%
-def ask(model, items):
+def ask(model: TinyLLaVA, items):
     """The model's answers to the items' questions, as text; the most likely word each time."""
     asked = [(picture, turns) for picture, turns, _ in items]
     batch = prompts(asked, tokenizer, size=size)
@@ -454,7 +455,7 @@ for kind, adapted in kinds.items():
 # %% tags=["hide-input"]
 def draw_strength(strength, kind):
     scores, described, meant = turned[strength, kind]
-    figure = Figure(figsize=(7.4, 2.6), layout="constrained")
+    figure = Figure(figsize=(7.4, 3.0), layout="constrained")
     left, axes = figure.subplots(1, 2, width_ratios=[1, 2.2])
     left.imshow(world.pictures["test"][0].permute(1, 2, 0) / 2 + 0.5)
     left.set(xticks=[], yticks=[], title=f"“{world.memes['test'][0].title}”")
@@ -469,7 +470,12 @@ def draw_strength(strength, kind):
         title=f"λ = {strength}, trained on {kind}",
     )
     axes.invert_yaxis()
-    left.set_xlabel(f"drawn: {described}\nmeans: {meant}", fontsize=8, loc="left")
+    figure.suptitle(
+        f"what is drawn?  {described}\nwhat does it mean?  {meant}",
+        x=0.02,
+        ha="left",
+        fontsize=9,
+    )
     return figure
 
 

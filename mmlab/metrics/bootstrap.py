@@ -69,7 +69,20 @@ def bootstrap_metric(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """As :func:`paired_bootstrap`, for scores of a corpus such as BLEU, which are computed anew on each draw."""
+    """As :func:`paired_bootstrap`, for scores of a corpus such as BLEU, which are computed anew on each draw.
+
+    Args:
+        a: Texts of the first system, one for each of N items.
+        b: Of the second, on the same items in the same order.
+        references: N lists of one or more texts.
+        metric: From (candidates, references) to a number, as :func:`mmlab.metrics.text.bleu`.
+        resamples: Number of draws; each costs two evaluations of the metric.
+        level: Coverage, in (0, 1).
+        seed: Of the draws.
+
+    Raises:
+        ValueError: If the numbers of texts and references differ, or there are fewer than two items.
+    """
     if not len(a) == len(b) == len(references) or len(a) < 2:
         raise ValueError(f"{len(a)} and {len(b)} texts for {len(references)} items: one each is needed, of 2 or more.")
     rng, gaps = torch.Generator().manual_seed(seed), []
