@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 
 from report_connectomes import connectomes  # noqa: E402
+from report_language import vision_language  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "book" / "measured.md"
@@ -281,7 +282,8 @@ def _longer(results: dict[str, Any], targets: list[str], means: dict[str, list[f
 
 def page() -> str:
     """All sections, in order."""
-    return INTRODUCTION + connectomes(read) + rosmap() + digits() + plane() + speed() + throughput()
+    parts = (connectomes(read), rosmap(), digits(), plane(), speed(), throughput(), vision_language(read))
+    return INTRODUCTION + "".join(parts)
 
 
 def main() -> None:
