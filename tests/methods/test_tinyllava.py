@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mmlab import fit
+from mmlab.data.conversations import tokenizer_of
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
 from mmlab.methods.tinyllava import TinyLLaVA
@@ -172,6 +173,23 @@ def test_published_size_and_that_of_its_lora() -> None:
     assert len(adapter) == 2 * 192
     assert sum(adapter) == 188_743_680
     assert sum(p.numel() for p in method.parameters() if p.requires_grad) == 188_743_680
+
+
+@pytest.mark.parametrize(("drop", "strategy", "count"), [(True, "default", 728), (False, "full", 729)])
+def test_the_processor_of_transformers_counts_the_same(drop: bool, strategy: str, count: int) -> None:
+    from transformers import LlavaProcessor, SiglipImageProcessorPil
+
+    tokenizer = tokenizer_of(["a <image>"])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    images = SiglipImageProcessorPil(size={"height": 384, "width": 384})
+    how = {"vision_feature_select_strategy": strategy, "num_additional_image_tokens": 0, "image_token": "<image>"}
+    processor: Any = LlavaProcessor(images, tokenizer, patch_size=14, **how)
+    read = processor(images=[torch.zeros(3, 50, 60)], text=["<image> a"], return_tensors="pt")
+    with torch.device("meta"):
+        method = TinyLLaVA(language=LANGUAGE, drop_first_patch=drop)
+    assert (read["input_ids"] == tokenizer.convert_tokens_to_ids("<image>")).sum() == count
+    assert method.image_tokens == count
+    assert method.features(read["pixel_values"].to("meta")).shape == (1, count, 16)
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "resampler", "q_former"])
