@@ -1,125 +1,801 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
 # %% [markdown]
-# # Wgan qc
+# # WGAN-QC
 #
-# Say what the reader will be able to do after this chapter, and which question it answers {cite}`wgan_qc`.
+# **Why train an adversary, if the best one can be computed?**
 #
-# ## The idea
+# In {doc}`pix2pix` two networks play against each other, and nobody knows at any step how good the critic is. For small
+# batches one can know. The best critic of a batch against another batch is the solution of a linear programme, exact to the
+# last digit, in less than a millisecond. *Wasserstein GAN with quadratic transport cost* {cite}`wgan_qc` solves that programme
+# at every step and merely *fits* the critic to the solution.
 #
-# One picture or one example, before any formula.
+# After this chapter you can derive what the critic is fitted to, and which way it pushes the generator. You know what the exact
+# answer for a batch says about the distributions behind it, and how little that is in many dimensions. And you
+# have seen what happens when a source is added, so that it becomes a translator. No paper that we know describes that form
+# (WcGAN-QC, with a c for *conditional*); what stands under that heading is derived here.
 #
-# ## The mathematics
-#
-# Number the equations of the paper that the module uses; the same numbers stand there as comments.
-#
-# $$
-# \mathcal{L}(W) = \tfrac{1}{n} \lVert W x - y \rVert^2 \tag{1}
-# $$
+# You need probability, gradients, and a rough idea of what optimal transport is ({doc}`flow_matching` has one).
 
 # %% tags=["parameters"]
-steps = 200
-seed = 0
+seeds = 3
+steps = 280
 
 # %%
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from scipy.optimize import linprog
 
-import mmlab
+from mmlab import fit
+from mmlab.data.planar_world import planar_sample, planar_world
 from mmlab.data.rest_motor_world import rest_motor_world
-from mmlab.methods.wgan_qc import WganQc
-from mmlab.viz import record, say, show, table
-
-# %% [markdown]
-# ## The data
-#
-# Say where they come from, what the ceiling is, and how they are split.
-
-# %%
-world = rest_motor_world(subjects=120, regions=20, seed=seed)
-train, test = world.pairs.split(test_size=40, seed=seed)
-torch.manual_seed(seed)
-method = WganQc(shape=tuple(train.source.shape[1:]))
-
-# %% [markdown]
-# ## Training
-
-# %%
-history = mmlab.fit(method, train, steps=steps, seed=seed, progress=False)
-losses = history.values()
-figure, axes = plt.subplots(figsize=(5, 3))
-axes.semilogy(losses)
-axes.set(xlabel="step", ylabel="squared error per edge")
-description = f"The loss falls from {losses[0]:.3f} to {losses[-1]:.3f}."
-show(figure, alt=description, caption="Training loss.")
-
-# %% [markdown]
-# ## Does it survive the dull rivals?
-#
-# Print the baselines and the ceiling beside the method. If the method does not win, say so and explain why.
-
-# %%
-from mmlab.metrics.connectome import rmse
+from mmlab.data.tensors import TensorData
+from mmlab.methods.wgan_qc import (
+    WGANQC,
+    batch_dual,
+    quadratic_cost,
+    regression_loss,
+    transport_regulariser,
+)
+from mmlab.metrics.calibration import coverage
+from mmlab.metrics.connectome import evaluate
 from mmlab.metrics.connectome_baselines import baselines
+from mmlab.metrics.transport import gaussian_map, neighbour_map, wasserstein2
+from mmlab.viz import frames, record, say, show, table
 
-predictions = baselines(train, test)
-predictions["Wgan qc"] = method.predict(test.source)
-errors = {name: rmse(made, test.target) for name, made in predictions.items()}
-table(pd.DataFrame({"RMSE": errors}), "Test set", best={"RMSE": "lower"})
-error = errors["Wgan qc"]
-rival = errors["mean shift"]
-say(f"The method's error is {error:.3f}, that of the mean shift {rival:.3f}.")
-record(rmse=error, rmse_mean_shift=rival)
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
 
 # %% [markdown]
+# ## The idea in one picture
+#
+# Some points are real, others are made. Pair them one to one so that the sum of squared distances is as small as it can be:
+# that is optimal transport between the two batches. Each made point now has a partner, and knows where to go. The
+# critic is a landscape in which "where to go" is uphill, and the generator climbs it.
+
+# %% tags=["hide-input"]
+real = planar_sample("moons", 40, generator(1))
+made = 0.8 * planar_sample("normal", 40, generator(2))
+heights, levels, partners = batch_dual(quadratic_cost(real, made, 0.5))
+ways = real[partners] - made
+figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+axes = figure.subplots()
+axes.scatter(*real.T, color="tab:orange", label="real")
+dots = axes.scatter(
+    *made.T, c=levels, cmap="Blues", edgecolor="black", lw=0.5, label="made"
+)
+axes.quiver(
+    *made.T,
+    *ways.T,
+    angles="xy",
+    scale_units="xy",
+    scale=1,
+    width=0.003,
+    color="0.5",
+)
+figure.colorbar(dots, label="potential of the made points")
+axes.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate")
+axes.legend(loc="upper left", fontsize=8)
+show(
+    figure,
+    alt=(
+        f"{len(real)} orange points on two half moons and {len(made)} blue ones in a cloud between them. A grey arrow leads from each blue point "
+        f"to one orange point; the mean arrow is {ways.norm(dim=1).mean():.2f} long."
+    ),
+    caption=(
+        "One batch, solved exactly. Each made point is joined to its real partner; no two share one. The darker, the higher "
+        "its potential, one of the numbers that the critic will be fitted to."
+    ),
+)
+
+# %% [markdown]
+# ## Transport of a batch is a linear programme
+#
+# Let $y_1, \dots, y_n$ be real and $\hat y_1, \dots, \hat y_n$ made. Carrying one to the other costs half the squared distance,
+# times a factor $K$. The authors' code takes one over the number of coordinates, so that the cost does not grow with them:
+#
+# $$c(y, \hat y) = \tfrac K2\, \lVert y - \hat y\rVert^2 . \tag{1}$$
+#
+# The cheapest plan is a linear programme over $n\times n$ shares. Like every linear programme it has a *dual*. In the
+# story that goes with it, a carrier pays a price at each made point, is paid one at each real point, and may nowhere earn more than the journey is worth:
+#
+# $$\max_H \; \frac1n\sum_i H(y_i) - \frac1n\sum_j H(\hat y_j) \quad\text{such that}\quad H(y_i) - H(\hat y_j) \le c(y_i, \hat y_j) . \tag{2}$$
+#
+# The numbers $H$ are the *potentials*. The maximum of (2) *is* the cost of the cheapest plan, $\tfrac K2 W_2^2$ of the two batches. Wherever goods
+# flow, the constraint is tight: $H(T(\hat y)) - H(\hat y) = c(T(\hat y), \hat y)$, where $T(\hat y)$ is the partner of $\hat y$. Adding a number
+# to all potentials changes nothing; we make their mean zero.
+#
+# The package leaves (2) to the network simplex of POT {cite}`flamary2021pot`. Here is a check by other means: SciPy's solver for any linear
+# programme, and sorting, which is optimal on a line.
+
+# %%
+n = 12
+y = torch.randn(n, 3, generator=generator(0)).double() + 1
+y_hat = torch.randn(n, 3, generator=generator(1)).double()
+cost = quadratic_cost(y, y_hat, 1 / 3)
+H_real, H_made, _ = batch_dual(cost)
+pairs = torch.cartesian_prod(torch.arange(n), torch.arange(n))
+limits = torch.zeros(n * n, 2 * n).double()
+limits[torch.arange(n * n), pairs[:, 0]] = 1.0
+limits[torch.arange(n * n), n + pairs[:, 1]] = -1.0
+gain = torch.cat([-torch.ones(n), torch.ones(n)]).double() / n
+solved = -linprog(gain, limits, cost.flatten(), bounds=(None, None)).fun
+value = float(H_real.mean() - H_made.mean())
+u, v = y[:, :1], y_hat[:, :1]
+on_a_line = float((u.sort(0).values - v.sort(0).values).square().mean() / 2)
+line_real, line_made, _ = batch_dual(quadratic_cost(u, v, 1.0))
+assert abs(value - solved) < 1e-9
+assert abs(float(line_real.mean() - line_made.mean()) - on_a_line) < 1e-9
+say(
+    f"The dual of {n} against {n} points is worth {value:.6f}; SciPy finds {solved:.6f}. On the first coordinate alone, sorting gives {on_a_line:.6f}, as does the dual."
+)
+
+# %% [markdown]
+# ## From potentials to a critic
+#
+# The potentials live on the points of one batch. A generator needs a function that it can climb. So a network
+# $D$ is *regressed* on them. The authors' loss takes the made points one by one, but the real ones only in their mean:
+#
+# $$\mathcal L_D = \tfrac12\Big(\overline{D(y)} - \overline{H(y)}\Big)^2 + \tfrac12\,\overline{\big(D(\hat y) - H(\hat y)\big)^2} . \tag{3}$$
+#
+# Which way does such a critic push? Take the potentials of the reals as given. Among all values that the constraints in (2) allow at a
+# point $\hat y$, the lowest is best, since it enters with a minus: $H(\hat y) = \max_i\,[H(y_i) - c(y_i, \hat y)]$. The maximum is attained at the partner.
+# Now move $\hat y$ a little. To first order the partner stays, only the cost changes, and its gradient is $K(\hat y - y)$. So
+#
+# $$\nabla D(\hat y) = K\,\big(T(\hat y) - \hat y\big) : \tag{4}$$
+#
+# uphill is the way to the partner, and the slope is as long as the way. That is what the quadratic cost buys. The critic of the first Wasserstein GAN
+# {cite}`arjovsky2017wgan` has slope one wherever goods flow, however far they go, and so the generator does not slow down before it arrives.
+#
+# Regression on values says little about slopes. But (4) gives the slope, too, and the *optimal transport regulariser* asks for it:
+#
+# $$\mathcal R = \frac{1}{8K}\;\overline{\Big(\lVert\nabla D(\hat y)\rVert - K\lVert T(\hat y) - \hat y\rVert\Big)^2} , \tag{5}$$
+#
+# added to (3) with the weight $4\sqrt K\gamma$, where $\gamma = 0.1$. Read it again: it compares *lengths*. A critic that points exactly the
+# wrong way passes. Nothing in (4) demands that. The obvious alternative compares vectors,
+#
+# $$\mathcal R' = \frac{1}{8K}\;\overline{\big\lVert\nabla D(\hat y) - K(T(\hat y) - \hat y)\big\rVert^2} , \tag{6}$$
+#
+# and we will run both. One step of the critic on (3) and (5), one step of the generator, which raises $\overline{D(\hat y)}$: that is the method. No clipping, no penalty
+# between the points, no inner loop.
+
+# %%
+way = torch.tensor([[3.0, 4.0]])
+away = transport_regulariser(-0.5 * way, way, 0.5)
+wrong = transport_regulariser(-0.5 * way, way, 0.5, "vector")
+say(
+    f"A critic whose slope points straight away from the partner, with the right length: by (5) it is off by {away:.1f}, by (6) by {wrong:.1f}."
+)
+
+# %% [markdown]
+# ## One critic for two potentials
+#
+# Here is a flaw that takes a moment to see. The dual (2) gives *two* functions: one on the reals, one on the made points. With the distance as
+# cost, $c = \lVert y - \hat y\rVert$, they are the same function where they meet. With the square they are not: putting the point itself among the reals,
+# $H(\hat y) = \max_i[\dots]$ is at least what the real potential is at the same place, and usually more. One network cannot be both.
+#
+# Two normal distributions on a line, $N(0, 1)$ made and $N(m, 1)$ real, show it. The partner is $\hat y + m$, so by (4) the slope on the made points is $Km$ and
+# $H(\hat y) = Km\hat y + a$. If the two overlap much, the reals lie where the made points lie, $D$ is that line for both, and $\overline{D(y)} - \overline{D(\hat y)} = Km^2$:
+# *twice* the true $\tfrac K2m^2$. If they are far apart, $D$ may bend between them: the line on the made points, and the right *mean* on the real ones, which is all that (3) asks. Turn the knob.
+
+# %% tags=["hide-input"]
+quantiles = torch.special.ndtri((torch.arange(150) + 0.5) / 150)[:, None]
+SHIFTS = (0.5, 1, 2, 4, 8)
+
+
+def one_critic(shift, rounds=150):
+    """A critic for N(0, 1) made and N(m, 1) real, fitted by (3) and (6) to the closed-form potentials, with K = 1."""
+    fakes, reals = quantiles, quantiles + shift
+    on_fakes, on_reals = shift * fakes[:, 0], shift * reals[:, 0] - shift**2 / 2
+    middle = torch.cat([on_fakes, on_reals]).mean()
+    on_fakes, on_reals = on_fakes - middle, on_reals - middle
+    torch.manual_seed(0)
+    critic = torch.nn.Sequential(
+        torch.nn.Linear(1, 32), torch.nn.SiLU(), torch.nn.Linear(32, 32),
+        torch.nn.SiLU(), torch.nn.Linear(32, 1),
+    )  # fmt: skip
+    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-2)
+    for _ in range(rounds):
+        x = fakes.clone().requires_grad_()
+        at_fakes, at_reals = critic(x)[:, 0], critic(reals)[:, 0]
+        (slope,) = torch.autograd.grad(at_fakes.sum(), x, create_graph=True)
+        loss = regression_loss(at_reals, at_fakes, on_reals, on_fakes)
+        loss = loss + 0.4 * transport_regulariser(
+            slope, reals - fakes, 1.0, "vector"
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return critic.eval(), fakes, reals, on_fakes, on_reals
+
+
+fitted = {shift: one_critic(shift) for shift in SHIFTS}
+
+
+def ratio(shift):
+    critic, fakes, reals, *_ = fitted[shift]
+    with torch.no_grad():
+        return float((critic(reals).mean() - critic(fakes).mean()) / (shift**2 / 2))
+
+
+def draw_critic(shift):
+    critic, fakes, reals, on_fakes, on_reals = fitted[shift]
+    grid = torch.linspace(-3, shift + 3, 200)[:, None]
+    with torch.no_grad():
+        curve = critic(grid)[:, 0]
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(fakes[:, 0], on_fakes, color="tab:blue", lw=5, alpha=0.4)
+    axes.plot(reals[:, 0], on_reals, color="tab:orange", lw=5, alpha=0.4)
+    axes.plot(grid[:, 0], curve, color="black", lw=1.2)
+    axes.legend(
+        ["potential on the made", "potential on the real", "the one critic"]
+    )
+    axes.set(
+        xlabel="place",
+        ylabel="potential",
+        title=f"the critic says {ratio(shift):.2f} times the truth",
+    )
+    return figure
+
+
+frames(
+    {"shift m": SHIFTS},
+    draw=draw_critic,
+    alt=lambda shift: (
+        f"Two parallel lines, the potential of the made points above that of the real points by {shift**2 / 2:.2f}, and the fitted critic, which follows the "
+        f"line of the made points. The critic's difference of means is {ratio(shift):.2f} times the true cost, with a shift of {shift}."
+    ),
+    caption=(
+        f"Turn the shift. The blue line lies above the orange one by the cost itself. Where the two clouds overlap, one curve cannot be on both, and the critic, held to the made points, overstates the distance {ratio(SHIFTS[0]):.2f} times. "
+        f"Far apart it leaves the blue line in the gap and meets the real potential in its mean, which is all that (3) asks ({ratio(SHIFTS[-1]):.2f} times). The slope on the made points is right throughout, so the generator still goes the right way."
+    ),
+)
+record(overstated={str(shift): ratio(shift) for shift in SHIFTS})
+
+# %% [markdown]
+# The difference of the critic's means is what such a program prints as "Wasserstein distance". Early in training, when nothing overlaps, it may be that. Near
+# the end, when the made points should lie among the real ones, it is not. Print the value of (2) instead; it is computed anyway.
+#
+# ## What a batch can know
+#
+# The value of (2) is exact *for the batch*. How far is it from the truth? For fixed potentials, the expectation over batches is that of the distributions. The maximum is taken after
+# the batch is seen, and the mean of a maximum is at least the maximum of the mean. So **the batch overstates the transport cost on average**, always. By how much, is a matter of dimension. Between samples of $n$ the
+# error goes down like $n^{-1/d}$ in $d$ dimensions {cite}`weed2019`, which for large $d$ is hardly down at all.
+#
+# Measure it where the truth is known: $N(0, I_d)$ against the same cloud, moved by $m$ of length 2. Then $W_2 = 2$ in every dimension. Two more questions go with it.
+#
+# - Does the way to the partner point along $m$, which is the true way for every point? The dull rival pairs at random; its mean cost is $\mathbb E\lVert y - \hat y\rVert^2 = 2d + \lVert m\rVert^2$.
+# - Where would a generator come to rest? Let it make the right cloud, and let it only choose the width $s$ of its cloud. The partners do not depend on $s$, and the mean of $\lVert y - s\hat y\rVert^2$ is least at $s = \overline{y\cdot\hat y}\,/\,\overline{\lVert\hat y\rVert^2}$
+#   (about the means, $y$ the partner of $\hat y$). That is 1 if partners are alike, and 0 if they are strangers: who is pulled towards strangers ends at the mean. So **the batch's optimum is not the true distribution but a narrower one**, whatever the critic.
+
+# %% tags=["hide-input"]
+DIMENSIONS, SIZES, SHIFT, DRAWS = (1, 2, 4, 8, 16, 32, 64), (16, 64, 256), 2.0, 10
+
+
+def batch_against_truth(dimension, size, seed):
+    fakes, reals = torch.randn(2, size, dimension, generator=generator(seed))
+    reals[:, 0] += SHIFT
+    cost = quadratic_cost(reals, fakes, 1.0)
+    on_real, on_fake, partners = batch_dual(cost)
+    ways, random_ways = reals[partners] - fakes, reals - fakes
+    centred = fakes - fakes.mean(0), (reals - reals.mean(0))[partners]
+    tight = (on_real[:, None] - on_fake > cost - 1e-9).double().sum(0).mean()
+    return {
+        "ratio": float((2 * (on_real.mean() - on_fake.mean())).sqrt()) / SHIFT,
+        "cosine": float((ways[:, 0] / ways.norm(dim=1)).mean()),
+        "random": float((random_ways[:, 0] / random_ways.norm(dim=1)).mean()),
+        "width": float((centred[0] * centred[1]).sum() / centred[0].square().sum()),
+        "tight": float(tight),
+    }
+
+
+known = pd.DataFrame(
+    [
+        {"d": d, "n": n} | batch_against_truth(d, n, 100 * seed + d)
+        for d in DIMENSIONS
+        for n in SIZES
+        for seed in range(DRAWS)
+    ]
+)
+average = known.groupby(["n", "d"]).mean()
+figure = Figure(figsize=(10, 3), layout="constrained")
+panels = dict(zip(("ratio", "cosine", "width"), figure.subplots(1, 3), strict=True))
+for key, axes in panels.items():
+    for n in SIZES:
+        axes.plot(DIMENSIONS, average.loc[n, key], "o-", ms=3, label=f"n = {n}")
+    axes.set(xscale="log", xlabel="dimension")
+    axes.set_xticks(DIMENSIONS, [str(d) for d in DIMENSIONS])
+    axes.minorticks_off()
+at_random = [(2 * d + SHIFT**2) ** 0.5 / SHIFT for d in DIMENSIONS]
+panels["ratio"].plot(DIMENSIONS, at_random, "k--", lw=1, label="pairs at random")
+panels["cosine"].plot(DIMENSIONS, average.loc[SIZES[-1], "random"], "k--", lw=1)
+panels["ratio"].axhline(1, color="0.7")
+panels["width"].axhline(1, color="0.7")
+panels["ratio"].legend(fontsize=8)
+panels["ratio"].set_ylabel("batch estimate of $W_2$ / truth")
+panels["cosine"].set(ylabel="cosine with the true way", ylim=(0, 1.05))
+panels["width"].set(ylabel="width where the batch is content", ylim=(0, 1.2))
+last, low = average.xs(DIMENSIONS[-1], level="d"), average.xs(2, level="d")
+ends = {
+    key: ", ".join(f"{value:.2f} for n = {n}" for n, value in last[key].items())
+    for key in panels
+}
+most, usual = SIZES[-1], SIZES[1]
+show(
+    figure,
+    alt=(
+        f"Three panels over dimensions from 1 to {DIMENSIONS[-1]}. Left, the estimate over the truth rises for all batch sizes, to {ends['ratio']}; the dashed line of random "
+        f"pairs ends at {at_random[-1]:.2f}. Middle, the cosine falls to {ends['cosine']}; random pairs end at {last.loc[most, 'random']:.2f}. Right, the best width falls from about 1 to {ends['width']}."
+    ),
+    caption=(
+        f"Mean of {DRAWS} batches. In 2 dimensions {usual} points are nearly enough: {low.loc[usual, 'ratio']:.2f} times the truth, cosine {low.loc[usual, 'cosine']:.2f}, width {low.loc[usual, 'width']:.2f}. In {DIMENSIONS[-1]} "
+        f"dimensions {most} points say {last.loc[most, 'ratio']:.2f} times the truth. The cheapest plan is then hardly cheaper than pairs at random, its arrows point hardly better, and a cloud of {last.loc[most, 'width']:.2f} times the right width pleases it most. More points help slowly."
+    ),
+)
+record(batch_over_truth=last["ratio"].tolist(), width=last["width"].tolist())
+
+# %% tags=["hide-input"]
+say(
+    f"""One comfort and one more worry. The mean arrow of *any* pairing is the difference of the two means, so means are learned well whatever the dimension. The worry is about the solver. A linear programme is solved at a corner,
+where as many constraints are tight as there can be: here each made point has on average {known["tight"].mean():.2f} real ones at which its constraint is tight, though one would be enough. At such a point the maximum in the derivation of (4) has a kink, and
+the potentials are an extreme choice among equally good ones. Which, is the solver's taste."""
+)
+
+# %% [markdown]
+# Benchmarks with known maps agree that many networks trained for optimal transport do not recover the map, even where they are useful as generators {cite}`korotin2021`.
+#
+# ## In the plane
+#
+# Two dimensions are the easy case. The source is noise, $N(0, I_2)$, the target two moons; nothing is paired. The dull rivals: the noise as it is; all points at the
+# mean; the affine map between the Gaussian fits; a plain regression of targets on sources with the same generator; exact transport of the training points, where a new
+# point takes the partner of its nearest neighbour (hard to beat: it hands out real targets). And the rudest of all: *no critic*. Each made point knows its partner, so pull the generator there by least
+# squares, $\tfrac K2\overline{\lVert\hat y - T(\hat y)\rVert^2}$, with partners from the same linear programme. By (4) it is the same push. The floor is the distance between two sets of
+# real points, which is not zero.
+
+
+# %%
+class PlainRegression(WGANQC):
+    """The same generator without noise, trained to guess the target: least squares."""
+
+    def objectives(self):
+        return super().objectives()[1:]
+
+    def generator_loss(self, batch, rng):
+        source, target = (batch[key] / self.scale for key in ("source", "target"))
+        made = source + self.generator(source)
+        target = target[self.partners(made.detach(), target)]
+        return {"loss": self.K / 2 * (made - target).square().sum(1).mean()}
+
+    def partners(self, made, target):
+        return torch.arange(len(made))
+
+
+class NoCritic(PlainRegression):
+    """Pulled to the partners of the batch's optimal transport."""
+
+    def partners(self, made, target):
+        return batch_dual(quadratic_cost(target, made, self.K))[2]
+
+
+def trained(method, data, seed, steps=steps, rates=(1e-2, 1e-3), **choices):
+    """Fit with the authors' momentum. They use one rate for critic and generator; here the critic is faster."""
+    critic, made = rates
+    alone = isinstance(method, PlainRegression)
+    fit(
+        method, data, steps=steps, seed=seed, progress=False, schedule="cosine",
+        lr=made if alone else {"critic": critic, "generator": made},
+        betas=(0.5, 0.999), clip_norm=None, ema_decay=0.98, **choices,
+    )  # fmt: skip
+    return method
+
+
+VARIANTS = {
+    "WGAN-QC, as published": {"gamma": 0.1},
+    "WGAN-QC, lengths, γ = 10": {"gamma": 10.0},
+    "WGAN-QC, vectors, γ = 10": {"gamma": 10.0, "compare": "vector"},
+}
+FEW = 600
+rows, pictures = [], {}
+for seed in range(seeds):
+    world = planar_world("normal", "moons", points=4000, fresh=FEW, seed=seed)
+    train, test = world.train.tensors, world.test.tensors
+    source, few = test["source"], {key: train[key][:FEW] for key in train}
+    made = {
+        "noise as it is": source,
+        "mean": train["target"].mean(0).expand_as(source),
+        "Gaussian map": gaussian_map(train["source"], train["target"], source),
+        "exact transport, nearest neighbour": neighbour_map(
+            few["source"], few["target"], source
+        ),
+    }
+    for name, kind in [
+        ("plain regression", PlainRegression),
+        ("no critic", NoCritic),
+    ]:
+        torch.manual_seed(seed)
+        method = kind((2,), noise=0)
+        made[name] = trained(method, world.train, seed, rates=(0, 3e-3)).sample(
+            source
+        )
+    for name, choices in VARIANTS.items():
+        torch.manual_seed(seed)
+        method = WGANQC((2,), noise=0, conditional=False, **choices)
+        made[name] = trained(method, world.train, seed).sample(source)
+    made["two sets of real points"] = few["target"]
+    for name, points in made.items():
+        distance = wasserstein2(points, test["target"])
+        rows.append({"method": name, "seed": seed, "W2": distance})
+    pictures = pictures or {**made, "real": test["target"]}
+plane = pd.DataFrame(rows).set_index(["method", "seed"])
+mean = plane.groupby("method", sort=False).mean()
+spread = plane.groupby("method", sort=False).std(ddof=min(1, seeds - 1))
+table(
+    mean,
+    f"From noise to moons: distance of {FEW} made points to {FEW} fresh real ones, mean ± standard deviation of {seeds} seeds.",
+    spread=spread,
+    best={"W2": "lower"},
+    reference=["two sets of real points"],
+)
+
+# %% tags=["hide-input"]
+PANELS = [
+    "no critic",
+    "WGAN-QC, as published",
+    "WGAN-QC, lengths, γ = 10",
+    "WGAN-QC, vectors, γ = 10",
+]
+figure = Figure(figsize=(10, 2.6), layout="constrained")
+for axes, name in zip(
+    figure.subplots(1, 4, sharex=True, sharey=True), PANELS, strict=True
+):
+    axes.plot(*pictures["real"].T, ".", ms=2, color="0.75")
+    axes.plot(*pictures[name].T, ".", ms=2, color="tab:red")
+    axes.set(xlabel="first coordinate", xlim=(-5, 5), ylim=(-3.5, 4.5))
+    axes.set_title(name, fontsize=9)
+figure.axes[0].set_ylabel("second coordinate")
+first = {name: plane.loc[(name, 0), "W2"] for name in mean.index}
+show(
+    figure,
+    alt=(
+        "Four scatter plots, real moons in grey and made points in red: "
+        + "; ".join(f"{name}, W2 {first[name]:.2f}" for name in PANELS)
+        + "."
+    ),
+    caption=(
+        f"First seed. Distance without a critic {first[PANELS[0]]:.2f}, with the published settings {first[PANELS[1]]:.2f}. Asked for lengths alone, with a large weight, the critic "
+        f"has the right steepness in wrong directions ({first[PANELS[2]]:.2f}); asked for vectors with the same weight, it has not ({first[PANELS[3]]:.2f})."
+    ),
+)
+at = mean["W2"]
+say(
+    f"""**What the table says.** WGAN-QC beats the affine map, {at["WGAN-QC, as published"]:.2f} against {at["Gaussian map"]:.2f}, and is far from exact transport of {FEW} points
+({at["exact transport, nearest neighbour"]:.2f}) and from the floor ({at["two sets of real points"]:.2f}). At a hundred times its weight the published regulariser ends at
+{at["WGAN-QC, lengths, γ = 10"]:.2f} ± {spread.loc["WGAN-QC, lengths, γ = 10", "W2"]:.2f}, and the same weight on vectors at {at["WGAN-QC, vectors, γ = 10"]:.2f}. **Without any critic** the same generator reaches {at["no critic"]:.2f},
+with half the networks: what the adversary knows it knows from the partners, and it learns it with a lag. Plain regression on targets that are not paired finds the mean, as it must."""
+)
+record(
+    W2={name: plane.loc[name, "W2"].tolist() for name in mean.index}
+    | {"WGAN-QC": plane.loc["WGAN-QC, as published", "W2"].tolist()}
+)
+
+# %% [markdown]
+# ## With a source
+#
+# To translate, the critic must see what is to be translated. Pairs $(x_i, y_i)$ are real, pairs $(x_j, \hat y_j)$ with $\hat y_j = G(x_j, z_j)$ are made, and the cost is
+# that of carrying pairs to pairs,
+#
+# $$c = \tfrac K2\,\lVert y_i - \hat y_j\rVert^2 + w\,\tfrac K2\,\lVert x_i - x_j\rVert^2 . \tag{7}$$
+#
+# The generator cannot move $x$, so only the slope in $\hat y$ is regularised. It climbs, and may be held to the pairs by an L1 term, as in {doc}`pix2pix`:
+#
+# $$\mathcal L_G = -\,\overline{D(x, \hat y)} + \lambda\,\overline{\lvert\hat y - y\rvert} . \tag{8}$$
+#
+# What does the weight $w$ do? The same batch of sources stands on both sides.
+#
+# - With $w = 0$ sources cost nothing. Only the distribution of targets is matched. Which source a target belongs to is forgotten; the source serves as noise.
+# - With $w \to \infty$ every made pair stays with its own $x$, so $T(\hat y_j) = y_j$. By (4) the slope is then $K(y_j - \hat y_j)$, and that is *minus the gradient of the squared error*. The adversary is gone: what is left
+#   is least squares, whose answer is the conditional mean. The noise $z$ is ignored.
+# - In between, a made pair may go to the target of a neighbour with a similar source. Only this can teach the spread of targets for one source, and it needs
+#   batches that *hold* similar sources.
+#
+# A fork shows it: $x$ is uniform on a line, $y$ is on one of two prongs about $-x$, and which one is a toss of a coin. The mean of both is a place where nobody is.
+
+# %%
+WEIGHTS = (0.0, 1.0, 100.0)
+
+
+def fork(count, seed):
+    rng = generator(seed)
+    x = 4 * torch.rand(count, 1, generator=rng) - 2
+    side = 2.0 * torch.randint(2, (count, 1), generator=rng) - 1
+    y = (
+        -x
+        + side * (0.3 + 0.25 * (x + 2))
+        + 0.1 * torch.randn(count, 1, generator=rng)
+    )
+    return TensorData({"source": x, "target": y})
+
+
+def joint(x, y):
+    return torch.cat([x, y], 1)
+
+
+rows, prongs = [], {}
+for seed in range(seeds):
+    data, fresh, other = (
+        fork(3000, seed),
+        fork(600, 100 + seed),
+        fork(600, 200 + seed),
+    )
+    x, y = (fresh.tensors[key] for key in ("source", "target"))
+    torch.manual_seed(seed)
+    plain = trained(PlainRegression((1,), noise=0), data, seed, rates=(0, 3e-3))
+    made = {"plain regression": plain.sample(x)}
+    for weight in WEIGHTS:
+        torch.manual_seed(seed)
+        method = WGANQC(
+            (1,), noise=2, source_weight=weight, gamma=10.0, compare="vector"
+        )
+        trained(method, data, seed)
+        made[f"WGAN-QC, w = {weight:.0f}"] = method.sample(x, rng=generator(seed))
+    made["targets of others"] = y[torch.randperm(len(y), generator=generator(seed))]
+    pairs = {name: joint(x, points) for name, points in made.items()}
+    pairs["two sets of real pairs"] = joint(*other.tensors.values())
+    for name, points in pairs.items():
+        error = float((points[:, 1:] - y).square().mean().sqrt())
+        values = {
+            "joint W2": wasserstein2(points, joint(x, y)),
+            "W2 of targets": wasserstein2(points[:, 1:], y),
+            "RMSE": None if name.startswith("two") else error,
+        }
+        rows.append({"method": name, "seed": seed} | values)
+    prongs = prongs or made | {"truth": y, "x": x}
+forks = pd.DataFrame(rows).set_index(["method", "seed"]).astype(float)
+mean_fork = forks.groupby("method", sort=False).mean()
+table(
+    mean_fork,
+    f"The fork, {seeds} seeds: distance of made pairs from real pairs, of made targets from real targets, and error on the pairs.",
+    spread=forks.groupby("method", sort=False).std(ddof=min(1, seeds - 1)),
+    best={"joint W2": "lower", "W2 of targets": "lower", "RMSE": "lower"},
+    reference=["targets of others", "two sets of real pairs"],
+)
+
+# %% tags=["hide-input"]
+names = list(mean_fork.index[:4])
+figure = Figure(figsize=(10, 2.6), layout="constrained")
+for axes, name in zip(
+    figure.subplots(1, 4, sharex=True, sharey=True), names, strict=True
+):
+    axes.plot(prongs["x"], prongs["truth"], ".", ms=2, color="0.75")
+    axes.plot(prongs["x"], prongs[name], ".", ms=2, color="tab:red")
+    axes.set(title=name, xlabel="source x")
+figure.axes[0].set_ylabel("target y")
+apart = mean_fork["joint W2"]
+show(
+    figure,
+    alt=(
+        "Four scatter plots of target over source: a fork of two prongs in grey, made targets in red. "
+        + "; ".join(
+            f"{name}: joint W2 {forks.loc[(name, 0), 'joint W2']:.2f}"
+            for name in names
+        )
+        + "."
+    ),
+    caption=(
+        f"First seed. Regression goes between the prongs. With $w = 0$ the made targets have nearly the right distribution, on the wrong sources; with $w = 100$ they are nearly the regression again. Only in between "
+        f"do the made targets spread as the prongs do, though they also fill the gap: joint distance {apart[names[2]]:.2f} at $w = 1$, against {apart[names[1]]:.2f}, {apart[names[3]]:.2f} and {apart[names[0]]:.2f} for regression."
+    ),
+)
+record(
+    joint_w2={
+        "WGAN-QC": forks.loc[names[2], "joint W2"].tolist(),
+        "plain regression": forks.loc[names[0], "joint W2"].tolist(),
+    }
+)
+
+# %% [markdown]
+# Note the last column. By RMSE the best is what never made a believable target. Which column counts depends on what the prediction is for; {doc}`rest_to_motor` argues about that at length.
+#
+# ## From rest to motor
+#
+# Now hundreds of dimensions: predict a person's connectivity while moving from that at rest, in the world of {doc}`bridge_matching`. All networks have the same linear generator with a bottleneck, dropout and weight decay, and the same number of steps. The
+# *width* is the standard deviation over people of one sample each, relative to the real one; the *coverage* is how often the central 80 % of ten samples hold the true edge.
+
+# %%
+WIDE = {"width": 64, "depth": 0, "dropout": 0.5, "scale": 0.2}
+ENTRIES = {
+    "plain regression, same generator": (PlainRegression, {"noise": 0}),
+    "WGAN-QC, published regulariser": (WGANQC, {}),
+    "WGAN-QC, vectors, γ = 10": (WGANQC, {"gamma": 10.0, "compare": "vector"}),
+    "WGAN-QC, vectors, and 100 L1": (WGANQC, {"gamma": 10.0, "compare": "vector", "l1_weight": 100.0}),
+}  # fmt: skip
+MEASURES = {
+    "rmse": "RMSE",
+    "demeaned_r": "demeaned r",
+    "identification_demeaned": "identification",
+}
+rows, kept = [], []
+for seed in range(seeds):
+    world = rest_motor_world(subjects=240, regions=24, seed=seed)
+    train, test = world.pairs.split(80, seed)
+    samples = {name: made[None] for name, made in baselines(train, test).items()}
+    size = train.source.shape[1]
+    for name, (kind, choices) in ENTRIES.items():
+        torch.manual_seed(seed)
+        method = kind((size,), **WIDE | choices)
+        trained(
+            method,
+            train,
+            seed,
+            steps=steps // 2,
+            rates=(3e-3, 3e-3),
+            weight_decay=10.0,
+        )
+        drawn = method.sample(test.source.repeat(10, 1), rng=generator(seed))
+        samples[name] = drawn.unflatten(0, (10, len(test)))
+        if kind is WGANQC:
+            seen = method.critic_loss(
+                train.batch(torch.arange(64)), generator(seed)
+            )
+            kept.append(float(seen["own_partner"]))
+    samples["attainable from rest"] = world.attainable_for(test, draws=32)[None]
+    samples["ceiling"] = world.true_motor[world.indices(test)][None]
+    for name, drawn in samples.items():
+        values = evaluate(drawn.mean(0), test.target, train.target.mean(0))
+        row = {label: values[key] for key, label in MEASURES.items()}
+        row["width"] = float(drawn[0].std(0).mean() / test.target.std(0).mean())
+        held = drawn.std(0).max() > 1e-6 if len(drawn) > 1 else False
+        row["coverage"] = coverage(drawn, test.target, [0.8])[0.8] if held else None
+        rows.append({"method": name, "seed": seed} | row)
+people = pd.DataFrame(rows).set_index(["method", "seed"]).astype(float)
+mean_people = people.groupby("method", sort=False).mean()
+table(
+    mean_people,
+    f"Test people of {seeds} worlds, mean ± standard deviation over worlds. Of those that draw, the mean of ten samples is measured.",
+    spread=people.groupby("method", sort=False).std(ddof=min(1, seeds - 1)),
+    best={"RMSE": "lower", "demeaned r": "higher", "identification": "higher"},
+    reference=["attainable from rest", "ceiling"],
+)
+
+# %% tags=["hide-input"]
+error = mean_people["RMSE"]
+say(
+    f"""**It loses.** With the published regulariser the RMSE is {error["WGAN-QC, published regulariser"]:.4f}, with vectors {error["WGAN-QC, vectors, γ = 10"]:.4f}; the same generator without any adversary has {error["plain regression, same generator"]:.4f},
+and the shrunk shift, which has one number to fit, {error["shrunk shift"]:.4f}. A strong L1 term brings it back to the regression ({error["WGAN-QC, vectors, and 100 L1"]:.4f}): the adversary is then a passenger.
+
+The reason is the one derived above. In {size} dimensions no two people are similar. In a batch of 64, {sum(kept) / len(kept):.0%} of the made matrices have their *own* truth as partner, at $w = 1$. That is the limit $w \\to \\infty$: least squares, but
+taught through a critic that lags behind and wobbles. And it has learned no spread: the coverage is {mean_people.loc["WGAN-QC, vectors, γ = 10", "coverage"]:.2f}, where it should be 0.80."""
+)
+record(
+    rmse={name: people.loc[name, "RMSE"].tolist() for name in mean_people.index},
+    demeaned_r={
+        name: people.loc[name, "demeaned r"].tolist() for name in mean_people.index
+    },
+    own_partner=sum(kept) / len(kept),
+)
+
+# %% [markdown]
+# ## What goes wrong in practice
+#
+# The authors' code is public and small. Reading it beside the derivation is worth an hour.
+#
+# - *Lengths for vectors.* (5) sees no direction. The published weight is small enough for that to go unnoticed.
+# - *The reals as a mean.* (3) throws away all but one number of what the programme found on the real side. It is also what makes "one critic for two potentials" survivable: asked for both, point by point, the critic would be torn wherever the clouds overlap.
+# - *A printed distance that is none.* The log shows the difference of the critic's means as the Wasserstein distance.
+# - *Kinks.* Corner solutions of (2) are an extreme choice. Averaging over batches hides it.
+# - *The narrow optimum.* It is no fault of the code: every method that trusts the transport of small batches has it.
+# - *A fixed batch size.* The matrices of their linear programme are built once, for one batch size, so the last, smaller batch of an epoch has to be dropped. A network simplex needs no such thing.
+#
 # ## Exercises
 #
-# ```{exercise} The loss of Wgan qc (code)
-# :label: wgan-qc-loss
+# ```{exercise} Transport on a line (code)
+# :label: wgan-qc-line
 #
-# Write the loss (1) of a prediction and its target, both of shape (B, E).
+# Two batches of $n$ numbers, of one length. Write $W_2$ between them, without a linear programme. (It is the root of the least mean square.)
 # ```
 
-# %% tags=["stub:loss"]
-from mmlab.exercises.wgan_qc import check_loss
+# %% tags=["stub:line"]
+from mmlab.exercises.wgan_qc import check_line
 
 
-def loss(prediction, target):
+def distance(y, y_hat):
     return ...
 
 
-check_loss(loss)
+check_line(distance)
 
 # %% [markdown]
-# ```{solution-start} wgan-qc-loss
+# ```{solution-start} wgan-qc-line
 # :class: dropdown
 # ```
 
 
-# %% tags=["solution:loss"]
-def loss(prediction, target):
-    return (prediction - target).square().mean()
+# %% tags=["solution:line"]
+def distance(y, y_hat):
+    return (y.sort().values - y_hat.sort().values).square().mean().sqrt()
 
 
-check_loss(loss)
+check_line(distance)
+
+# %% [markdown]
+# If two arrows on a line cross, uncrossing them shortens the sum of squares. So the smallest goes to the smallest.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise} What the critic says (compute)
+# :label: wgan-qc-critic
+#
+# Made points are $N(0, 1)$, real ones $N(m, 1)$ with $m = 0.5$, and $K = 1$. Give (a) the true value of (2), for infinite batches; (b) the slope that (4) asks of the critic on the made points;
+# (c) the difference $\overline{D(y)} - \overline{D(\hat y)}$ of the critic that is a straight line with that slope.
+# ```
+
+# %% tags=["stub:critic"]
+from mmlab.exercises.wgan_qc import check_critic
+
+value_of_dual = ...
+slope_on_made = ...
+difference = ...
+
+check_critic((value_of_dual, slope_on_made, difference))
+
+# %% [markdown]
+# ```{solution-start} wgan-qc-critic
+# :class: dropdown
+# ```
+
+# %% tags=["solution:critic"]
+m, K = 0.5, 1.0
+value_of_dual = K * m**2 / 2
+slope_on_made = K * m
+difference = slope_on_made * m
+
+check_critic((value_of_dual, slope_on_made, difference))
 
 # %% [markdown]
 # ```{solution-end}
 # ```
 #
-# ```{exercise} The best constant for Wgan qc (think)
-# :label: wgan-qc-constant
+# ```{exercise} When is it done? (think)
+# :label: wgan-qc-done
 #
-# Which constant answer has the least loss, and how large is it?
+# The value of (2) falls during training and stops above zero. Has training failed? With what should it be compared? Use batches of 64 in the plane.
 # ```
 #
-# ```{solution-start} wgan-qc-constant
+# ```{solution-start} wgan-qc-done
 # :class: dropdown
 # ```
 
+
 # %%
-constant = train.target.mean(0)
-least = loss(constant.expand_as(test.target), test.target)
-say(f"The mean of the targets: its loss is their variance, {least:.4f} here.")
+def by_batches(one, other, size=64):
+    """Mean over batches of the distance that the dual finds."""
+    values = []
+    for a, b in zip(one.split(size), other.split(size), strict=True):
+        at_real, at_made, _ = batch_dual(quadratic_cost(a, b, 1.0))
+        values.append(float((2 * (at_real.mean() - at_made.mean())).sqrt()))
+    return sum(values) / len(values)
+
+
+floor = by_batches(pictures["two sets of real points"], pictures["real"])
+far = by_batches(pictures["WGAN-QC, as published"], pictures["real"])
+say(
+    f"Two batches of 64 *real* points are {floor:.2f} apart on average. That is the zero of this scale. Made points of the first seed are {far:.2f} from real ones by the same measure; with all {FEW} at once it is {first['WGAN-QC, as published']:.2f}."
+)
 
 # %% [markdown]
 # ```{solution-end}
@@ -127,10 +803,26 @@ say(f"The mean of the targets: its loss is their variance, {least:.4f} here.")
 #
 # ## Check yourself
 #
-# ```{dropdown} Why is the loss divided by the number of entries?
-# So that it can be compared between sizes of the matrix.
+# ```{dropdown} Why is the slope of the critic as long as the way to go, and why is that welcome?
+# The derivative of half a squared distance is the distance itself. The push fades as the made points arrive, so a generator with a constant step size can come to rest. With the distance itself as cost the push has one strength everywhere.
 # ```
 #
-# ```{dropdown} Why does the table hold the mean shift?
-# It is the dull rival: it knows the person's rest and nothing else.
+# ```{dropdown} Why does the generator without a critic do well here?
+# The critic is told the potentials of a batch, whose only news is who should go where. Without it the generator is told directly. What a critic could add is an average over many batches, and the generator's own weights average, too.
 # ```
+#
+# ```{dropdown} Why does a large weight of the source make a conditional GAN a regression?
+# Then every made target has the one real target of its own source as partner, in every batch. The best single answer to that is the mean of targets given the source, and the noise is of no use.
+# ```
+#
+# ## Limits
+#
+# Our networks are small perceptrons, the runs short: with more `steps` the version with vectors comes near to the generator without a critic. The adversary's two rates were chosen by a handful of trials on the first seed, which favours it; the rivals' were not. The published results are on photographs, with residual networks, and are judged by how the pictures look; nothing here speaks about them.
+# The factor $w$ was not tuned for the connectomes, nor could it help: at a smaller $w$ the own truth is still the nearest target. What could help is to compare people in few dimensions, in which some of them are alike.
+#
+# ## What to read next
+#
+# - {cite}`wgan_qc` for the method, and {cite}`arjovsky2017wgan` for the Wasserstein GAN that came first.
+# - {cite}`korotin2021` on whether networks that claim to solve optimal transport do.
+# - {cite}`weed2019` on how fast samples approach their distribution.
+# - {doc}`flow_matching`, which uses the same pairing within a batch, and no adversary.

@@ -1,34 +1,70 @@
-"""Checks of the exercises in the chapter wgan_qc."""
+"""Checks of the exercises in the chapter on WGAN-QC; equation numbers are the chapter's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmlab.exercises.verdict import Verdict, judge
-from mmlab.methods.wgan_qc import squared_error
+from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_loss"]
+__all__ = ["check_critic", "check_line"]
+
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-def check_loss(answer: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
-    """Check the loss (1).
+def check_line(answer: Distance) -> Verdict:
+    """Check the distance W2 of two batches on a line.
 
     Args:
-        answer: A function of a prediction and its target, (B, E), which returns one number.
+        answer: A function of numbers y (n,) and ŷ (n,), which returns one number.
     """
-    pairs = torch.randn(3, 2, 4, 5, generator=torch.Generator().manual_seed(0))
+    rng = torch.Generator().manual_seed(0)
+    cases = [(torch.randn(12, generator=rng) + 1, 2 * torch.randn(12, generator=rng)) for _ in range(3)]
+
+    def gap(y: Tensor, made: Tensor) -> Tensor:
+        return y.sort().values - made.sort().values
+
+    mistakes: list[Mistake] = [
+        ("The points are paired as they come: sort both first.", lambda y, made: (y - made).square().mean().sqrt()),
+        ("This is the square of the distance: take the root.", lambda y, made: gap(y, made).square().mean()),
+        ("This is $W_1$: the costs are squares.", lambda y, made: gap(y, made).abs().mean()),
+        ("Each point has the weight $1/n$: take the mean, not the sum.",
+         lambda y, made: gap(y, made).square().sum().sqrt()),
+        ("The largest is paired with the smallest, which is the dearest plan.",
+         lambda y, made: (y.sort().values - made.sort(descending=True).values).square().mean().sqrt()),
+    ]  # fmt: skip
     return judge(
         answer,
-        squared_error,
-        [(prediction, target) for prediction, target in pairs],
-        parts=["the loss"],
-        right="Your loss is that of the method.",
-        mistakes=[
-            ("This is the sum of the squares: take their mean.", lambda p, y: (p - y).square().sum()),
-            ("This is the absolute error: square the difference.", lambda p, y: (p - y).abs().mean()),
-            ("You have taken the square root of it.", lambda p, y: (p - y).square().mean().sqrt()),
-        ],
+        lambda y, made: gap(y, made).square().mean().sqrt(),
+        cases,
+        parts=["the distance"],
+        right="Sorting solves the linear programme of a line.",
+        mistakes=mistakes,
+    )
+
+
+def check_critic(answer: tuple[Any, Any, Any]) -> Verdict:
+    """Check the dual value, the slope and the difference of a straight critic, for m = 0.5 and K = 1.
+
+    Args:
+        answer: The three numbers.
+    """
+    wrong: list[tuple[str, tuple[float | None, float | None, float | None]]] = [
+        ("The cost (1) has a factor of one half.", (0.25, None, None)),
+        ("The value is a cost, not a distance: it has the square of $m$.", (0.5, None, None)),
+        ("By (4) the slope is $K$ times the way, and the way is $m$.", (None, 0.25, None)),
+        ("Uphill is towards the real points, which lie at larger values.", (None, -0.5, None)),
+        ("A straight line rises by its slope times $m$ from one mean to the other: this is not the value of (2).",
+         (None, None, 0.125)),
+    ]  # fmt: skip
+    return judge(
+        lambda: answer,
+        lambda: (0.125, 0.5, 0.25),
+        [()],
+        parts=["the value of the dual", "the slope", "the difference"],
+        right="With the right slope, one straight critic says twice the truth.",
+        mistakes=[(sentence, lambda values=values: values) for sentence, values in wrong],
     )

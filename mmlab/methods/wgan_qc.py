@@ -77,7 +77,7 @@ class WGANQC(Method):
         summary="A generator climbs a critic that is fitted to the exact optimal transport of each batch.",
         inputs=("source", "target"),
         outputs=("target",),
-        claims=(Claim("W2", "Gaussian map", "lower"), Claim("RMSE", "plain regression", "lower")),
+        claims=(Claim("W2", "Gaussian map", "lower"), Claim("joint W2", "plain regression", "lower")),
     )
 
     def __init__(
@@ -88,9 +88,8 @@ class WGANQC(Method):
         super().__init__()
         if compare not in ("length", "vector") or min(noise, source_weight, gamma, l1_weight) < 0 or scale <= 0:
             raise ValueError("compare is 'length' or 'vector', weights and noise are not negative, scale is positive.")
-        self.shape, self.K, self.scale, self.noise = tuple(shape), 1 / prod(shape), scale, noise
-        self.conditional, self.source_weight, self.compare = conditional, source_weight, compare
-        self.gamma, self.l1_weight = gamma, l1_weight
+        self.shape, self.K, self.scale, self.compare, self.noise = tuple(shape), 1 / prod(shape), scale, compare, noise
+        self.conditional, self.source_weight, self.gamma, self.l1_weight = conditional, source_weight, gamma, l1_weight
         self.generator = _perceptron(prod(shape) + noise, width, depth, prod(shape), dropout)
         self.critic = _perceptron((1 + conditional) * prod(shape), width, max(depth, 1), 1)
 

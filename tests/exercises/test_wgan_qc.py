@@ -6,10 +6,18 @@ from exercises.harness import Exercises
 
 # Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
 MISTAKES = {
-    "loss": [
-        ("mean()", "sum()", "sum of the squares"),
-        ("square()", "abs()", "absolute error"),
-        ("mean()", "mean().sqrt()", "square root"),
+    "line": [
+        ("y.sort().values - y_hat.sort().values", "y - y_hat", "sort both"),
+        (".mean().sqrt()", ".mean()", "take the root"),
+        (".square().mean().sqrt()", ".abs().mean()", "costs are squares"),
+        (".mean().sqrt()", ".sum().sqrt()", "not the sum"),
+        ("y_hat.sort()", "y_hat.sort(descending=True)", "the dearest plan"),
+    ],
+    "critic": [
+        ("K * m**2 / 2", "K * m**2", "one half"),
+        ("K * m**2 / 2", "m", "the square of"),
+        ("slope_on_made = K * m", "slope_on_made = -K * m", "at larger values"),
+        ("difference = slope_on_made * m", "difference = value_of_dual", "rises by its slope"),
     ],
 }
 
