@@ -103,10 +103,7 @@ def load_published(build: Callable[..., Any], folder: str | Path, **arguments: A
         raise ValueError(f"{folder}/config.json describes no model that can be built: {error}") from None
     if faults := unfit(method.state_dict(), state, required=list(method.state_dict())):
         raise ValueError(f"{folder} does not fit {type(method).__name__}: {faults}.")
-    frozen = {name for name, parameter in method.named_parameters() if not parameter.requires_grad}
-    method.load_state_dict(state, assign=True)
-    for name, parameter in method.named_parameters():
-        parameter.requires_grad_(name not in frozen)
+    method.load_state_dict(state, assign=True)  # what is frozen stays so
     return method
 
 
