@@ -1,93 +1,782 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
 # %% [markdown]
-# # Tinyllava
+# # TinyLLaVA
 #
-# Say what the reader will be able to do after this chapter, and which question it answers {cite}`tinyllava`.
+# **How does a language model come to see?**
 #
-# ## The idea
+# A language model reads words, one vector for each, and says which word comes next. A vision tower reads a picture and
+# gives vectors, too, one for each patch. They were trained apart and speak different languages. LLaVA
+# {cite}`liu2023llava` joined the two by the simplest thing one can think of: a small network translates the patch
+# vectors into the language model's word space, and they are put into the sentence *as if they were words*. TinyLLaVA
+# {cite}`zhou2024tinyllava` showed that the parts need not be large.
 #
-# One picture or one example, before any formula.
+# The idea fits in a few lines. What takes care is all around it: which positions are asked about, what is padding, what
+# the published weights were really trained with. And one question is left out too often: does the answer depend on the
+# picture at all? This chapter builds a small model of that kind and asks.
 #
-# ## The mathematics
-#
-# Number the equations of the paper that the module uses; the same numbers stand there as comments.
-#
-# $$
-# \mathcal{L}(W) = \tfrac{1}{n} \lVert W x - y \rVert^2 \tag{1}
-# $$
+# You need PyTorch, and to know what a transformer does.
 
 # %% tags=["parameters"]
-steps = 200
-seed = 0
+profile = "cpu"
+seeds = 3
+reading_steps = 250
+connector_steps = 80
+joint_steps = 160
 
 # %%
-import matplotlib.pyplot as plt
+from collections import Counter
+
+import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
-import mmlab
-from mmlab.data.rest_motor_world import rest_motor_world
-from mmlab.methods.tinyllava import Tinyllava
-from mmlab.viz import record, say, show, table
+from mmlab import fit
+from mmlab.bases import tiny_base, untrained_base
+from mmlab.data.conversations import (
+    Conversations,
+    Turn,
+    encode,
+    prompts,
+    read_answers,
+    tokenizer_of,
+)
+from mmlab.data.mini_memes import COLOURS, LAYOUTS, SHAPES
+from mmlab.metrics.text import exact_match
+from mmlab.nn.splicing import IGNORE, IMAGE
+from mmlab.tuning import train_only
+from mmlab.viz import frames, record, say, show, table
+from mmlab.viz.streaming import AnswerStream
+
+large = profile == "gpu"
+tested = 400 if large else 200  # pictures of the test part that are asked about
+more = 4 if large else 1  # times as many steps
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
 
 # %% [markdown]
-# ## The data
+# ## A world with known answers
 #
-# Say where they come from, what the ceiling is, and how they are split.
-
-# %%
-world = rest_motor_world(subjects=120, regions=20, seed=seed)
-train, test = world.pairs.split(test_size=40, seed=seed)
-torch.manual_seed(seed)
-method = Tinyllava(shape=tuple(train.source.shape[1:]))
-
-# %% [markdown]
-# ## Training
-
-# %%
-history = mmlab.fit(method, train, steps=steps, seed=seed, progress=False)
-losses = history.values()
-figure, axes = plt.subplots(figsize=(5, 3))
-axes.semilogy(losses)
-axes.set(xlabel="step", ylabel="squared error per edge")
-description = f"The loss falls from {losses[0]:.3f} to {losses[-1]:.3f}."
-show(figure, alt=description, caption="Training loss.")
-
-# %% [markdown]
-# ## Does it survive the dull rivals?
+# The pictures are mini-memes ({py:mod}`~mmlab.data.mini_memes`): two coloured figures, one of three layouts, and a line
+# of text above. Here only the plain question is put, *what is drawn?* The answer has five words, such as *red square
+# above blue circle*. The text does not help, so the answer can come from the picture alone, and the best possible model
+# is always right. The pairs of figures in the test part never occur in training: it is no use to learn captions by heart.
 #
-# Print the baselines and the ceiling beside the method. If the method does not win, say so and explain why.
+# Nobody begins from nothing. In place of SigLIP {cite}`zhai2023siglip` and Phi-2 {cite}`javaheripi2023phi2` we take
+#
+# - a **tower** that has learnt to see these pictures: that of the book's [base](#the-parts), which was trained with
+#   another connector and another language model, both of which are thrown away here;
+# - a **language model** that has read all captions of the training part, and the questions, but never saw a picture.
 
 # %%
-from mmlab.metrics.connectome import rmse
-from mmlab.metrics.connectome_baselines import baselines
+base, world = tiny_base()
+tokenizer = tokenizer_of(world.sentences())
+size = world.pictures["test"].shape[-1]
+learn, test = world.literal("train"), world.literal("test")[:tested]
+right = [[turns[0].answer] for _, turns, _ in test]
+say(
+    f"There are {len(learn)} pictures to learn from, {tested} to test with, and a vocabulary of {len(tokenizer)} tokens. The base "
+    f"has {sum(p.numel() for p in base.parameters()):,} values; the published model has 3,217,417,280, which a test of "
+    "this package counts."
+)
 
-predictions = baselines(train, test)
-predictions["Tinyllava"] = method.predict(test.source)
-errors = {name: rmse(made, test.target) for name, made in predictions.items()}
-table(pd.DataFrame({"RMSE": errors}), "Test set", best={"RMSE": "lower"})
-error = errors["Tinyllava"]
-rival = errors["mean shift"]
-say(f"The method's error is {error:.3f}, that of the mean shift {rival:.3f}.")
-record(rmse=error, rmse_mean_shift=rival)
+# %% [markdown]
+# ## The idea in one picture
+
+# %% tags=["hide-input"]
+COLOUR = {"word": "0.88", "picture": "#9ecae1", "answer": "#a1d99b"}
+training = Conversations(learn, tokenizer, size=size)
+item = training.encoded[0]
+
+
+def cells(encoded, picture_tokens):
+    """The sequence after the splice: what stands at each position, and of which kind it is."""
+    listed = []
+    for token, label in zip(*(part.tolist() for part in encoded), strict=True):
+        if token == IMAGE:
+            listed += [("", "picture")] * picture_tokens
+        else:
+            word = tokenizer.decode([token]).replace("\n", "↵")
+            listed.append((word, "word" if label == IGNORE else "answer"))
+    return listed
+
+
+def draw_sequence(axes, listed, per_row=19):
+    for number, (word, kind) in enumerate(listed):
+        row, column = divmod(number, per_row)
+        axes.add_patch(
+            FancyBboxPatch(
+                (column + 0.08, -row + 0.12),
+                0.84,
+                0.62,
+                boxstyle="round,pad=0.02",
+                facecolor=COLOUR[kind],
+                edgecolor="0.4",
+                linewidth=0.6,
+            )
+        )
+        axes.text(
+            column + 0.5, -row + 0.43, word, ha="center", va="center", fontsize=5.6
+        )
+    rows = -(-len(listed) // per_row)
+    axes.set(xlim=(0, per_row), ylim=(-rows + 0.95, 1))
+    axes.axis("off")
+
+
+figure = Figure(figsize=(8.6, 1.9), layout="constrained")
+left, axes = figure.subplots(1, 2, width_ratios=[1, 5.2])
+left.imshow(learn[0][0].permute(1, 2, 0) / 2 + 0.5)
+for line in range(8, 32, 8):
+    left.axhline(line - 0.5, color="white", lw=0.6)
+    left.axvline(line - 0.5, color="white", lw=0.6)
+left.set(xticks=[], yticks=[])
+listed = cells(item, base.image_tokens)
+draw_sequence(axes, listed)
+kinds = Counter(kind for _, kind in listed)
+show(
+    figure,
+    alt=(
+        f"Left: a picture of two figures, cut into {base.image_tokens} patches. Right: the sequence that the language "
+        f"model reads, {len(listed)} boxes: {kinds['word']} grey ones with words of the question, "
+        f"{kinds['picture']} blue ones without words for the picture, and {kinds['answer']} green ones with the answer "
+        f"“{learn[0][1][0].answer}” and the end-of-text token."
+    ),
+    caption=(
+        f"One training item. **Blue:** where the placeholder stood, the picture's {base.image_tokens} tokens were put "
+        "in, one for each patch. **Grey:** words that are read and not asked about. **Green:** the answer and the token "
+        f"that ends it; these {kinds['answer']} positions alone have a label."
+    ),
+)
+
+# %% [markdown]
+# (the-parts)=
+# ## The parts, and one splice
+#
+# **The splice.** Write the text as ids, with the placeholder {py:data}`~mmlab.nn.splicing.IMAGE` where the picture
+# belongs. The placeholder is no word. The sequence is cut there, and the picture's tokens $h_1 \dots h_P$ go in between
+# the word vectors $w$:
+#
+# $$
+# [\,w_1, \dots, w_k,\; \texttt{picture},\; w_{k+1}, \dots, w_T\,] \;\longmapsto\;
+# [\,w_1, \dots, w_k,\; h_1, \dots, h_P,\; w_{k+1}, \dots, w_T\,]. \tag{1}
+# $$
+#
+# All that is said of positions, which of them are padding and which are asked about, has to move along.
+#
+# **The connector.** The tower gives $P$ patch vectors $v_i$ of its own width. A perceptron, the same for each patch,
+# maps them to the width of the word vectors {cite}`liu2024improved`:
+#
+# $$
+# h_i = W_2\, \mathrm{GELU}(W_1 v_i + b_1) + b_2 . \tag{2}
+# $$
+#
+# LLaVA's first connector was a single matrix. Others, which choose the number of tokens themselves, are compared in
+# [another chapter](connectors.ipynb).
+#
+# **The loss.** The language model predicts the next token at every position. Most positions hold the question, or the
+# picture. Whoever is trained on those learns to ask. So only the answer's positions $A$ count, the token that ends it
+# included:
+#
+# $$
+# L = -\frac{1}{|A|} \sum_{t \in A} \log p(y_t \mid \text{everything before } t). \tag{3}
+# $$
+#
+# Note what is missing: no new token type, no attention between two streams, no loss on the picture. The language model
+# is not told that something has changed. Here it all is by hand, beside {py:class}`~mmlab.methods.tinyllava.TinyLLaVA`.
+
+
+# %%
+def loss_by_hand(method, batch):
+    """Eqs. (1) to (3), one item after the other."""
+    states = method.vision_tower(batch["images"][:, 0], output_hidden_states=True)
+    v = states.hidden_states[method.vision_layer]  # (B, P, Dv)
+    h = method.connector(v)  # (B, P, D)
+    total, count = 0.0, 0
+    for b, end in enumerate(batch["length"]):
+        ids, labels = batch["input_ids"][b, :end], batch["labels"][b, :end]
+        place = (ids == IMAGE).nonzero().item()
+        w = method.language_model.get_input_embeddings()(ids.clamp(min=0))  # (T, D)
+        x = torch.cat([w[:place], h[b], w[place + 1 :]])  # (T - 1 + P, D)
+        silent = labels.new_full((len(h[b]),), IGNORE)
+        y = torch.cat([labels[:place], silent, labels[place + 1 :]])
+        log_p = (
+            method.language_model(inputs_embeds=x[None]).logits[0].log_softmax(-1)
+        )
+        asked = (y[1:] != IGNORE).nonzero().flatten()  # position t predicts t + 1
+        total -= log_p[asked, y[asked + 1]].sum()
+        count += len(asked)
+    return total / count
+
+
+batch = {k: v for k, v in training.batch(range(8)).items() if k != "weights"}
+fresh = untrained_base(world).eval()
+with torch.no_grad():
+    ours, theirs = (
+        loss_by_hand(fresh, batch),
+        fresh.loss(batch, generator())["loss"],
+    )
+assert torch.allclose(ours, theirs, atol=1e-5)
+say(
+    f"Untrained, both give a loss of {ours:.3f}. A guess among all {len(tokenizer)} tokens with equal chances has "
+    f"{np.log(len(tokenizer)):.3f}."
+)
+
+# %% [markdown]
+# ### What is asked about, and how one knows
+#
+# The conversation is written with a template: `USER: <picture> question ASSISTANT: answer`, then the end-of-text token.
+# Which tokens are the answer? The usual way is to cut the *text* at `ASSISTANT:`, count the tokens of the pieces, and
+# hope that the counts add up. Here each token is asked which letters it stands for, and compared with where the answer
+# stands ({py:func}`~mmlab.data.conversations.encode`). This looks like a detail. What hangs on it is shown
+# [below](#what-went-wrong-in-practice).
+#
+# ## Two stages
+#
+# The connector begins with random weights. While it emits noise, gradients would teach the language model to cope with
+# noise, at the expense of what it knows. So LLaVA trains in two stages: first the connector alone, then connector and
+# language model together. The tower is frozen throughout. These are the published settings:
+#
+# | Stage | Trained | Examples | Learning rate | Batch |
+# | --- | --- | --- | --- | --- |
+# | 1 | connector {cite}`tinyllava_repository` | 558k captions | 1e-3 | 256 |
+# | 2 | connector, language model {cite}`tinyllava_repository` | 665k conversations | 2e-5 | 128 |
+#
+# The dull rival of the two stages is one stage: everything that may move does so from the start, for as many steps.
+
+
+# %%
+def train(method, data, steps, *parts, seed=0):
+    """Train these parts alone; returns the losses."""
+    train_only(method, *parts)
+    how = {"batch_size": 8, "lr": 3e-3, "betas": (0.9, 0.99), "warmup": 10}
+    how |= {"schedule": "cosine", "seed": seed, "progress": False}
+    return fit(method, data, steps=steps * more, **how).values()
+
+
+read_only = [(None, turns, record_of) for _, turns, record_of in learn]
+reader = untrained_base(world, seed=100)
+texts = Conversations(read_only + world.general("train"), tokenizer, size=size)
+train(reader, texts, reading_steps, "language_model")
+
+
+def assembled(seed):
+    """The tower that sees, the language model that read, and a fresh connector."""
+    method = untrained_base(world, seed)
+    method.vision_tower.load_state_dict(base.vision_tower.state_dict())
+    method.language_model.load_state_dict(reader.language_model.state_dict())
+    return method
+
+
+def ask(method, items):
+    """The answers to the items' questions; the most likely word each time."""
+    batch = prompts([(p, turns) for p, turns, _ in items], tokenizer, size=size)
+    made = method.generate(batch, max_new_tokens=8, do_sample=False)
+    return read_answers(made, tokenizer)
+
+
+def grade(texts, truths=right):
+    """Shares of exact answers, and of right words by what they tell."""
+    said = [text.split() + [""] * 5 for text in texts]
+    wanted = [one_of[0].split() for one_of in truths]
+
+    def share(*places):
+        return np.mean(
+            [
+                s[i] == w[i]
+                for s, w in zip(said, wanted, strict=True)
+                for i in places
+            ]
+        )
+
+    return {
+        "exact": exact_match(texts, truths).mean().item(),
+        "colours": share(0, 3),
+        "shapes": share(1, 4),
+        "layout": share(2),
+    }
+
+
+# %%
+shown = {
+    "picture hidden": [(torch.zeros_like(p), turns, r) for p, turns, r in test],
+    "another's picture": [
+        (test[(i + 1) % tested][0], turns, r)
+        for i, (_, turns, r) in enumerate(test)
+    ],
+}
+rows, losses, models = {}, {}, []
+for seed in range(seeds):
+    method = assembled(seed)
+    first = train(method, training, connector_steps, "connector", seed=seed)
+    alone = grade(ask(method, test))
+    parts = ("connector", "language_model")
+    second = train(method, training, joint_steps, *parts, seed=seed)
+    at_once = assembled(seed)
+    both = train(
+        at_once, training, connector_steps + joint_steps, *parts, seed=seed
+    )
+    graded = {
+        "stage 1 only": alone,
+        "TinyLLaVA, two stages": grade(ask(method, test)),
+        **{f"– {name}": grade(ask(method, items)) for name, items in shown.items()},
+        "one stage": grade(ask(at_once, test)),
+    }
+    for name, scores in graded.items():
+        rows.setdefault(name, []).append(scores)
+    losses[seed] = first + second, both
+    models.append(method.eval())
+
+# %% tags=["hide-input"]
+constant, _ = Counter(turns[0].answer for _, turns, _ in learn).most_common(1)[0]
+fixed = {
+    "language model alone": grade(
+        ask(reader, [(None, turns, r) for _, turns, r in test])
+    ),
+    "one fixed caption": grade([constant] * tested),
+    "the base": grade(ask(base, test)),
+    "best possible": dict.fromkeys(["exact", "colours", "shapes", "layout"], 1.0),
+}
+mean = pd.DataFrame({k: pd.DataFrame(v).mean() for k, v in rows.items()} | fixed).T
+spread = pd.DataFrame(
+    {k: pd.DataFrame(v).std(ddof=min(1, seeds - 1)) for k, v in rows.items()}
+    | {k: dict.fromkeys(mean.columns, float("nan")) for k in fixed}
+).T
+table(
+    mean,
+    f"Answers to *what is drawn?* for {tested} unseen pairs of figures: share of exact answers, and of right words. "
+    f"Mean ± standard deviation of {seeds} connectors and orders of the data.",
+    spread=spread,
+    best=dict.fromkeys(mean.columns, "higher"),
+    reference=["the base", "best possible"],
+    digits=2,
+)
+exact = {k: [one_run["exact"] for one_run in v] for k, v in rows.items()}
+swapped = [
+    grade(ask(model, shown["another's picture"]), right[1:] + right[:1])["exact"]
+    for model in models
+]
+two, single = np.mean(exact["TinyLLaVA, two stages"]), np.mean(exact["one stage"])
+hidden, other = (
+    np.mean(exact[f"– {name}"]) for name in ("picture hidden", "another's picture")
+)
+say(
+    f"With the picture {two:.0%} of the answers are exact, with the picture hidden {hidden:.0%}, with another's picture "
+    f"{other:.0%}. Measured against the picture that was *shown*, the answers to another's picture are right in "
+    f"{np.mean(swapped):.0%}: the model describes what it is given."
+)
+record(
+    exact_answers={
+        "TinyLLaVA": exact["TinyLLaVA, two stages"],
+        "no picture": exact["– picture hidden"],
+        "shuffled pictures": exact["– another's picture"],
+    },
+    one_stage=exact["one stage"],
+    stage_1=exact["stage 1 only"],
+)
+
+# %% [markdown]
+# Read the table from below. *Language model alone* has learnt the form of a caption, and gets the words right that
+# chance gives it; *one fixed caption* does the same with less effort. Both are what a model that ignores the picture
+# looks like: fluent, and wrong. A hidden picture brings the trained model down to them. So the answers come from the picture.
+#
+# The base stands there for orientation. It was trained as a whole and for longer, tower included.
+#
+# ### Was stage 1 worth its steps?
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+axes = figure.subplots()
+
+
+def smooth(values, width=15):
+    return np.convolve(values, np.ones(width) / width, mode="valid")
+
+
+for seed, (stages, both) in losses.items():
+    axes.semilogy(
+        smooth(stages),
+        color="tab:blue",
+        lw=1,
+        label="two stages" if not seed else None,
+    )
+    axes.semilogy(
+        smooth(both),
+        color="tab:orange",
+        lw=1,
+        label="one stage" if not seed else None,
+    )
+axes.axvline(connector_steps * more, color="0.5", ls=":", label="stage 2 begins")
+axes.set(xlabel="step", ylabel="loss (3), nats per token")
+axes.legend()
+end_two, end_one = (
+    np.mean([np.mean(pair[i][-20:]) for pair in losses.values()]) for i in (0, 1)
+)
+plateau = np.mean(
+    [
+        np.mean(p[0][connector_steps * more - 20 : connector_steps * more])
+        for p in losses.values()
+    ]
+)
+show(
+    figure,
+    alt=(
+        f"Training loss of {seeds} runs each. With two stages it stays near {plateau:.2f} while the connector learns "
+        f"alone, and falls to {end_two:.2f} once the language model may move; in one stage it falls to {end_one:.2f}."
+    ),
+    caption=(
+        f"Training losses, running means, {seeds} runs each. While the connector learns alone the loss stays near "
+        f"{plateau:.2f}. It falls when the language model may move."
+    ),
+)
+gap = np.array(exact["TinyLLaVA, two stages"]) - np.array(exact["one stage"])
+won = int((gap > 0).sum())
+say(
+    f"Two stages have {two:.2f} exact answers, one stage {single:.2f}; the difference is {gap.mean():+.2f} ± "
+    f"{gap.std(ddof=min(1, seeds - 1)):.2f} over the runs, and two stages are ahead in {won} of {seeds}. "
+    f"With the connector alone it is {np.mean(exact['stage 1 only']):.2f}."
+)
+
+# %% [markdown]
+# Within the spread of the runs, stage 1 makes no difference that one could see here. Why then does everybody do it?
+# Here nothing is lost when the language model is shaken for a few dozen steps: it knows a few dozen words. A model that
+# cost a fortune to train has more to lose, and stage 1 is cheap insurance. That is an argument, not a measurement. Our
+# small model cannot make it one, and the reader should ask for this row wherever the recipe is used.
+#
+# The row *stage 1 only* shows that a connector alone is not enough, at least not for a small language model that never
+# had a use for pictures.
+#
+# ## Which part of the picture gives which word?
+#
+# Hide a part of the picture, and look at how much probability the model gives to each right word, given the right words
+# before it. If a word loses, it came from there.
+
+# %% tags=["hide-input"]
+HIDDEN = {
+    "nothing": (slice(0, 0), slice(0, 0)),
+    "upper half": (slice(0, 16), slice(None)),
+    "lower half": (slice(16, 32), slice(None)),
+    "left half": (slice(None), slice(0, 16)),
+    "right half": (slice(None), slice(16, 32)),
+    "everything": (slice(None), slice(None)),
+}
+final = models[0]
+read = ask(final, test)
+pick = {
+    layout: next(
+        i
+        for i, (text, meme) in enumerate(
+            zip(read, world.memes["test"], strict=False)
+        )
+        if text == meme.caption and meme.layout == layout
+    )
+    for layout in LAYOUTS
+    if any(
+        t == m.caption and m.layout == layout
+        for t, m in zip(read, world.memes["test"], strict=False)
+    )
+}
+
+
+def partly_hidden(layout, what):
+    picture, turns, record_of = test[pick[layout]]
+    picture = picture.clone()
+    picture[(slice(None), *HIDDEN[what])] = 0
+    asked = Conversations([(picture, turns, record_of)], tokenizer, size=size)
+    batch = asked.batch([0])
+    with torch.no_grad():
+        log_p = final.logits(batch)[0].log_softmax(-1)
+    answer = batch["labels"][0][batch["labels"][0] != IGNORE]
+    where = range(len(log_p) - len(answer) - 1, len(log_p) - 1)
+    chances = [
+        log_p[t, word].exp().item() for t, word in zip(where, answer, strict=True)
+    ]
+    return picture, turns[0].answer.split(), chances[:5]
+
+
+def draw_hidden(layout, what):
+    picture, words, chances = partly_hidden(layout, what)
+    figure = Figure(figsize=(7.0, 2.4), layout="constrained")
+    left, axes = figure.subplots(1, 2, width_ratios=[1, 2.4])
+    left.imshow(picture.permute(1, 2, 0) / 2 + 0.5)
+    left.set(xticks=[], yticks=[])
+    axes.bar(range(5), chances, color="tab:blue")
+    axes.set(ylim=(0, 1), ylabel="probability")
+    axes.set_xticks(range(5), words)
+    return figure
+
+
+def describe_hidden(layout, what):
+    _, words, chances = partly_hidden(layout, what)
+    told = ", ".join(f"{w} {c:.2f}" for w, c in zip(words, chances, strict=True))
+    return f"With {what} of the picture hidden, the right words get these probabilities: {told}."
+
+
+frames(
+    {"layout": list(pick), "hidden": list(HIDDEN)},
+    draw_hidden,
+    describe_hidden,
+    caption=(
+        "Test pictures that the model describes rightly. Hide the half with one figure, and watch the words for it. Its "
+        "shape goes; its colour may stay, if it is the one that the model falls back on. Hide everything, and only such "
+        "habits are left. Grey is a colour that training never showed, and the model is not the less sure for it."
+    ),
+)
+
+# %% [markdown]
+# ## Ways of writing
+#
+# The model gives a probability for the next word. How to choose it is another matter, and none of it is special to
+# pictures: once spliced, a picture is part of the prompt. So transformers' own `generate` does the work. What has to be
+# right is the padding. Prompts of a batch differ in length, and the next word of all of them must come at the same
+# place, so they are padded **on the left**. Then each answer of a batch is what it would be alone.
+#
+# - **Greedy**: the most likely word each time. **Cached** or not must make no difference: keys and values of earlier positions do not change.
+# - **Beams**: several beginnings are kept, and the one that is most likely as a whole wins.
+# - **Sampling**: words are drawn. With a seeded generator the same ones come again.
+# - **Constrained**: a function says which tokens may come next. Below, it knows the grammar of a caption.
+# - **Streaming**: words are shown as they come.
+
+
+# %%
+def written(items, **how):
+    batch = prompts([(p, turns) for p, turns, _ in items], tokenizer, size=size)
+    made = final.generate(batch, max_new_tokens=8, **how)
+    return read_answers(made, tokenizer)
+
+
+def known(words):
+    return tokenizer.convert_tokens_to_ids(list(words))
+
+
+ORDER = [*map(known, (COLOURS, SHAPES, LAYOUTS, COLOURS, SHAPES))]
+
+
+def grammar(row, so_far):
+    """Token ids that may come next: colour, shape, layout, colour, shape, end."""
+    place = len(so_far)
+    return ORDER[place] if place < 5 else [tokenizer.eos_token_id]
+
+
+def grammatical(texts):
+    sets = [COLOURS, SHAPES, LAYOUTS, COLOURS, SHAPES]
+    split = [text.split() for text in texts]
+    fits = [
+        len(s) == 5 and all(w in k for w, k in zip(s, sets, strict=True))
+        for s in split
+    ]
+    return np.mean(fits)
+
+
+mixed = test[:20] + world.general("test")[:20]  # with and without a picture
+greedy, hot = {"do_sample": False}, {"do_sample": True, "temperature": 2.0}
+together = written(mixed, **greedy)
+singly = [written([item], **greedy)[0] for item in mixed]
+uncached = written(mixed, use_cache=False, **greedy)
+drawn = [written(test, rng=generator(s), **hot) for s in (1, 1, 2)]
+fenced = written(test, rng=generator(1), prefix_allowed_tokens_fn=grammar, **hot)
+stream = AnswerStream(tokenizer, 8, delay=60)
+(streamed,) = written(test[:1], streamer=stream, **greedy)
+assert together == singly == uncached
+assert drawn[0] == drawn[1] != drawn[2]
+assert stream.text == streamed
+ways = {
+    "greedy": read,
+    "four beams": written(test, num_beams=4, **greedy),
+    "sampled, temperature 2": drawn[0],
+    "the same, constrained": fenced,
+}
+
+# %% tags=["hide-input"]
+table(
+    pd.DataFrame(
+        {
+            name: {
+                "exact": grade(texts)["exact"],
+                "of the right form": grammatical(texts),
+            }
+            for name, texts in ways.items()
+        }
+    ).T,
+    f"Ways of writing, first run, {tested} test pictures.",
+    best={"exact": "higher"},
+    digits=2,
+)
+say(
+    f"Cached and uncached, in a batch of {len(mixed)} and one by one, with and without pictures: all answers are the "
+    "same. The grammar repairs the form of all sampled answers; a right form is not yet a right answer."
+)
+
+# %% [markdown]
+# (what-went-wrong-in-practice)=
+# ## What went wrong in practice
+#
+# Each of these faults has been in code that people use, and gave no error message. Each is a test of this package, too.
+#
+# **The first patch.** CLIP's tower puts a class token before the patches, so LLaVA throws the first token away. SigLIP
+# has no class token. TinyLLaVA's selection throws its first *patch* away all the same {cite}`tinyllava_repository`: of
+# $27 \times 27 = 729$ patches 728 are read. It does no harm as long as everybody does it, since the published weights
+# were trained so. Whoever repairs the fault and loads these weights reads another sequence than they learnt from, one
+# position longer. Hence a switch, `drop_first_patch`.
+
+# %%
+final.drop_first_patch = True
+dropped = grade(ask(final, test))["exact"]
+final.drop_first_patch = False
+bias = final.language_model.lm_head.bias
+kept = bias.detach().clone()
+with torch.no_grad():
+    before = final.logits(batch).argmax(-1)
+    bias.zero_()
+    without = final.logits(batch).argmax(-1)
+    unbiased = grade(ask(final, test))["exact"]
+    bias.copy_(kept)
+say(
+    f"The model above was trained with all {final.image_tokens} patches, and has {exact['TinyLLaVA, two stages'][0]:.0%} "
+    f"exact answers. Switch the dropping on, with the same weights, and it has {dropped:.0%}: in a corner of these "
+    "pictures there is little to be seen. Such faults are not found by looking at scores. They are found by comparing "
+    "logits with another program's, to the last bit."
+)
+
+# %% [markdown]
+# **The head's bias.** The last layer of Phi-2 has a bias. The `Llava` class of transformers builds that layer without one. So Phi-2's
+# weights load, all but these 51,200 numbers, and the model talks, with every token's odds shifted. A test of this package puts both side by
+# side with the same weights: with the bias put back the logits are equal to the bit.
+
+# %%
+say(
+    f"Our small model hardly leans on its bias (at most {kept.abs().max():.2f}): without it the likeliest next word "
+    f"changes at {(before != without).float().mean():.1%} of the positions, and {unbiased:.0%} of the answers are exact. "
+    "So again a score would not have found the fault; equal logits do."
+)
+
+# %% [markdown]
+# **Samples that are dropped.** Labels that come from counting the tokens of pieces of text are right as long as the
+# counts add up. If not, a well-known implementation takes the whole sample out of the loss, with a warning that scrolls by
+# {cite}`tinyllava_repository`. Below is a counter of that kind, and the labels by offsets.
+
+
+# %%
+def by_counting(turns):
+    """Supervised tokens, if the text is cut at its markers and the pieces are counted."""
+    total = 0
+    for turn in turns:
+        text = f"USER: {turn.question} ASSISTANT: {turn.answer}"
+        pieces = text.split(" ASSISTANT: ")
+        if len(pieces) != 2 or not pieces[1]:
+            return 0  # the counts do not add up: leave the sample out
+        total += (
+            len(tokenizer(pieces[1], add_special_tokens=False)["input_ids"]) + 1
+        )
+    return total
+
+
+odd = {
+    "one question": [Turn("what is drawn ?", "red square above blue circle")],
+    "two rounds": [
+        Turn("what is drawn ?", "red square"),
+        Turn("what is written ?", "rain"),
+    ],
+    "an empty answer": [Turn("what is written ?", "")],
+    "an answer that quotes the marker": [
+        Turn("say it", "USER: hi ASSISTANT: cake")
+    ],
+}
+counted = {
+    name: {
+        "by counting": by_counting(turns),
+        "by offsets": int((encode(turns, tokenizer).labels != IGNORE).sum()),
+    }
+    for name, turns in odd.items()
+}
+table(
+    pd.DataFrame(counted).T,
+    "Supervised tokens of four conversations, the tokens that end an answer included. A zero means that nothing is learnt from it.",
+)
+
+# %% [markdown]
+# **The end that looks like padding.** Phi-2's tokenizer has one id for the end of a text and for padding. Who finds the padding by its id takes
+# the true ends for padding as well: they are not supervised any more, and the model never learns to stop.
+
+# %%
+many = training.batch(range(64))
+ends = (many["input_ids"] == tokenizer.pad_token_id) & (many["labels"] != IGNORE)
+lost = many["labels"].masked_fill(
+    many["input_ids"] == tokenizer.pad_token_id, IGNORE
+)
+say(
+    f"In a batch of 64 answers there are {int(ends.sum())} supervised ends. If padding is told by its id, "
+    f"{int(((lost != IGNORE) & ends).sum())} are left. Here padding is known by the true `length` of each row."
+)
 
 # %% [markdown]
 # ## Exercises
 #
-# ```{exercise} The loss of Tinyllava (code)
+# ```{exercise} The splice (code)
+# :label: tinyllava-splice
+#
+# Write the splice (1) of one text: `words` are its word vectors, (T, D), `ids` its ids, (T,), with `IMAGE` at one place,
+# and `picture` the picture's tokens, (P, D).
+# ```
+
+# %% tags=["stub:splice"]
+from mmlab.exercises.tinyllava import check_splice
+
+
+def spliced(words, ids, picture):
+    return ...
+
+
+check_splice(spliced)
+
+# %% [markdown]
+# ```{solution-start} tinyllava-splice
+# :class: dropdown
+# ```
+
+
+# %% tags=["solution:splice"]
+def spliced(words, ids, picture):
+    place = (ids == IMAGE).nonzero().item()
+    return torch.cat([words[:place], picture, words[place + 1 :]])
+
+
+check_splice(spliced)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} The answer's loss (code)
 # :label: tinyllava-loss
 #
-# Write the loss (1) of a prediction and its target, both of shape (B, E).
+# Write the loss (3) of a batch: `logits` has shape (B, T, V) and `labels` (B, T). A label says which token *stands* at
+# its position; `IGNORE` marks positions that are not asked about.
 # ```
 
 # %% tags=["stub:loss"]
 from mmlab.exercises.tinyllava import check_loss
 
 
-def loss(prediction, target):
+def answer_loss(logits, labels):
     return ...
 
 
-check_loss(loss)
+check_loss(answer_loss)
 
 # %% [markdown]
 # ```{solution-start} tinyllava-loss
@@ -96,30 +785,70 @@ check_loss(loss)
 
 
 # %% tags=["solution:loss"]
-def loss(prediction, target):
-    return (prediction - target).square().mean()
+def answer_loss(logits, labels):
+    before, asked = logits[:, :-1], labels[:, 1:]
+    use = asked != IGNORE
+    log_p = before.log_softmax(-1)[use]
+    return -log_p.gather(1, asked[use][:, None]).mean()
 
 
-check_loss(loss)
+check_loss(answer_loss)
 
 # %% [markdown]
 # ```{solution-end}
 # ```
 #
-# ```{exercise} The best constant for Tinyllava (think)
-# :label: tinyllava-constant
+# ```{exercise} The size of the published model (compute)
+# :label: tinyllava-size
 #
-# Which constant answer has the least loss, and how large is it?
+# The published tower reads pictures of 384 × 384 pixels in patches of 14 × 14 (what does not fill a patch is cut off), and
+# its first patch is thrown away. The connector (2) has two layers, 1152 to 2560 and 2560 to 2560 values. The language
+# model reads at most 3072 positions, of which 500 shall be kept for words. How many tokens is a picture, how many
+# values has the connector, and how many pictures fit?
+# ```
+
+# %% tags=["stub:size"]
+from mmlab.exercises.tinyllava import check_size
+
+picture_tokens, connector_values, pictures = ..., ..., ...
+
+check_size((picture_tokens, connector_values, pictures))
+
+# %% [markdown]
+# ```{solution-start} tinyllava-size
+# :class: dropdown
+# ```
+
+# %% tags=["solution:size"]
+picture_tokens = (384 // 14) ** 2 - 1
+connector_values = (1152 * 2560 + 2560) + (2560 * 2560 + 2560)
+pictures = (3072 - 500) // picture_tokens
+
+check_size((picture_tokens, connector_values, pictures))
+
+# %% [markdown]
+# ```{solution-end}
 # ```
 #
-# ```{solution-start} tinyllava-constant
+# ```{exercise} A score without pictures (think)
+# :label: tinyllava-blind
+#
+# A report says that a model answers most questions about pictures rightly. You find that with all pictures replaced by
+# others it still answers more than half of them. What has happened, and which numbers would you ask for?
+# ```
+#
+# ```{solution-start} tinyllava-blind
 # :class: dropdown
 # ```
 
 # %%
-constant = train.target.mean(0)
-least = loss(constant.expand_as(test.target), test.target)
-say(f"The mean of the targets: its loss is their variance, {least:.4f} here.")
+words_only = fixed["language model alone"]
+say(
+    "The questions give their answers away: some answers are frequent, some questions suggest theirs. Ask for the score "
+    "of a model of the same kind that was *trained* without pictures, and for that of the best fixed answer; only what "
+    f"is above them was seen. Here they are {words_only['exact']:.0%} and {fixed['one fixed caption']['exact']:.0%} "
+    f"exact, but even the blind get {words_only['layout']:.0%} of the layouts right: a score by words would flatter them."
+)
 
 # %% [markdown]
 # ```{solution-end}
@@ -127,10 +856,32 @@ say(f"The mean of the targets: its loss is their variance, {least:.4f} here.")
 #
 # ## Check yourself
 #
-# ```{dropdown} Why is the loss divided by the number of entries?
-# So that it can be compared between sizes of the matrix.
+# ```{dropdown} The placeholder has the id −200. Why not a word of its own in the vocabulary?
+# Nobody has to enlarge the vocabulary, and no text that somebody types can contain it. The price is that it must never
+# reach the embedding: ids below zero are cut out before.
 # ```
 #
-# ```{dropdown} Why does the table hold the mean shift?
-# It is the dull rival: it knows the person's rest and nothing else.
+# ```{dropdown} Why are prompts padded on the left to generate, and on the right to train?
+# In training all positions are read at once, and labels say where they are. In generation the next word of all rows
+# is appended at the same place, so all prompts must end there.
 # ```
+#
+# ```{dropdown} The loss counts a handful of positions of each sequence. What does this save, besides the model's manners?
+# Logits. They are needed at the counted positions only, and with a vocabulary of fifty thousand tokens they are the
+# largest tensor of the whole training.
+# ```
+#
+# ```{dropdown} The connector treats each patch alone. How can the model know that one figure is above the other?
+# The tower has mixed the patches with attention and given them places; and the language model reads them in a fixed order.
+# ```
+#
+# ## Limits, and what to read next
+#
+# The tower of this chapter was trained on these very pictures; SigLIP was trained on others, and its vectors have to
+# serve whatever is asked. The runs differ in the connector's first weights and in the order of the data, while world,
+# tower and language model are the same, so the spread tells nothing about those. Captions of five words from
+# a few dozen are no language: what large models add to such an architecture, knowledge and reasoning, cannot be seen here.
+#
+# The same package reads the published weights, see {py:meth}`~mmlab.methods.tinyllava.TinyLLaVA.from_pretrained`. Next,
+# [exchange the connector](connectors.ipynb), or [teach the model what a meme means](memes.ipynb). Read
+# {cite:t}`liu2023llava` for the idea, {cite:t}`liu2024improved` for what mattered in practice, {cite:t}`zhou2024tinyllava` for the small ones.

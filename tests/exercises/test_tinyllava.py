@@ -3,13 +3,34 @@
 import pytest
 
 from exercises.harness import Exercises
+from mmlab.exercises.tinyllava import check_loss, check_splice
 
 # Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
 MISTAKES = {
+    "splice": [
+        ("words[place + 1 :]", "words[place:]", "words go on behind it"),
+        ("words[:place]", "words[: place + 1]", "end in front of it"),
+        ("words[:place], picture,", "picture, words[:place],", "in front of everything"),
+        ("picture, words[place + 1 :]", "words[place + 1 :], picture", "behind everything"),
+        ("picture,", "picture.mean(0, keepdim=True),", "averaged into one"),
+        ("words[:place], picture, words[place + 1 :]", "words[:place], words[place + 1 :]", "shape"),
+    ],
     "loss": [
-        ("mean()", "sum()", "sum of the squares"),
-        ("square()", "abs()", "absolute error"),
-        ("mean()", "mean().sqrt()", "square root"),
+        ("logits[:, :-1], labels[:, 1:]", "logits, labels", "*at* it"),
+        ("logits[:, :-1], labels[:, 1:]", "logits[:, 1:], labels[:, :-1]", "wrong way"),
+        (".mean()", ".sum()", "This is the sum"),
+        (".mean()", ".sum() / asked.numel()", "all positions"),
+        (".mean()", ".sum() / len(labels)", "number of rows"),
+        ("-log_p", "log_p", "sign is missing"),
+    ],
+    "size": [
+        ("** 2 - 1", "** 2", "kept the first patch"),
+        ("384 // 14", "-(-384 // 14)", "a part of a patch"),
+        ("(1152 * 2560 + 2560) + (2560 * 2560 + 2560)", "1152 * 2560 + 2560 * 2560", "left out the biases"),
+        (" + (2560 * 2560 + 2560)", "", "left out the second layer"),
+        ("(1152 * 2560 + 2560) + ", "", "left out the first layer"),
+        ("(3072 - 500) //", "(3072 - 500) /", "gave a fraction"),
+        ("(3072 - 500) // picture_tokens", "4", "rounded up"),
     ],
 }
 
@@ -37,3 +58,18 @@ def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str,
     verdict = exercises.solution(name, old, new)
     assert not verdict.ok
     assert told in verdict.text
+
+
+def test_the_mean_of_the_rows_means_is_another_number() -> None:
+    def rows(logits, labels):
+        log_p = logits[:, :-1].log_softmax(-1)
+        asked = labels[:, 1:]
+        picked = -log_p.gather(2, asked.clamp(min=0)[..., None])[..., 0]
+        use = (asked >= 0).float()
+        return ((picked * use).sum(1) / use.sum(1)).nanmean()
+
+    assert "rows' means" in check_loss(rows).text
+
+
+def test_an_error_of_the_learner_is_told() -> None:
+    assert not check_splice(lambda words, ids, picture: words @ picture).ok
