@@ -77,7 +77,7 @@ class TinyLLaVA(Method):
         self.vision_tower = SiglipVisionModel(SiglipVisionConfig(**(vision or SIGLIP_SO400M))).requires_grad_(False)
         widths = self.vision_tower.config.hidden_size, model.config.hidden_size
         self.connector = make_connector(connector, *widths, queries)
-        if checkpointing:  # the reentrant kind finds no gradient at its inputs, which are frozen embeddings
+        if checkpointing:  # the reentrant kind needs inputs that ask for a gradient; frozen embeddings do not
             enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
             enable({"use_reentrant": False})
 
