@@ -20,7 +20,7 @@ The fields are those of MemeCap (Hwang and Shwartz 2023, "MemeCap: A Dataset for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any, Literal, NamedTuple
@@ -30,7 +30,19 @@ from torch import Tensor
 
 from mmlab.data.conversations import Turn
 
-__all__ = ["COLOURS", "LAYOUTS", "REMARKS", "SHAPES", "TOPICS", "Item", "Meme", "MiniMemes", "draw", "mini_memes"]
+__all__ = [
+    "COLOURS",
+    "LAYOUTS",
+    "REMARKS",
+    "SHAPES",
+    "TOPICS",
+    "Item",
+    "Meme",
+    "MiniMemes",
+    "Part",
+    "draw",
+    "mini_memes",
+]
 
 Part = Literal["train", "test"]
 Item = tuple[Tensor | None, list[Turn], dict[str, Any]]
@@ -131,7 +143,7 @@ class MiniMemes:
 
     def literal(self, part: Part) -> list[Item]:
         """What is drawn: ``red square above blue circle``. No word of a meaning is in it."""
-        return self._items(part, "drawn", [meme.caption for meme in self.memes[part]], None)
+        return self._items(part, "drawn", lambda meme: meme.caption, None)
 
     def meaning(self, part: Part, hide: Literal["picture", "text"] | None = None) -> list[Item]:
         """What it stands for: ``angry robot fools sad cat over monday``.
@@ -140,7 +152,7 @@ class MiniMemes:
             part: ``"train"`` or ``"test"``.
             hide: What is not shown: the picture is then grey all over, the line of text is left out.
         """
-        return self._items(part, "meaning", [meme.meaning for meme in self.memes[part]], hide)
+        return self._items(part, "meaning", lambda meme: meme.meaning, hide)
 
     def general(self, part: Part) -> list[Item]:
         """A skill of the language model alone: to repeat words, without any picture.
@@ -148,11 +160,9 @@ class MiniMemes:
         All words of the world occur, as a language model knows all words before it sees a meme, but in random order:
         what stands for what cannot be learnt here. No phrase of the test part is in the training part.
         """
-        return [
-            (None, [Turn(f"say {phrase}", phrase)], {"title": phrase, "img_captions": [], "meme_captions": [],
-             "metaphors": []})
-            for phrase in self.phrases[part]
-        ]  # fmt: skip
+        _check(part)
+        empty: dict[str, Any] = {"img_captions": [], "meme_captions": [], "metaphors": []}
+        return [(None, [Turn(f"say {phrase}", phrase)], {"title": phrase, **empty}) for phrase in self.phrases[part]]
 
     def sentences(self) -> list[str]:
         """Every word of the world at least once, whatever was drawn: for the tokenizer."""
@@ -169,9 +179,8 @@ class MiniMemes:
         lines, drawings = len(TOPICS) * len(set(REMARKS.values())), len(self.held_out) * len(LAYOUTS)
         return {"both": 1.0, "picture": 1 / lines, "text": 1 / drawings, "neither": 1 / (lines * drawings)}
 
-    def _items(self, part: Part, ask: str, answers: Sequence[str], hide: str | None) -> list[Item]:
-        if part not in self.memes:
-            raise ValueError(f"The mini-memes have the parts train and test, not {part!r}.")
+    def _items(self, part: Part, ask: str, answer: Callable[[Meme], str], hide: str | None) -> list[Item]:
+        _check(part)
         if hide not in (None, "picture", "text"):
             raise ValueError(f"hide={hide!r} is none of 'picture', 'text' and None.")
         pictures = self.pictures[part]
@@ -179,8 +188,8 @@ class MiniMemes:
             pictures = torch.zeros_like(pictures[:1]).expand_as(pictures)
         asked = [_ASK[ask] if hide == "text" else f"{meme.title} : {_ASK[ask]}" for meme in self.memes[part]]
         return [
-            (picture, [Turn(question, answer)], meme.record())
-            for picture, question, answer, meme in zip(pictures, asked, answers, self.memes[part], strict=True)
+            (picture, [Turn(question, answer(meme))], meme.record())
+            for picture, question, meme in zip(pictures, asked, self.memes[part], strict=True)
         ]
 
 
@@ -256,15 +265,20 @@ def _distance(shape: str, u: Tensor, v: Tensor) -> Tensor:
         return torch.maximum(u.abs(), v.abs()) - 0.85
     if shape == "triangle":
         return torch.maximum(v - 0.85, (2 * u.abs() - v - 1) / 5**0.5)
-    arms = torch.minimum(torch.maximum(u.abs() - 0.35, v.abs() - 1), torch.maximum(v.abs() - 0.35, u.abs() - 1))
-    return arms
+    return torch.minimum(torch.maximum(u.abs() - 0.35, v.abs() - 1), torch.maximum(v.abs() - 0.35, u.abs() - 1))
+
+
+def _check(part: str) -> None:
+    if part not in ("train", "test"):
+        raise ValueError(f"The mini-memes have the parts train and test, not {part!r}.")
 
 
 def _draw_one(pairs: Sequence[tuple[tuple[str, str], tuple[str, str]]], rng: torch.Generator) -> Meme:
     def one(options: Sequence[Any]) -> Any:
         return options[int(torch.randint(len(options), (), generator=rng))]
 
-    return Meme(*one(pairs), one(list(LAYOUTS)), one(TOPICS), one(list(REMARKS)))
+    first, second = one(pairs)
+    return Meme(first, second, one(list(LAYOUTS)), one(TOPICS), one(list(REMARKS)))
 
 
 def _words() -> list[str]:
