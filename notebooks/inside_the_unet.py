@@ -1,0 +1,812 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Inside the U-Net
+#
+# **Which parts of the network earn their place, and how would you know?**
+#
+# Every chapter on images hands its work to the same network, a U-Net {cite}`ronneberger2015unet`. The prototype that this book grew out of used one
+# too. Its network was never told the time, and its authors wished for two things: time embeddings, and attention. Such wishes are easy to grant. It is harder to find out
+# whether they help, since a better picture may come from a longer training, a luckier seed, or more parameters.
+#
+# So this chapter takes the prototype's home task, grey digits to coloured digits, where the *best possible* network can be written down. Then it takes
+# away the parts one by one. Not all of them earn their place here, and for one of them we can work out in advance when it will.
+#
+# You need {doc}`bridge_matching`, above all its section on the source $x_0$ as an input.
+
+# %% tags=["parameters"]
+profile = "cpu"
+seeds = 3
+steps = 80
+
+# %%
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+import mmlab
+from mmlab import fit
+from mmlab.data.coloured_digits_world import (
+    coloured_digits_world,
+    paint,
+    saturation,
+)
+from mmlab.methods.bridge_matching import BridgeMatching, posterior_step
+from mmlab.nn.reference import Reference
+from mmlab.nn.time import sinusoidal_embedding
+from mmlab.nn.unet import LARGEST_ATTENTION, ResidualBlock2d, UNet
+from mmlab.viz import frames, record, say, show, table
+
+if profile == "gpu":
+    steps = max(steps, 1500)
+SIGMA, SAMPLING, SIDE, TEST = 1.0, 16, 8, 160
+HUES = torch.arange(48) / 48
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# %% [markdown]
+# ## The idea in one picture
+#
+# To colour a pixel you need to know two things: what stands *here*, sharply, and what colour the *whole* digit is to get. A stack of convolutions at full resolution sees
+# the first and is slow to see the second. So a U-Net halves the resolution once or more, where a small filter covers much of the image, and comes back up. What
+# got lost on the way down is handed across by *skip connections*. The picture is drawn from the network itself.
+
+
+# %%
+def unet(source=True, **parts):
+    """The network of this chapter: two levels, 8 x 8 and 4 x 4 pixels."""
+    inputs, outputs = (6, 3) if source else (3, 6)
+    return UNet(inputs, outputs, width=16, multipliers=(1, 2), blocks=1, **parts)
+
+
+# %% tags=["hide-input"]
+def anatomy(network, side):
+    """Name, channels and side of what every layer puts out, in the order of the pass."""
+    found, hooks = [], []
+    layers = [("first", network.first), *[("down", part) for part in network.down],
+              ("middle", network.middle1), ("attention", network.attention), ("middle", network.middle2),
+              *[("up", part) for part in network.up], ("last", network.last)]  # fmt: skip
+    for name, layer in layers:
+
+        def look(layer, _, out, name=name):
+            found.append((name, type(layer).__name__, out.shape[1], out.shape[2]))
+
+        hooks.append(layer.register_forward_hook(look))
+    with torch.no_grad():
+        network(torch.zeros(1, 6, side, side), torch.zeros(1))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+found = anatomy(unet(), SIDE)
+colours = {"Conv2d": "0.8", "ResidualBlock2d": "tab:blue", "SelfAttention2d": "tab:orange"}  # fmt: skip
+figure = Figure(figsize=(8.6, 3.3), layout="constrained")
+axes = figure.subplots()
+stack = []
+for i, (name, kind, channels, side) in enumerate(found):
+    height = {SIDE: 1.0, SIDE // 2: 0.0}[side]
+    tall = 0.32 + 0.012 * channels
+    axes.add_patch(Rectangle((i - 0.36, height - tall / 2), 0.72, tall, color=colours[kind], alpha=0.75))  # fmt: skip
+    axes.text(i, height, str(channels), ha="center", va="center", fontsize=9)
+    if i + 1 < len(found):
+        below = {SIDE: 1.0, SIDE // 2: 0.0}[found[i + 1][3]]
+        axes.annotate("", (i + 0.62, below), (i + 0.38, height), arrowprops={"arrowstyle": "-|>", "color": "0.4"})  # fmt: skip
+    if name in ("first", "down"):
+        stack.append((i, height))
+    elif name == "up" and kind == "ResidualBlock2d":
+        j, from_height = stack.pop()
+        arch = {"arrowstyle": "-|>", "color": "tab:green", "connectionstyle": "arc3,rad=-0.3"}  # fmt: skip
+        axes.annotate(
+            "", (i, height + 0.3), (j, from_height + 0.3), arrowprops=arch
+        )
+for label, kind in {"convolution": "Conv2d", "residual block (told the time)": "ResidualBlock2d", "attention": "SelfAttention2d"}.items():  # fmt: skip
+    axes.add_patch(Rectangle((0, 0), 0, 0, color=colours[kind], alpha=0.75, label=label))  # fmt: skip
+axes.plot([], [], color="tab:green", label="skip connection")
+axes.set(xlim=(-0.8, len(found) - 0.2), ylim=(-0.75, 2.35), xlabel="layers, in the order of the pass",
+         yticks=[0, 1], yticklabels=[f"{SIDE // 2} × {SIDE // 2}", f"{SIDE} × {SIDE}"], ylabel="pixels", xticks=[])  # fmt: skip
+axes.legend(fontsize=8, ncols=4, loc="lower center")
+show(
+    figure,
+    alt=(
+        f"A row of {len(found)} boxes: from {SIDE} by {SIDE} pixels down to {SIDE // 2} by {SIDE // 2}, with attention in the middle, and up again. Green "
+        "arches lead from each box on the way down to one on the way up."
+    ),
+    caption="The network of this chapter; numbers are channels. Each block on the way up sees the block before it and, through a green arch, one from the way down.",
+)
+
+# %% [markdown]
+# ## A task with a known best answer
+#
+# The source $x_0$ is a grey digit, three equal channels. The target $x_1$ is the same digit at full saturation in a hue that was drawn at random
+# ({py:func}`~mmlab.data.coloured_digits_world.coloured_digits_world`, from the digits that come with scikit-learn {cite}`alpaydin1998digits`). Nobody can know the hue. The right answers to one digit form
+# a *circle*, $c_h(x_0)$ with $h$ from 0 to 1, and all its points are equally probable.
+#
+# That makes the network's task solvable by hand. It is to give $\mathbb E[X_1 \mid X_t = x, x_0]$. The bridge from $x_0$ to $c_h$ is at time $t$ normal around
+# $(1-t)x_0 + t\,c_h$ with variance $\sigma^2 t(1-t)$, so Bayes' rule weighs the hues:
+#
+# $$\mathbb E[X_1 \mid x, x_0] = \int_0^1 w_h\, c_h(x_0)\,\mathrm dh, \qquad
+# w_h \propto \exp\!\Big(-\frac{\lVert x - (1-t)x_0 - t\,c_h(x_0)\rVert^2}{2\sigma^2 t(1-t)}\Big). \tag{1}$$
+#
+# At the start the weights are equal and the answer is the mean of all hues: the digit, half as bright, in grey. As soon as noise favours a hue, the weights follow it, and so does the path.
+# A sampler that uses (1) is the *perfect network*. Its error is the ceiling, and the distance of a trained network from it is a measure without any noise of the task.
+
+
+# %%
+def answers(grey):
+    """All right answers to grey images (B, H, W): (B, hues, 3, H, W)."""
+    count = len(HUES)
+    every = paint(grey.repeat_interleave(count, 0), HUES.repeat(len(grey)))
+    return every.unflatten(0, (len(grey), count))
+
+
+def perfect(x, x0, t=None):
+    """Eq. (1), and the expected time; without t, for a network that is blind to it."""
+    right = answers(x0[:, 0])
+    way, moved = (right - x0[:, None]).flatten(2), (x - x0).flatten(1)
+    times = torch.linspace(0.0025, 0.9975, 200) if t is None else t.view(1)
+    variance = SIGMA**2 * times * (1 - times)
+    square = (
+        moved.square().sum(1)[:, None, None]
+        - 2 * times * torch.einsum("bkd,bd->bk", way, moved)[..., None]
+        + times**2 * way.square().sum(2)[..., None]
+    )  # (B, hues, times)
+    surprise = square / (2 * variance) + moved.shape[1] / 2 * variance.log()
+    weight = (-surprise).flatten(1).softmax(1).view_as(square)
+    mean = torch.einsum("bk,bkchw->bchw", weight.sum(2), right)
+    return mean, weight.sum(1) @ times
+
+
+def walk(source, target, seed):
+    """Carry sources along the bridge, with this function for E[X₁ | x, t]."""
+    rng, x = generator(seed), source
+    for s, t in pairwise(torch.linspace(0, 1, SAMPLING + 1)):
+        noise = torch.randn(x.shape, generator=rng)
+        x = posterior_step(Reference(SIGMA), x, target(x, s.clamp_min(1e-3)), s, t, noise)  # fmt: skip
+    return x
+
+
+world = coloured_digits_world(test=TEST)
+test = world.test.tensors
+grey, truth = test["source"], test["target"]
+ideal = [walk(grey, lambda x, t: perfect(x, grey, t)[0], seed) for seed in range(seeds)]  # fmt: skip
+
+
+# %% tags=["hide-input"]
+def gallery(rows, count=10, height=0.62):
+    """Rows of images, each with its name."""
+    figure = Figure(figsize=(8.4, height * len(rows) + 0.1), layout="constrained")
+    grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axes, (name, images) in zip(grid, rows.items(), strict=True):
+        strip = torch.cat([framed(image) for image in images[:count]], dim=2)
+        axes.imshow(strip.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")  # fmt: skip
+        axes.set(xticks=[], yticks=[])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        for side in axes.spines.values():
+            side.set_visible(False)
+    return figure
+
+
+def framed(image):
+    return torch.nn.functional.pad(image, (1, 1, 1, 1), value=1.0)
+
+
+show(
+    gallery({"source": grey, "drawn target": truth, "mean answer": grey / 2,
+             "perfect, once": ideal[0], "perfect, again": ideal[-1]}),
+    alt="Five rows of ten digits: grey, coloured as drawn, grey at half brightness, and twice coloured by the perfect network, in other hues than drawn.",
+    caption="Neither row of the perfect network hits the drawn hues: nobody can. A least-squares regression gives the third row, the right answer to a wrong question.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## How a network is told the time
+#
+# A number is a poor input for a network with hundreds of channels. It is first spread out into waves {cite}`vaswani2017attention,ho2020ddpm`,
+#
+# $$\varphi(t) = \big(\cos \omega_1 \tau,\, \dots,\, \cos \omega_{D/2}\tau,\; \sin \omega_1 \tau,\, \dots,\, \sin\omega_{D/2}\tau\big), \qquad \tau = 1000\,t,\quad \omega_j = 10000^{-\frac{j-1}{D/2-1}}, \tag{2}$$
+#
+# and two linear layers make a vector $e(t)$ of it. Each residual block turns this vector into a gain and an offset for every channel {cite}`perez2018film`, placed after the
+# normalisation {cite}`wu2018group`, which would take out any offset that came before it:
+#
+# $$h \leftarrow h \odot (1 + \gamma(e)) + \beta(e). \tag{3}$$
+#
+# The factor of 1000 is a detail on which implementations stumble. The waves were made for the positions of words, and for steps numbered from 1 to 1000. A network that works with $t$ between 0 and 1 and
+# forgets to stretch it is told next to nothing.
+
+# %% tags=["hide-input"]
+moments = torch.tensor([0.40, 0.41])
+told = {s: sinusoidal_embedding(moments, 64, scale=s).diff(dim=0).norm() / 32**0.5 for s in (1.0, 1000.0)}  # fmt: skip
+say(
+    f"""The embeddings of two times a hundredth apart, 64 waves wide, differ by {told[1000.0]:.2f} of their length with the stretch and by {told[1.0]:.4f} without it. (Two unrelated ones differ by about the root of two.)"""
+)
+
+# %% [markdown]
+# ### Does it have to be told?
+#
+# Look at the noise in $x_t$. Its variance $v = \sigma^2 t(1-t)$ says how late it is, and a network sees *all* values of the image at once. A variance that is estimated from $d$ values has a relative error of
+# $\sqrt{2/d}$. Divide by the slope of $v$, and get the error of the time that can be read from noise alone:
+#
+# $$\operatorname{sd}(\hat t) \approx \sqrt{\tfrac 2d}\; \frac{v}{|\mathrm dv/\mathrm dt|} = \sqrt{\tfrac 2d}\;\frac{t(1-t)}{|1 - 2t|}. \tag{4}$$
+#
+# The image is a clock, and the more values it has, the better it runs. But like a clock without a.m. and p.m. it shows the same at $t$ and $1-t$; only the colour, which grows in proportion to $t$, tells the two apart. And at half time, where the noise turns round, it stands still.
+# In diffusion models the noise only grows, and there it was found that denoisers can do with no time at all, or lose little {cite}`sun2025noise`, and that it depends on what they put out {cite}`sahraee2026geometry`.
+#
+# Here we need not believe it. A perfect network without a clock weighs hues *and times* in (1), with all times equally probable. (With two unknowns the factor $v^{-d/2}$ of the normal density no longer cancels.) Let us see how far it is from the one with a clock.
+# One more question decides the answer: *what the network has to put out*. If it is the endpoint, time only sharpens a guess. If it is the drift $(x_1 - x)/(1-t)$, the network must know
+# $1-t$ to scale its answer. With the weight of $1-t$ on the squared error, which {doc}`bridge_matching` needs to keep it finite, the best blind drift is
+#
+# $$b^\star(x) = \frac{\mathbb E[X_1 \mid x, x_0] - x}{\mathbb E[1 - t \mid x, x_0]}. \tag{5}$$
+
+# %%
+TIMES = torch.tensor([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+
+
+def states(t, seed=5):
+    noise = torch.randn(grey.shape, generator=generator(seed))
+    return (1 - t) * grey + t * truth + SIGMA * (t * (1 - t)).sqrt() * noise
+
+
+def rms(values):
+    return float(values.square().mean().sqrt())
+
+
+blind = []
+for t in TIMES:
+    x = states(t)
+    best = perfect(x, grey, t)[0]
+    guess, when = perfect(x, grey)
+    left = (1 - when).view(-1, 1, 1, 1)  # E[1 - t | x]
+    blind.append(
+        {
+            "endpoint": rms(guess - best),
+            "drift": rms(x + (1 - t) / left * (guess - x) - best),  # Eq. (5)
+            "time": rms(when - t),
+            "noise": (2 / (3 * SIDE**2)) ** 0.5 * float(t * (1 - t) / (1 - 2 * t).abs().clamp_min(1e-3)),
+            "error": rms(best - truth),
+        }
+    )  # fmt: skip
+blind = pd.DataFrame(blind, index=TIMES.tolist())
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(8.4, 3.1), layout="constrained")
+left_axes, right_axes = figure.subplots(1, 2)
+left_axes.plot(blind.index, blind["time"], "o-", label="perfect blind network")
+left_axes.plot(blind.index, blind["noise"].clip(upper=0.2), "--", color="0.5", label="from the noise alone, (4)")  # fmt: skip
+left_axes.set(xlabel="time t", ylabel="error of the time read off", ylim=(0, 0.1))
+right_axes.plot(blind.index, blind["error"], color="black", label="what even the perfect network errs")  # fmt: skip
+right_axes.plot(blind.index, blind["drift"], "s-", color="tab:red", label="added by blindness: drift")  # fmt: skip
+right_axes.plot(blind.index, blind["endpoint"], "o-", label="added by blindness: endpoint")  # fmt: skip
+right_axes.set(xlabel="time t", ylabel="RMS error of the endpoint", ylim=(0, None))  # fmt: skip
+for axes in (left_axes, right_axes):
+    axes.legend(fontsize=8)
+show(
+    figure,
+    alt=(
+        f"Left: the time is read with an error of {blind['time'].iloc[0]:.3f} at the ends, where formula (4) agrees, and of up to {blind['time'].max():.3f} between, where the formula first runs below and then leaves the frame. Right: the perfect network's own "
+        f"error falls from {blind['error'].iloc[0]:.2f} to {blind['error'].iloc[-1]:.2f}; blindness adds at most {blind['endpoint'].max():.3f} for the endpoint and {blind['drift'].max():.3f} for the drift."
+    ),
+    caption=(
+        f"**Left:** how well an image of {3 * SIDE**2} values tells the time: near the ends as well as (4) says, between them worse, since $t$ and $1-t$ are confused. **Right:** what a perfect network loses without a clock, "
+        "beside what it errs in any case. These are closed forms: nothing was trained."
+    ),
+)
+say(
+    f"""So before any training we know what a time embedding can be worth: at most **{blind["endpoint"].max():.3f}** in RMS error for a network that puts out the endpoint, where the perfect one errs by up to {blind["error"].max():.2f} anyway,
+and up to **{blind["drift"].max():.3f}** for one that puts out the drift. The two errors add in squares, so the former is all but invisible. The latter is as large as the error that nobody can help. *Whether a network must be told the time depends on what it is asked for.*"""
+)
+
+# %% [markdown]
+# ## What attention adds
+#
+# In the middle of the network the pixels are tokens. Each asks all others a question $q$, compares it with their keys $k$, and takes the mean of their values $v$ {cite}`vaswani2017attention`:
+#
+# $$y_i = \sum_{j=1}^{T} \frac{e^{q_i \cdot k_j/\sqrt{D}}}{\sum_l e^{q_i\cdot k_l/\sqrt D}}\; v_j. \tag{6}$$
+#
+# So all parts of an image may agree, in one step, on what none of them can know alone: here, the hue. The price is a map of $T \times T$ numbers. In the prototype $T$ was ten thousand, as matrices of 400 × 400 regions were halved twice only; the first exercise asks what
+# its map weighs. That is why {py:class}`~mmlab.nn.unet.UNet` refuses attention over more pixels than a certain number.
+#
+# But is it the only road from one corner to another? Two halvings of the resolution widen every filter, and group normalisation takes means over the *whole image* in each block.
+
+# %% tags=["hide-input"]
+torch.manual_seed(0)
+spread_out = {}
+for name, attention in (("with attention", True), ("without", False)):
+    network = UNet(
+        3, 3, width=16, multipliers=(1, 2), blocks=1, attention=attention
+    )
+    for weight in network.parameters():
+        if not weight.any():  # the layers that start at zero would hide everything
+            torch.nn.init.normal_(weight, std=0.05)
+    image = torch.rand(1, 3, SIDE, SIDE, requires_grad=True)
+    network(image, torch.full((1,), 0.5))[0, :, 0, 0].sum().backward()
+    spread_out[name] = float((image.grad.abs().sum(1) > 0).float().mean())
+parts = {
+    name: sum(p.numel() for p in part.parameters()) for name, part in
+    {"time": unet().time, "attention": unet().attention, "all": unet()}.items()
+}  # fmt: skip
+modulation = sum(p.numel() for m in unet().modules() if isinstance(m, ResidualBlock2d) for p in m.modulation.parameters())  # fmt: skip
+say(
+    f"""Of all pixels that come in, {spread_out["with attention"]:.0%} move the one that goes out in the corner with attention, and {spread_out["without"]:.0%} without. Of the network's {parts["all"]:,} parameters, attention holds {parts["attention"]:,}. The time is dearer:
+{parts["time"] + modulation:,}, for the embedding and the gains and offsets of the blocks. Attention in this network works on {(SIDE // 2) ** 2} tokens, and the limit is {LARGEST_ATTENTION}."""
+)
+
+# %% [markdown]
+# ## Taking parts away
+#
+# Five networks, each trained anew with every seed, for the same number of steps, on the same batches:
+#
+# - *everything*: bridge matching with the endpoint as output; the network sees $x_t$, $x_0$ and $t$;
+# - *without time*: it is told that it is always 0;
+# - *without attention*: the middle keeps its two blocks;
+# - *without skip connections*: zeros come through the green arches. No change to the network's code is needed for that; PyTorch lets a hook change what a block is given;
+# - *without the source*: the network sees $x_t$ and $t$ only. The bridge still starts in $x_0$.
+
+
+# %%
+def cut_skips(network):
+    """Let zeros come through the skip connections."""
+    below = network.middle2.conv2.out_channels
+    for layer in network.up:
+        if isinstance(layer, ResidualBlock2d):
+
+            def cut(_, inputs, kept=below):
+                hidden, condition = inputs
+                nothing = torch.zeros_like(hidden[:, kept:])
+                return torch.cat([hidden[:, :kept], nothing], dim=1), condition
+
+            layer.register_forward_pre_hook(cut)
+            below = layer.conv2.out_channels
+
+
+def build(source=True, skips=True, **parts):
+    """A bridge whose network lacks some parts."""
+    method = BridgeMatching(
+        (3, SIDE, SIDE), 16, 1, SIGMA, condition_on_source=source, scale=0.5
+    )
+    method.network = unet(source, **parts)
+    if not skips:
+        cut_skips(method.network)
+    return method
+
+
+PARTS = {
+    "everything": {},
+    "without time": {"see_time": False},
+    "without attention": {"attention": False},
+    "without skip connections": {"skips": False},
+    "without the source": {"source": False},
+}
+
+
+def train(name, seed):
+    torch.manual_seed(seed)
+    method = build(**PARTS[name])
+    fit(
+        method,
+        world.pairs,
+        steps=steps,
+        batch_size=24,
+        lr=5e-3,
+        schedule="cosine",
+        ema_decay=0.98,
+        seed=seed,
+        progress=False,
+    )
+    return method.cpu()
+
+
+methods = {(name, seed): train(name, seed) for seed in range(seeds) for name in PARTS}  # fmt: skip
+
+# %% [markdown]
+# ### The measures, and the rivals
+#
+# *To the nearest right answer* is the distance to the circle: the RMS difference between an image and the nearest $c_h(x_0)$. It is the one number to look at. The others say what is wrong: *class kept* is how often a classifier of grey digits reads the right digit in the largest
+# channel; *saturation* is 0 for grey and 1 for pure colour; *uneven hues* is the share of images that would have to change their hue so that all twelve sectors were equally full (left out where there is no colour). *RMSE to the drawn one* is what a
+# thoughtless table would show. *Excess* is the distance to (1) over all times, for networks.
+#
+# The rivals: the *identity*; the *mean image* of the training set; *half as bright*, which is the closed form of plain regression; *one step of everything*, which is plain regression by the same network.
+# Limits are the *perfect network*, and the same without the source. The latter does not know which digit it started from, and has to believe in the training set: in (1) it weighs all training digits in all hues.
+
+
+# %%
+PURE = paint(torch.ones(12, 1, 1), torch.arange(12) / 12)[:, :, 0, 0]  # (K, 3)
+DIGITS = world.pairs.tensors["source"][:, 0].flatten(1)  # (N, pixels)
+
+
+def perfect_without_source(x, t):
+    """E[X₁ | X_t = x] where every training digit in every hue is as probable."""
+    alike = torch.einsum("bcp,np->bcn", x.flatten(2), DIGITS)
+    share = 1 - t + t * PURE  # the mean of a bridge is this times the digit
+    square = share.square().sum(1)[:, None] * DIGITS.square().sum(
+        1
+    ) - 2 * torch.einsum(
+        "kc,bcn->bkn", share, alike
+    )  # (B, K, N), but for the square of x
+    surprise = square / (2 * SIGMA**2 * t * (1 - t))
+    weight = (-surprise).flatten(1).softmax(1).view_as(square)
+    return torch.einsum("bkn,kc,np->bcp", weight, PURE, DIGITS).view_as(x)
+
+
+def measure(images):
+    distance = (images[:, None] - answers(grey[:, 0])).square().flatten(2).mean(2)
+    nearest, hue = distance.min(1)
+    shares = torch.histc(hue.float(), 12, 0, len(HUES)) / len(hue)
+    colour = float(saturation(images.clamp(0, 1)).mean())
+    return {
+        "to nearest right answer": float(nearest.mean().sqrt()),
+        "class kept": world.kept(images, test["label"]),
+        "saturation": colour,
+        "uneven hues": float((shares - 1 / 12).abs().sum() / 2) if colour > 0.1 else float("nan"),
+        "RMSE to the drawn one": rms(images - truth),
+    }  # fmt: skip
+
+
+KNOWN = [(t, states(t), perfect(states(t), grey, t)[0]) for t in TIMES[::2]]
+
+
+def excess(method):
+    """Distance from Eq. (1) at several times."""
+    found = {}
+    with torch.no_grad():
+        for t, x, best in KNOWN:
+            given = method.ends(x, t.expand(len(x)), grey)[1]
+            found[float(t)] = rms(given - best)
+    return pd.Series(found)
+
+
+rows, drawn, distances = [], {}, {}
+for seed in range(seeds):
+    plain = {
+        "identity": grey,
+        "mean image": world.pairs.tensors["target"].mean(0).expand_as(grey),
+        "half as bright": grey / 2,
+        "one step of everything": methods["everything", seed].sample(grey, steps=1, rng=generator(seed)),
+        "perfect, without the source": walk(grey, perfect_without_source, seed),
+        "perfect network": ideal[seed],
+    }  # fmt: skip
+    for name in PARTS:
+        plain[name] = methods[name, seed].sample(
+            grey, steps=SAMPLING, rng=generator(seed)
+        )
+        distances[name, seed] = excess(methods[name, seed])
+    for name, images in plain.items():
+        row = {"row": name, "seed": seed, **measure(images)}
+        if name in PARTS:
+            row["excess"] = rms(torch.tensor(distances[name, seed].to_numpy()))
+        rows.append(row)
+        drawn.setdefault(name, images)
+results = pd.DataFrame(rows).set_index(["row", "seed"])
+
+# %%
+LIMITS = ["perfect, without the source", "perfect network"]
+DULL = ["identity", "mean image", "half as bright", "one step of everything"]
+order = [*DULL, *PARTS, *LIMITS]
+grouped = results.groupby("row")
+average = grouped.mean().loc[order].rename_axis(None)
+deviation = grouped.std(ddof=min(1, seeds - 1)).loc[order]
+deviation.loc[DULL[:3]] = float("nan")  # nothing random about them
+table(
+    average,
+    f"{TEST} test digits, {steps} training steps, {SAMPLING} steps to sample; mean ± standard deviation over {seeds} seeds.",
+    spread=deviation,
+    best={"to nearest right answer": "lower", "class kept": "higher", "RMSE to the drawn one": "lower", "excess": "lower"},
+    reference=LIMITS,
+)  # fmt: skip
+
+# %% tags=["hide-input"]
+KEY = "to nearest right answer"
+
+
+def loss_of(name, column=KEY):
+    """How much worse than everything, in each seed."""
+    sign = -1 if column == "class kept" else 1
+    return sign * (results.xs(name)[column] - results.xs("everything")[column])
+
+
+def verdict(name, column=KEY):
+    by = loss_of(name, column)
+    noise = deviation.loc["everything", column]
+    if (by > 0).all() and by.mean() > 2 * noise:
+        return "worse in every seed, and by more than seeds differ"
+    if (by < 0).all() and -by.mean() > 2 * noise:
+        return "better in every seed, and by more than seeds differ"
+    return "no difference that three seeds could tell from luck"
+
+
+lines = [
+    f"- **{name}**: {loss_of(name).mean():+.3f} ({', '.join(f'{v:+.3f}' for v in loss_of(name))}), {verdict(name)}; class kept {-loss_of(name, 'class kept').mean():+.2f}."
+    for name in PARTS if name != "everything"
+]  # fmt: skip
+say(
+    f"""The distance to the nearest right answer, compared with *everything* ({average.loc["everything", KEY]:.3f}), seed by seed:
+
+{chr(10).join(lines)}
+
+**The trap.** By RMSE to the drawn colour the best row is *{average.loc[[*DULL, *PARTS], "RMSE to the drawn one"].idxmin()}* ({average["RMSE to the drawn one"].drop(LIMITS).min():.3f}), a row without colour; the perfect network has {average.loc["perfect network", "RMSE to the drawn one"]:.3f}. **The floor of
+the hues:** with {TEST} images the perfect network has uneven hues of {average.loc["perfect network", "uneven hues"]:.2f}; *everything* has {average.loc["everything", "uneven hues"]:.2f}: it has favourites among the colours. **The distance that remains**: so short a training leaves *everything* far from the perfect
+network, at {average.loc["everything", KEY]:.3f} against {average.loc["perfect network", KEY]:.3f}."""
+)
+record(
+    **{
+        column.lower().replace(" ", "_"): {name: results.xs(name)[column].round(4).tolist() for name in PARTS}
+        for column in (KEY, "class kept", "saturation", "excess")
+    },
+    verdicts={name: verdict(name) for name in PARTS if name != "everything"},
+    blind_endpoint=round(float(blind["endpoint"].max()), 4),
+)  # fmt: skip
+
+# %% tags=["hide-input"]
+show(
+    gallery({"source": grey} | {name: drawn[name] for name in (*PARTS, "one step of everything", *LIMITS)}),
+    alt=(
+        "Nine rows of ten digits. Everything, without time and without attention look alike: coloured digits that are the source's. Without skip connections the digits are blurred and grey; without the source "
+        "they are coloured smears that are hard to read; one step is nearly grey. The perfect network without the source draws clean digits, some of them wrong ones; the perfect network is clean and right."
+    ),
+    caption="The first ten test digits, first seed. Rows two to four are of one kind, hues that run into each other included: that is the short training. The last two rows are closed forms; compare their digits with the first row.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Where in time the parts work
+#
+# The excess over (1) can be looked at time by time.
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(7.0, 3.2), layout="constrained")
+axes = figure.subplots()
+for name, colour in zip(PARTS, ("black", "tab:blue", "tab:orange", "tab:green", "tab:red"), strict=True):  # fmt: skip
+    curves = pd.DataFrame([distances[name, seed] for seed in range(seeds)])
+    axes.plot(curves.columns, curves.mean(), "o-", ms=4, color=colour, label=name)
+    axes.fill_between(curves.columns, curves.min(), curves.max(), color=colour, alpha=0.15, lw=0)  # fmt: skip
+axes.plot(blind.index, blind["endpoint"], "--", color="tab:blue", label="perfect, blind")  # fmt: skip
+axes.set(xlabel="time t", ylabel="RMS distance from (1)", ylim=(0, None))
+axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+mean_excess = {name: float(average.loc[name, "excess"]) for name in PARTS}
+show(
+    figure,
+    alt=f"Distance from the perfect network over time, mean {', '.join(f'{name} {value:.3f}' for name, value in mean_excess.items())}; a dashed line near zero is what blindness costs a perfect network.",
+    caption="Mean and range over seeds. The dashed line is what blindness to time must cost at least. What it does cost is the distance of the blue line from the black one, and they all but coincide.",
+)
+
+
+# %% tags=["hide-input"]
+def draw_time(t):
+    t = torch.tensor(t)
+    x = states(t)
+    with torch.no_grad():
+        seen = {
+            name: methods[name, 0].ends(x, t.expand(len(x)), grey)[1]
+            for name in ("everything", "without time", "without the source")
+        }
+    return gallery({"state": x, "perfect": perfect(x, grey, t)[0]} | seen)
+
+
+def describe_time(t):
+    now = torch.tensor(t)
+    x = states(now)
+    colour = float(saturation(perfect(x, grey, now)[0]).mean())
+    with torch.no_grad():
+        others = {
+            name: float(saturation(methods[name, 0].ends(x, now.expand(len(x)), grey)[1].clamp(0, 1)).mean())
+            for name in ("everything", "without time", "without the source")
+        }  # fmt: skip
+    return f"At t = {t} the saturation of the expected end is {colour:.2f} for the perfect network, {', '.join(f'{v:.2f} {n}' for n, v in others.items())}."
+
+
+frames(
+    {"t": [0.02, 0.1, 0.2, 0.35, 0.5, 0.8, 0.95]},
+    draw_time,
+    describe_time,
+    caption="The state on its way, and what networks believe is at its end. Turn t up from the start: at first everybody expects grey; then a hue is decided, long before an eye could find it in the state. In the lowest row, which does not see the source, the digit itself has to be guessed.",
+    start={"t": 0.2},
+)
+
+# %% [markdown]
+# ## What the source is for
+#
+# The largest effect in the table has nothing to do with the network's parts. It is what the network is *given*. A bridge without the source must find the digit in $x_t$, and half-way it stands under noise of standard deviation $\sigma/2$
+# in every value. The path goes where the network believes, the belief feeds on the path, and an early doubt becomes a late certainty: of another digit. {doc}`bridge_matching` derives this for Gaussians;
+# {cite:t}`debortoli2023augmented` give the network the source and thereby keep the pairs.
+
+# %% tags=["hide-input"]
+kept = average["class kept"]
+near = torch.cdist(grey[:, 0].flatten(1), DIGITS).argmin(1)
+copied = world.kept(DIGITS[near].view(-1, 1, SIDE, SIDE), test["label"])
+say(
+    f"""Given the source, the class is kept in **{kept["everything"]:.0%}** of the images ({kept["perfect network"]:.0%} for the perfect network, where only the judge errs). Without it, in **{kept["without the source"]:.0%}**. Part of that is the short training: the
+task has become harder to learn. The rest is not. The perfect network without the source keeps {kept["perfect, without the source"]:.0%}, where the training digit that is most like the source would keep {copied:.0%}. Its pictures are flawless digits in pure colours, and some are of the wrong
+digit. That part no training can cure: it is not in the input. (Less noise can. With a small σ the state itself remembers the digit.)"""
+)
+
+# %% [markdown]
+# ## Longer, and on MNIST
+#
+# So short a training may hide what parts are good for. The same rows were trained for longer, and also on MNIST {cite}`lecun1998mnist`, where images are larger and the network has one more level. Read from the file that the benchmark wrote. There *regression, same network* is
+# trained for its own purpose, and a drift is learned as well, with and without time, to see whether (5) shows.
+
+# %% tags=["hide-input"]
+written = Path(mmlab.__file__).parents[1] / "benchmarks" / "results" / "coloured_digits.json"  # fmt: skip
+TITLES = {"digits": "scikit-learn's digits", "mnist": "MNIST, averaged down"}
+if not written.exists():
+    say("The results are in the repository, not in the installed package: see the page *Measured on real data*.")  # fmt: skip
+else:
+    measured = json.loads(written.read_text(encoding="utf-8"))
+    for title, found in measured["worlds"].items():
+        frame = pd.concat({name: pd.DataFrame(row) for name, row in found["rows"].items()})  # fmt: skip
+        columns = ["to nearest right answer", "class kept", "saturation", "uneven hues", "RMSE to the drawn one", "excess"]  # fmt: skip
+        frame = frame[columns].astype(float).groupby(level=0, sort=False)
+        limits = ["perfect network", "painted in a random hue"]
+        rest = [name for name in found["rows"] if name not in limits]
+        table(
+            frame.mean().loc[[*rest, *limits]],
+            f"{TITLES[title]}, {found['side']} × {found['side']} pixels, {found['steps']} steps of 32 on {found['images to train on']} images, {found['test']} test images, mean ± standard deviation over {measured['seeds']} seeds. From `python benchmarks/coloured_digits.py`.",
+            spread=frame.std(ddof=1).loc[[*rest, *limits]],
+            best={"to nearest right answer": "lower", "class kept": "higher", "excess": "lower"},
+            reference=limits,
+        )  # fmt: skip
+        mean = frame.mean()
+        gaps = {
+            name: [
+                a["to nearest right answer"] - b["to nearest right answer"]
+                for a, b in zip(found["rows"][name], found["rows"]["everything"], strict=True)
+            ]
+            for name in PARTS if name != "everything"
+        }  # fmt: skip
+        words = ", ".join(f"{name} {sum(g) / len(g):+.3f} (worse in {sum(v > 0 for v in g)} of {len(g)} seeds)" for name, g in gaps.items())  # fmt: skip
+        text = f"**{TITLES[title]}.** Distance to the nearest right answer, compared with *everything* ({mean.loc['everything', KEY]:.3f}): {words}. Class kept with and without the source: {mean.loc['everything', 'class kept']:.0%} and {mean.loc['without the source', 'class kept']:.0%}."
+        if "drift as output" in found["rows"]:
+            d = {name: mean.loc[name, "excess"] for name in ("drift as output", "drift as output, without time")}  # fmt: skip
+            text += f" With the drift as output, the excess is {d['drift as output']:.3f}, and {d['drift as output, without time']:.3f} without time; with the endpoint {mean.loc['everything', 'excess']:.3f} and {mean.loc['without time', 'excess']:.3f}."
+        say(text)
+
+# %% [markdown]
+# ## What goes wrong in practice
+#
+# - **No clock at all.** The prototype's network was built without its time embedding. With some parametrisations, as with the endpoint here, nobody could have seen that from the results; with others it is dear. A fault that may not show in the results has to be
+#   found by a test: two times in, two different answers out.
+# - **A clock that is not wound.** $t$ between 0 and 1 put into waves made for 1 to 1000. The fault is as silent.
+# - **Attention where the image is still large.** A map of attention grows with the fourth power of the image's side.
+# - **A few pictures as proof.** The rows of the gallery that lack time or attention look no worse than the full one. With another seed they may look better or worse. One seed proves nothing.
+# - **The wrong table.** RMSE to the drawn target prefers grey. Where there are many right answers, measure the distance to the nearest, and the variety apart from it.
+#
+# ## Exercises
+#
+# ```{exercise} What a map of attention weighs (compute)
+# :label: inside-the-unet-map
+#
+# One head, one image, float32. (a) How many megabytes ($10^6$ bytes) does the map $T \times T$ take for the prototype's 100 × 100 pixels? (b) By which factor does it grow if the side of the image doubles? (c) What is the largest side of a square image whose map takes no more than 4 MB?
+# ```
+
+# %% tags=["stub:map"]
+from mmlab.exercises.inside_the_unet import check_map
+
+megabytes, growth, largest_side = ..., ..., ...
+
+check_map((megabytes, growth, largest_side))
+
+# %% [markdown]
+# ```{solution-start} inside-the-unet-map
+# :class: dropdown
+# ```
+
+# %% tags=["solution:map"]
+megabytes = (100 * 100) ** 2 * 4 / 1e6
+growth = 2**4
+largest_side = max(side for side in range(1, 100) if side**4 * 4 <= 4e6)
+
+check_map((megabytes, growth, largest_side))
+
+# %% [markdown]
+# And that is one head of one image. Fused attention does not keep the map, but still computes it.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise} The clock in the noise (code)
+# :label: inside-the-unet-clock
+#
+# You are given $r = x_t - (1-t)x_0 - t x_1$ for several images, (B, d): the noise alone. Its time lies in the *second half*. Estimate the variance from each row (its mean is known to be zero), and solve $v = \sigma^2 t(1-t)$ for the time, (B,). If the estimate is larger than any true variance could be, answer one half.
+# ```
+
+# %% tags=["stub:clock"]
+from mmlab.exercises.inside_the_unet import check_clock
+
+
+def clock(noise, sigma):
+    return ...
+
+
+check_clock(clock)
+
+# %% [markdown]
+# ```{solution-start} inside-the-unet-clock
+# :class: dropdown
+# ```
+
+
+# %% tags=["solution:clock"]
+def clock(noise, sigma):
+    share = noise.square().mean(1) / sigma**2
+    return 0.5 + (0.25 - share).clamp_min(0).sqrt()
+
+
+check_clock(clock)
+
+# %%
+sharpness = {}
+for values in (192, 2352, 79800):
+    noise = SIGMA * (0.9 * 0.1) ** 0.5 * torch.randn(100, values, generator=generator(1))  # fmt: skip
+    sharpness[values] = {
+        "measured": float(clock(noise, SIGMA).std()),
+        "by (4)": (2 / values) ** 0.5 * 0.9 * 0.1 / 0.8,
+    }
+sharpness = pd.DataFrame.from_dict(sharpness, orient="index").rename_axis("values")
+table(sharpness, "Error of the time read from noise at t = 0.9, for a digit, an image of MNIST in colour, and the edges of 400 regions.", digits=4)  # fmt: skip
+
+# %% [markdown]
+# σ itself cancels in (4): it is the number of values that counts.
+#
+# ```{solution-end}
+# ```
+#
+# ```{exercise} A blind drift (think)
+# :label: inside-the-unet-drift
+#
+# By (5), blindness hurts a drift through the scale $1-t$. Where in time is the *relative* error of that scale largest, and why is it bounded near $t = 1$, where the scale itself goes to zero? Think of (4) before you look.
+# ```
+#
+# ```{solution-start} inside-the-unet-drift
+# :class: dropdown
+# ```
+
+# %%
+scales = []
+for t in (0.05, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.98):
+    now = torch.tensor(t)
+    when = perfect(states(now), grey)[1]
+    scales.append({"t": t, "relative error": rms((1 - when) / (1 - now) - 1), "by (4)": (2 / (3 * SIDE**2)) ** 0.5 * t / max(abs(1 - 2 * t), 1e-9)})  # fmt: skip
+scales = pd.DataFrame(scales).set_index("t")
+scales.loc[0.5, "by (4)"] = float("nan")
+table(scales, "Relative error of 1 − t for a perfect blind network, and by (4).")  # fmt: skip
+
+# %% [markdown]
+# Near the end the noise goes to zero in step with $1-t$, so its estimated size *is* the scale, to within $\sqrt{2/d}$. The trouble is after half time, where $t$ might as well be $1-t$, which is larger.
+#
+# ```{solution-end}
+# ```
+#
+# ## Check yourself
+#
+# ```{dropdown} Why can the perfect network be written down here, and not for real images?
+# Because given the source, all right answers are known: one for each hue. Then (1) is Bayes' rule over a circle. For real images nobody can list the answers; a training set in their place only remembers itself.
+# ```
+#
+# ```{dropdown} The network without attention is as good. Does that show that attention is useless?
+# No. It shows that in this network, on images this small, there are other roads from corner to corner: halved resolutions and normalisation over the whole image. Where no such road exists, or what has to agree is more than a hue, it may differ.
+# ```
+#
+# ```{dropdown} The network without the source sees the same images and starts in the source. What does it lack?
+# A memory. It sees only where the path is now, and noise has covered where it came from.
+# ```
+#
+# ## Limits, and what to read next
+#
+# Digits are tiny, the network is small, and the training is short; differences of a hundredth would need more seeds than three. That time is worth little is a statement about a bridge with much noise in many values. In two dimensions, or with next to no noise, as in
+# {doc}`flow_matching`, the clock in the image is gone or has to be read from the picture alone. Nothing here speaks against attention at the sizes for which it is used. Next: {doc}`rest_to_motor`, where the networks are plain and the people differ, and {doc}`schrodinger_bridge`, which colours digits without pairs.

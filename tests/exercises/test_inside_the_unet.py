@@ -1,0 +1,57 @@
+"""The checks of the chapter on the parts of the U-Net accept its solutions, and name the usual mistakes."""
+
+import pytest
+
+from exercises.harness import Exercises
+
+# Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
+MISTAKES = {
+    "map": [
+        ("(100 * 100) ** 2 * 4", "100 ** 2 * 4", "the tokens are the *pixels*"),
+        ("(100 * 100) ** 2 * 4", "(100 * 100) ** 2", "counted one"),
+        ("** 2 * 4 / 1e6", "** 2 * 8 / 1e6", "not eight"),
+        ("growth = 2**4", "growth = 2**2", "the map is their square"),
+        ("growth = 2**4", "growth = 2**3", "four times as large"),
+        ("side**4 * 4 <= 4e6", "side**4 <= 4e6", "forgot the four bytes"),
+        ("largest_side = max(side for side in range(1, 100) if side**4 * 4 <= 4e6)", "largest_side = 1000",
+         "largest number of *tokens*"),
+        ("if side**4 * 4 <= 4e6)", "if side**4 * 4 <= 4.2e6)", "a little over 4 MB"),
+        ("if side**4 * 4 <= 4e6)", "if side**4 * 4 <= 2e6)", "largest side is off"),
+    ],
+    "clock": [
+        ("0.5 + (0.25", "0.5 - (0.25", "*second* half"),
+        ("/ sigma**2", "/ sigma", "divided by σ²"),
+        (" / sigma**2", "", "σ is left out"),
+        ("noise.square().mean(1) / sigma**2", "noise.square().mean(1).sqrt() / sigma", "square it"),
+        ("noise.square().mean(1)", "noise.var(1)", "*known* to be zero"),
+        ("noise.square().mean(1)", "noise.var(1, correction=0)", "*known* to be zero"),
+        ("noise.square().mean(1)", "noise.square().mean().expand(len(noise))", "One time for each image"),
+        (".clamp_min(0)", "", "the root of a negative number"),
+        ("0.25 - share", "1 - share", "is off"),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exercises() -> Exercises:
+    return Exercises("inside_the_unet")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
+    verdict = exercises.solution(name)
+    assert verdict.ok, verdict.text
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
+    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+)
+def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+    verdict = exercises.solution(name, old, new)
+    assert not verdict.ok
+    assert told in verdict.text
