@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 
+from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
 from report_language import vision_language  # noqa: E402
 
@@ -282,7 +283,16 @@ def _longer(results: dict[str, Any], targets: list[str], means: dict[str, list[f
 
 def page() -> str:
     """All sections, in order."""
-    parts = (connectomes(read), rosmap(), digits(), plane(), speed(), throughput(), vision_language(read))
+    parts = (
+        connectomes(read),
+        rosmap(),
+        digits(),
+        coloured_digits(read),
+        plane(),
+        speed(),
+        throughput(),
+        vision_language(read),
+    )
     return INTRODUCTION + "".join(parts)
 
 
