@@ -38,7 +38,12 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class Turn:
-    """One question and its answer."""
+    """One question and its answer.
+
+    Attributes:
+        question: What is asked; pictures may have their places in it, see :class:`Template`.
+        answer: What is to be said; of no use where it is asked for.
+    """
 
     question: str
     answer: str = ""

@@ -103,6 +103,7 @@ class TinyLLaVA(Method):
             h = h.view(*images.shape[:2], *h.shape[1:])  # (B, M, P', D)
         embed = self.language_model.get_input_embeddings()
         rest = (batch.get("labels"), batch.get("weights"))
+        # Eq. (1)
         return splice(embed, batch["input_ids"], batch["length"], h, *rest, side=side)  # type: ignore[arg-type]
 
     def logits(self, batch: Batch) -> Tensor:
@@ -120,7 +121,8 @@ class TinyLLaVA(Method):
         asked = sequence.labels[:, 1:] != IGNORE  # position t predicts t + 1
         hidden, labels = body.last_hidden_state[:, :-1][asked], sequence.labels[:, 1:][asked]
         weights = None if sequence.weights is None else sequence.weights[:, 1:][asked]
-        return {"loss": language_modelling_loss(hidden, self.language_model.lm_head, labels, weights, len(asked))}
+        head = self.language_model.lm_head
+        return {"loss": language_modelling_loss(hidden, head, labels, weights, len(asked))}  # Eq. (3)
 
     def generate(self, batch: Batch, rng: torch.Generator | None = None, **how: Any) -> Tensor:
         """Write on: new tokens (B, T_new) only, padded after the end of each answer.
