@@ -79,7 +79,7 @@ def generator(seed=0):
 #
 # Nobody begins from nothing. In place of SigLIP {cite}`zhai2023siglip` and Phi-2 {cite}`javaheripi2023phi2` we take
 #
-# - a **tower** that has learnt to see these pictures: that of the book's [base](#the-parts), which was trained with
+# - a **tower** that has learnt to see these pictures: that of the book's {py:func}`base <mmlab.bases.tiny_base>`, which was trained with
 #   another connector and another language model, both of which are thrown away here;
 # - a **language model** that has read all captions of the training part, and the questions, but never saw a picture.
 
@@ -164,7 +164,6 @@ show(
 )
 
 # %% [markdown]
-# (the-parts)=
 # ## The parts, and one splice
 #
 # **The splice.** Write the text as ids, with the placeholder {py:data}`~mmlab.nn.splicing.IMAGE` where the picture
