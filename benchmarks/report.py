@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
-from report_language import vision_language  # noqa: E402
+from report_language import meme_tuning, vision_language  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "book" / "measured.md"
@@ -292,6 +292,7 @@ def page() -> str:
         speed(),
         throughput(),
         vision_language(read),
+        meme_tuning(read),
     )
     return INTRODUCTION + "".join(parts)
 

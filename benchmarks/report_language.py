@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import mean, stdev
 from typing import Any
 
 VOCABULARY = 51_200
@@ -29,8 +30,8 @@ def vision_language(read: Callable[[str], dict[str, Any]]) -> str:
         text += "|\n"
     apart = max(row["losses apart by at most"] for row in result["speed"].values())
     text += (
-        f"\nIt is the same training: the losses of `fit` and of `Trainer` with Llava differ by at most {apart:.0e} of their "
-        "value, step by step.\n\n"
+        f"\nIt is the same training: the losses of `fit` and of `Trainer` with Llava differ by at most {apart:.0e} of "
+        "their value, step by step.\n\n"
         f"**Logits where nobody asks.** By how much the peak of memory rises in three steps, with a vocabulary of "
         f"{VOCABULARY:,}, {batch} rows and 8 answer tokens a row, 64 wide. The loss is the same number.\n\n"
         "| positions a row | logits at the answers alone | at every position | one copy of the latter's logits |\n"
@@ -44,6 +45,24 @@ def vision_language(read: Callable[[str], dict[str, Any]]) -> str:
             f"| {batch * positions * VOCABULARY * 4 / 1e6:,.0f} MB |\n"
         )
     return text + (_gpu(result["gpu"]) if "gpu" in result else "")
+
+
+def meme_tuning(read: Callable[[str], dict[str, Any]]) -> str:
+    """Which tuning teaches a meaning, from how many examples, and what it costs the old skill."""
+    result = read("meme_tuning")
+    text = (
+        "\n## How much tuning a meaning needs\n\n`python benchmarks/meme_tuning.py`: the base of the chapter on memes, "
+        f"tuned for {result['steps']} steps of 16 memes, asked about {result['asked']} memes whose pair of figures is "
+        "in no training example. Exact answers, mean ± standard deviation over "
+        f"{len(result['seeds'])} seeds (world, base, choice of memes, adapter). LoRA is on the language model, with "
+        "the connector trained beside it; one learning rate for all ranks, but where it says so. *What is drawn* is "
+        "the old skill, asked of the tuned model.\n\n"
+        "| trained | examples | weights | what it means ↑ | what is drawn ↑ |\n" + "| --- " * 5 + "|\n"
+    )
+    for row in result["rows"]:
+        cells = [f"{mean(row[key]):.2f} ± {stdev(row[key]):.2f}" for key in ("meaning", "literal")]
+        text += f"| {row['what']} | {row['examples']} | {row['weights']:,} | " + " | ".join(cells) + " |\n"
+    return text
 
 
 def _gpu(found: dict[str, Any]) -> str:
