@@ -124,6 +124,7 @@ class TinyLLaVA(Method):
         head = self.language_model.lm_head
         return {"loss": language_modelling_loss(hidden, head, labels, weights, len(asked))}  # Eq. (3)
 
+    @torch.no_grad()
     def generate(self, batch: Batch, rng: torch.Generator | None = None, **how: Any) -> Tensor:
         """Write on: new tokens (B, T_new) only, padded after the end of each answer.
 
