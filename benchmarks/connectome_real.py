@@ -6,7 +6,10 @@ standard deviations are over folds and seeds. Whoever is predicted is never in t
 chosen is chosen within the training set. A fold tests six or seven people, among whom identification is easy; so it is
 also measured among all people at once, each predicted by the fold that did not train on them (one value per seed).
 
-    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py [--without-bridge]
+    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py [--without-bridge | --ceilings]
+
+The noise ceiling is what somebody would reach who knew each person's own matrix without noise; it is estimated from two
+measurements of the target. With ``--ceilings`` only that is measured, and put into the results that are there.
 
 Beside the bridge and the baselines on edges stand C2C, with the number of its directions chosen among the training
 subjects, and the same predictors in tangent coordinates. Singular matrices, and some of these are, have no logarithm:
@@ -21,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
@@ -50,6 +54,7 @@ FOLDS, SEEDS = 5, (0, 1, 2)
 STEPS = (0, 10, 20, 40, 80, 160, 320)
 DIRECTIONS = (1, 2, 3, 5, 10, 20)
 SHRINKAGE = 0.1
+HALVES, PAIN = "hcp_rest_task30, half 1 to half 2", "mist122_rest_pain, passive to regulate"
 RESULT = Path(__file__).parent / "results" / "connectome_real.json"
 
 
@@ -176,6 +181,35 @@ def cross_validate(pairs: ConnectomePairs, predictors: Mapping[str, Predictor], 
     return pd.DataFrame(rows)
 
 
+def noise_ceiling(first: Tensor, second: Tensor, scans: int) -> dict[str, float]:
+    """What knowing each person's true target would give, estimated from two measurements of it, (S, E) each.
+
+    What changes from one measurement to the other, but for what changes in all people alike, is taken for noise: half
+    of its variance is that of one measurement. Where people really change in between, the ceiling is higher still.
+
+    Args:
+        first: One measurement.
+        second: The other.
+        scans: How many of such measurements the target of the prediction is the mean of, 1 or 2.
+    """
+    deviations = first - first.mean(0), second - second.mean(0)
+    noise = (deviations[0] - deviations[1]).double().square().mean() * len(first) / (len(first) - 1) / 2 / scans
+    reliability = float(correlate(*deviations).diagonal().mean())
+    reliability = scans * reliability / (1 + (scans - 1) * reliability)  # Spearman and Brown
+    return {"rmse": round(float(noise.sqrt()), 5), "demeaned_r": round(reliability**0.5, 5)}
+
+
+def ceilings() -> dict[str, dict[str, float]]:
+    """Of both sets. The target of the second is the mean of two scans, which are its two measurements."""
+    halves, runs = hcp_rest_task30("half1", "half2"), mist122_rest_pain("run03", "run07")
+    known = set(mist122_rest_pain("passive", "regulate").subjects)
+    kept = [number for number, name in enumerate(runs.subjects) if name in known]
+    return {
+        HALVES: noise_ceiling(halves.source, halves.target, scans=1),
+        PAIN: noise_ceiling(runs.source[kept], runs.target[kept], scans=2),
+    }
+
+
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean ± standard deviation over folds and seeds, one row per predictor, in the order of the runs."""
     measures = [name for name in (*COLUMNS, "among all, forward", "among all, backward") if name in frame.columns]
@@ -203,9 +237,14 @@ def main() -> None:
     if "--without-bridge" not in sys.argv:
         predictors |= {"bridge matching": bridge_matching, "tangent bridge": in_tangent_space(bridge_matching)}
     sets = {
-        "hcp_rest_task30, half 1 to half 2": (hcp_rest_task30("half1", "half2"), False),
-        "mist122_rest_pain, passive to regulate": (mist122_rest_pain("passive", "regulate"), True),
+        HALVES: (hcp_rest_task30("half1", "half2"), False),
+        PAIN: (mist122_rest_pain("passive", "regulate"), True),
     }
+    limits = ceilings()
+    if "--ceilings" in sys.argv:
+        found = json.loads(RESULT.read_text(encoding="utf-8"))
+        _write({title: {**found[title], "noise ceiling": limits[title]} for title in sets})
+        return
     results = {}
     for title, (pairs, blocks) in sets.items():
         print(f"\n{title}: {len(pairs)} people, {pairs.source.shape[1]} edges")
@@ -231,9 +270,14 @@ def main() -> None:
             "standard deviation over folds and seeds": _plain(spreads),
             "verdicts": verdicts,
             "acknowledgement": pairs.acknowledgement,
+            "noise ceiling": limits[title],
         }
         if pairs.acknowledgement:
             print(pairs.acknowledgement)
+    _write(results)
+
+
+def _write(results: dict[str, Any]) -> None:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

@@ -49,6 +49,11 @@ def pairs(read: Read) -> str:
                 value = f"**{value}**" if value == ideal[key] else value
                 cells.append(f"{value} ± {spread[name][key]:.3f}")
             text += f"| {name} | " + " | ".join(cells) + " |\n"
+        limit = result["noise ceiling"]
+        text += (
+            f"\nThe noise ceiling, knowing each person's own matrix without noise, is about {limit['rmse']:.3f} in "
+            f"RMSE and {limit['demeaned_r']:.2f} in demeaned r, estimated from two measurements of the target.\n"
+        )
         rivals = {name: row["rmse"] for name, row in mean.items() if name not in METHODS}
         best = min(rivals, key=lambda name: rivals[name])
         text += f"\nThe best dull rival in RMSE is *{best}* with {rivals[best]:.4f}."

@@ -744,7 +744,8 @@ frames(
 #
 # A world that one has made oneself is a friendly judge. The same methods were run on two sets of real scans: from one half of a resting scan to the other, in people of the Human Connectome
 # Project {cite}`vanessen2013`, and from passively felt to regulated pain. Neither is rest to motor: for that we have no recordings that we may use. The table below is read from the file that the benchmark wrote.
-# Everything that was chosen (components, penalties, training steps) was chosen inside the training people.
+# Everything that was chosen (components, penalties, training steps) was chosen inside the training people. The *noise ceiling* is what somebody would reach who knew each person's own
+# matrix without noise. It is estimated from two measurements of the target, and takes for noise all that changes between them.
 
 # %% tags=["hide-input"]
 written = (
@@ -793,11 +794,14 @@ else:
             )
             for key in ("mean", "standard deviation over folds and seeds")
         )
+        limit = pd.DataFrame({"noise ceiling": result["noise ceiling"]}).T
+        limit = limit.rename(columns=REAL).reindex(columns=found.columns)
         table(
-            found,
+            pd.concat([found, limit]),
             f"{title}: {result['people']} people, {result['edges']} edges, {result['folds']} folds by subject, {len(result['seeds'])} seeds; mean ± standard deviation over folds and seeds. "
             f"From `{COMMAND}`{f', results of {day}' if day else ''}.",
-            spread=wide.loc[found.index],
+            spread=pd.concat([wide.loc[found.index], limit * float("nan")]),
+            reference=["noise ceiling"],
             best={
                 label: "lower" if label == "RMSE" else "higher"
                 for label in REAL.values()
