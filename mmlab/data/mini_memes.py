@@ -3,7 +3,7 @@
 A meme shows two figures. Each figure has a shape, which stands for a role, and a colour, which stands for a mood; how
 the two are laid out stands for a relation. The line of text says what it is about, and praises it or complains. In the
 mouth of the first figure this is meant honestly or not, as its mood has it: praise in a bad mood is irony, a complaint
-in a good one a joke. So the relation takes one of four forms:
+in a good one a joke. So the relation takes one of four forms::
 
     title    monday is great                     coffee is awful
     drawing  red square above blue circle        red square above blue circle
