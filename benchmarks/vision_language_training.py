@@ -23,6 +23,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def with_trainer(model: nn.Module, data: Timed, orders: list[Tensor], log: bool 
             return torch.utils.data.DataLoader(Steps(data, orders), batch_size=None)
 
     how = TrainingArguments(
-        output_dir="unused", max_steps=len(orders), learning_rate=1e-3, lr_scheduler_type="constant",
+        output_dir=tempfile.gettempdir(), max_steps=len(orders), learning_rate=1e-3, lr_scheduler_type="constant",
         optim="adamw_torch_fused", weight_decay=0.0, max_grad_norm=1.0, use_cpu=True, report_to="none",
         save_strategy="no", logging_strategy="steps" if log else "no", logging_steps=1, disable_tqdm=True,
         remove_unused_columns=False,
