@@ -61,3 +61,26 @@ class Exercises:
             verdict = eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
         assert isinstance(verdict, Verdict)
         return verdict
+
+
+class ExerciseTests:
+    """The tests of one chapter's checks; its test module makes a class of it, and lists their ``MISTAKES``.
+
+    ``MISTAKES`` gives of each exercise: what is changed in the solution, into what, and what the learner is told.
+    """
+
+    def test_the_solution_is_right(self, exercises: Exercises, name: str) -> None:
+        verdict = exercises.solution(name)
+        assert verdict.ok, verdict.text
+        assert verdict.text.startswith("**Right.**")
+
+    def test_the_stub_is_met_kindly(self, exercises: Exercises, name: str) -> None:
+        verdict = exercises.stub(name)
+        assert not verdict.ok
+        assert verdict.text.startswith("**Nothing is filled in yet.**")
+
+    def test_a_mistake_is_named(self, exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
+        verdict = exercises.solution(name, old, new)
+        assert not verdict.ok
+        assert told in verdict.text, verdict.text
+        assert verdict.text.startswith("**Not yet.**")

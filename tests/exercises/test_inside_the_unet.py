@@ -1,8 +1,6 @@
 """The checks of the chapter on the parts of the U-Net accept its solutions, and name the usual mistakes."""
 
-import pytest
-
-from exercises.harness import Exercises
+from exercises.harness import ExerciseTests
 
 # Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
 MISTAKES = {
@@ -32,26 +30,5 @@ MISTAKES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def exercises() -> Exercises:
-    return Exercises("inside_the_unet")
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
-    verdict = exercises.solution(name)
-    assert verdict.ok, verdict.text
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
-    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
-)
-def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
-    verdict = exercises.solution(name, old, new)
-    assert not verdict.ok
-    assert told in verdict.text
+class TestExercises(ExerciseTests):
+    """What all checks of exercises are tested for, with these mistakes."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from exercises.harness import Exercises
+from exercises.harness import ExerciseTests
 from mmlab.exercises.memes import check_adapted, check_cost, check_paired
 from mmlab.exercises.verdict import Verdict
 
@@ -50,33 +50,8 @@ MISTAKES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def exercises() -> Exercises:
-    return Exercises("memes")
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
-    verdict = exercises.solution(name)
-    assert verdict.ok, verdict.text
-    assert verdict.text.startswith("**Right.**")
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
-    verdict = exercises.stub(name)
-    assert not verdict.ok
-    assert verdict.text.startswith("**Nothing is filled in yet.**")
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
-)
-def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
-    verdict = exercises.solution(name, old, new)
-    assert not verdict.ok
-    assert told in verdict.text, verdict.text
-    assert verdict.text.startswith("**Not yet.**")
+class TestExercises(ExerciseTests):
+    """What all checks of exercises are tested for, with these mistakes."""
 
 
 def test_other_right_answers_are_right_too() -> None:

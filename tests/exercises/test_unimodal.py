@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from exercises.harness import Exercises
+from exercises.harness import ExerciseTests
 from mmlab.exercises import unimodal
 
 # Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
@@ -27,9 +27,8 @@ MISTAKES = {
 }
 
 
-@pytest.fixture(scope="module")
-def exercises() -> Exercises:
-    return Exercises("unimodal")
+class TestExercises(ExerciseTests):
+    """What all checks of exercises are tested for, with these mistakes."""
 
 
 def test_the_best_of_twenty_coins_in_closed_form() -> None:
@@ -37,23 +36,3 @@ def test_the_best_of_twenty_coins_in_closed_form() -> None:
     below = [sum(share[: k + 1]) ** 20 for k in range(101)]
     mean = sum(k / 100 * (below[k] - (below[k - 1] if k else 0)) for k in range(101))
     assert pytest.approx(mean, abs=5e-5) == unimodal._BEST
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_the_solution_is_right(exercises: Exercises, name: str) -> None:
-    verdict = exercises.solution(name)
-    assert verdict.ok, verdict.text
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_the_stub_is_met_kindly(exercises: Exercises, name: str) -> None:
-    assert exercises.stub(name).text.startswith("**Nothing is filled in yet.**")
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "told"), [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
-)
-def test_a_mistake_is_named(exercises: Exercises, name: str, old: str, new: str, told: str) -> None:
-    verdict = exercises.solution(name, old, new)
-    assert not verdict.ok
-    assert told in verdict.text
