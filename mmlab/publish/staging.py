@@ -47,15 +47,25 @@ class Ran:
     @property
     def title(self) -> str:
         """Its first heading."""
-        prose = ("".join(cell["source"]) for cell in self.notebook["cells"] if cell["cell_type"] == "markdown")
-        found = re.search(r"^# +(.+)$", "\n".join(prose), re.MULTILINE)
+        found = re.search(r"^# +(.+)$", self._prose, re.MULTILINE)
         return found[1].strip() if found else self.stem
+
+    @property
+    def card(self) -> Card:
+        """That of its method; for a chapter without one, a card with the heading and the question below it."""
+        if self.stem in methods():
+            return methods()[self.stem]
+        question = re.search(r"^\*\*(.+?)\*\*$", self._prose, re.MULTILINE | re.DOTALL)
+        return Card(self.title, "", "", question[1].replace("\n", " ") if question else "", ("run",), ("page",))
+
+    @property
+    def _prose(self) -> str:
+        return "\n".join("".join(cell["source"]) for cell in self.notebook["cells"] if cell["cell_type"] == "markdown")
 
     @cached_property
     def picture(self) -> tuple[str, bytes, str]:
         """File name, content and alt text of the picture on the map."""
-        blank = Card(self.title, "", "", "", ("run",), ("page",))
-        return picture(self.notebook, self.stem, methods().get(self.stem, blank))
+        return picture(self.notebook, self.stem, self.card)
 
 
 def fill(folder: Path, root: Path, executed: Path) -> list[str]:
@@ -170,16 +180,15 @@ def _pictures(chapters: Mapping[str, Ran]) -> dict[str, bytes]:
 
 def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran]) -> str:
     """Replace each line ``<!-- generated: name -->`` by what it names: ``status``, ``map`` or ``chapters``."""
-    cards = {stem: methods()[stem] for stem in chapters if stem in methods()}
+    cards = {stem: ran.card for stem, ran in chapters.items()}
 
     def expand(match: re.Match[str]) -> str:
         if match[1] == "status":
             return generated.status([each for ran in chapters.values() for each in (ran.receipt, *ran.others)], cards)
         if match[1] == "map":
-            pictures = {
-                stem: (f"/{_PICTURES}/{chapters[stem].picture[0]}", chapters[stem].picture[2]) for stem in cards
-            }
-            return generated.map_of_methods(cards, pictures, root)
+            own = {stem: card for stem, card in cards.items() if stem in methods()}
+            pictures = {stem: (f"/{_PICTURES}/{chapters[stem].picture[0]}", chapters[stem].picture[2]) for stem in own}
+            return generated.map_of_methods(own, pictures, root)
         if match[1] == "chapters":
             part = [chapters[stem].receipt for stem in generated.chapters_of(page, root) if stem in chapters]
             return generated.part_table(part, cards)

@@ -14,6 +14,7 @@ from mmlab.publish import generated, project
 from mmlab.publish.citing import citation, entry
 from mmlab.publish.pictures import drawing, first_figure, picture
 from mmlab.publish.receipt import Receipt
+from mmlab.publish.staging import Ran
 
 CARD = Card(
     title="Toy",
@@ -49,6 +50,21 @@ def rows(text, heading):
     """The cells of the rows of the table with this first heading."""
     lines = text[text.index(f"| {heading} |") :].splitlines()
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[2:] if line.startswith("|")]
+
+
+def test_a_chapter_without_a_method_is_told_by_its_heading_and_question():
+    cells = [
+        {
+            "cell_type": "markdown",
+            "source": ["# A story\n", "\n", "**Who wins,\n", "and why?**\n", "\n", "**Rest.** So."],
+        }
+    ]
+    story = Ran("toy", {"cells": cells}, receipt(), [])
+    assert (story.card.title, story.card.summary, story.card.claims) == ("A story", "Who wins, and why?", ())
+    row = rows(generated.part_table([story.receipt], {"toy": story.card}), "Chapter")[0]
+    assert row[:2] == ["[A story](/notebooks/toy.ipynb)", "Who wins, and why?"]
+    named = Ran("i2m2", {"cells": cells}, receipt(stem="i2m2"), [])
+    assert named.card.title == "I2M2"
 
 
 def test_a_run_is_told_in_a_row():
