@@ -266,7 +266,7 @@ class Yardstick:
 # ## The field
 #
 # Here is every entry. Three lines of each decide who it is; everything else is shared. {doc}`wgan_qc` enters with the L1 term with which it does best, since without it it is far behind.
-# {doc}`pix2pix` has no place at this budget: its network of images would need minutes for what takes the others a second. Its own chapter runs it on this world, smaller, beside the same dull rivals.
+# {doc}`pix2pix` has no place at this budget: its network of images is by far the slowest here and would not fit into this page. Its own chapter runs it on this world, smaller, beside the same dull rivals.
 
 
 # %%

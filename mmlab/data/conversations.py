@@ -49,7 +49,12 @@ def prompts(
 
     Returns:
         ``input_ids`` (B, T), ``length`` (B,) and ``images`` (B, M, 3, size, size).
+
+    Raises:
+        ValueError: If nothing is asked, or as :func:`encode` and :func:`read_picture`.
     """
+    if not asked:
+        raise ValueError("There is nothing to ask: hand over at least one question.")
     rows, held = [], []
     for pictures, question in asked:
         turns = [Turn(question)] if isinstance(question, str) else question
@@ -68,6 +73,7 @@ def read_picture(picture: Any, size: int) -> Tensor:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no picture, or a tensor has another shape or range.
+        TypeError: If it is none of the three.
     """
     if isinstance(picture, Tensor):
         if picture.shape != (3, size, size):
@@ -88,6 +94,8 @@ def read_picture(picture: Any, size: int) -> Tensor:
                 picture = opened.convert("RGB")
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise ValueError(f"{picture} cannot be read as a picture ({error}).") from None
+    if not isinstance(picture, Image.Image):
+        raise TypeError(f"A picture is a tensor, an image of Pillow's or a file, not a {type(picture).__name__}.")
     small = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1) / 127.5 - 1
 

@@ -133,7 +133,12 @@ def conversations(memes: Sequence[Meme], kind: Kind) -> list[tuple[Path, list[Tu
     Args:
         memes: Those without an answer of this kind are left out; compare the numbers.
         kind: What is asked for: what is to be seen, or what is meant. The title is told for the latter only.
+
+    Raises:
+        ValueError: If there is no such kind.
     """
+    if kind not in _QUESTIONS:
+        raise ValueError(f"Memes are asked about as {' or '.join(_QUESTIONS)}, not as {kind!r}.")
     items = []
     for meme in memes:
         title = f" Its title is: {meme.title}" if kind == "meaning" and meme.title else ""

@@ -48,7 +48,7 @@ class AnswerStream:
         Raises:
             ValueError: If more than one answer is being written.
         """
-        if len(value) != 1 and value.ndim:
+        if len(value) != 1:
             raise ValueError(f"AnswerStream shows one answer at a time, and {len(value)} are being written.")
         if value.ndim > 1:
             return

@@ -202,6 +202,11 @@ def test_prompts_end_where_the_answer_begins() -> None:
     assert same["images"].shape == (1, 1, 3, 8, 8)
 
 
+def test_a_prompt_needs_a_question() -> None:
+    with pytest.raises(ValueError, match="nothing to ask"):
+        prompts([], tokenizer_of(WORDS))
+
+
 def test_answers_stop_at_their_end() -> None:
     tokenizer = tokenizer_of(WORDS)
     end, dog, red = (tokenizer.convert_tokens_to_ids(word) for word in ("<|end|>", "dog", "red"))
@@ -231,6 +236,8 @@ def test_read_picture(tmp_path: Path) -> None:
         read_picture(picture(float("nan")), 8)
     with pytest.raises(ValueError, match="outside"):
         read_picture(picture(255.0), 8)
+    with pytest.raises(TypeError, match="or a file, not a int"):
+        read_picture(5, 8)
 
 
 def test_errors_name_the_item(tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def test_conversations_are_read_as_items(tmp_path: Path) -> None:
     assert [turns[0].answer for _, turns, _ in meaning] == list(memes[0].meanings)
     assert "Monday" in meaning[0][1][0].question
     assert "Monday" not in literal[0][1][0].question
+    with pytest.raises(ValueError, match="literal or meaning, not as 'funny'"):
+        conversations(memes, "funny")  # type: ignore[arg-type]
     words = [text for _, turns, _ in meaning for text in (turns[0].question, turns[0].answer)]
     batch = Conversations(meaning, tokenizer_of(words), size=8).batch([0, 1])
     assert batch["images"].eq(1).all()
