@@ -25,7 +25,7 @@ export PYTHONPATH := $(CURDIR)
 READY := $(VENV)/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup newest colab book test check new serve release rebuild lock format clean
+.PHONY: help setup newest colab book test check alarms new serve release rebuild lock format clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -54,6 +54,9 @@ check: $(READY) ## Lint, formatting, types, import contract, notebooks in step w
 	@$(BIN)/mypy
 	@found=$$($(BIN)/lint-imports --no-cache --no-logo) || { echo "$$found" >&2; exit 1; }
 	@$(MMLAB) book sync --check
+
+alarms: $(READY) ## List modules and functions that have grown long
+	@$(BIN)/python tests/contract/rules.py
 
 new: $(READY) ## Scaffold a method: make new METHOD=<stem>
 	@$(MMLAB) new "$(METHOD)"

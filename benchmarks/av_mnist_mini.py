@@ -34,9 +34,9 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
-from mmlab.data.av_mnist_mini import av_mnist_mini  # noqa: E402
-from mmlab.data.dependency_world import dependency_world  # noqa: E402
+from mmlab.data.sets.av_mnist_mini import av_mnist_mini  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
+from mmlab.data.worlds.dependency_world import dependency_world  # noqa: E402
 from mmlab.method import Method  # noqa: E402
 from mmlab.methods.i2m2 import I2M2  # noqa: E402
 from mmlab.methods.late_fusion import LateFusion  # noqa: E402

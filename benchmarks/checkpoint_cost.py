@@ -29,8 +29,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import mmlab
+from mmlab.card import Card
 from mmlab.data.tensors import TensorData
-from mmlab.method import Batch, Card, Method
+from mmlab.method import Batch, Method
 from mmlab.train.checkpoint import Store
 
 ROUNDS, STEPS, EVERY, BATCH = 3, 100, 50, 8
@@ -40,7 +41,7 @@ RESULT = Path(__file__).parent / "results" / "checkpoint_cost.json"
 class Encoder(Method):
     """A small transformer with 10 million parameters that fills in masked values."""
 
-    card = Card(title="Encoder", family="benchmark", paper="none", summary="A transformer.", inputs=("x",))
+    card = Card(name="Encoder", family="benchmark", paper="none", summary="A transformer.", inputs=("x",))
 
     def __init__(self, width: int = 384, layers: int = 6, features: int = 24) -> None:
         super().__init__()

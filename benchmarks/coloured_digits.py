@@ -27,18 +27,18 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from mmlab import fit  # noqa: E402
-from mmlab.data import registry  # noqa: E402
-from mmlab.data.arrays import read_arrays  # noqa: E402
-from mmlab.data.coloured_digits_world import (  # noqa: E402
+from mmlab.data.files import registry  # noqa: E402
+from mmlab.data.files.arrays import read_arrays  # noqa: E402
+from mmlab.data.tensors import TensorData  # noqa: E402
+from mmlab.data.worlds.coloured_digits_world import (  # noqa: E402
     ColouredDigitsWorld,
     coloured_digits_world,
     paint,
     saturation,
 )
-from mmlab.data.tensors import TensorData  # noqa: E402
+from mmlab.diffusion.reference import Reference  # noqa: E402
 from mmlab.method import Batch  # noqa: E402
 from mmlab.methods.bridge_matching import BridgeMatching, posterior_step  # noqa: E402
-from mmlab.nn.reference import Reference  # noqa: E402
 from mmlab.nn.unet import ResidualBlock2d, UNet  # noqa: E402
 
 SEEDS, SIGMA, SAMPLING, SECTORS = (0, 1, 2), 1.0, 20, 12

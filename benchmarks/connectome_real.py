@@ -36,15 +36,15 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
+from mmlab.compare.connectome_baselines import baselines, change_ridge, mean_shift, shrunk_shift  # noqa: E402
 from mmlab.data.connectome import ConnectomePairs, Regions  # noqa: E402
 from mmlab.data.correlation import edges, matrices  # noqa: E402
-from mmlab.data.hcp_rest_task30 import hcp_rest_task30  # noqa: E402
-from mmlab.data.mist122_rest_pain import mist122_rest_pain  # noqa: E402
+from mmlab.data.sets.hcp_rest_task30 import hcp_rest_task30  # noqa: E402
+from mmlab.data.sets.mist122_rest_pain import mist122_rest_pain  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.methods.bridge_matching import BridgeMatching  # noqa: E402
 from mmlab.methods.c2c import C2C  # noqa: E402
 from mmlab.metrics.connectome import COLUMNS, correlate, evaluate, identification  # noqa: E402
-from mmlab.metrics.connectome_baselines import baselines, change_ridge, mean_shift, shrunk_shift  # noqa: E402
 from mmlab.metrics.correlation_geometry import correlation_of, from_tangent, to_tangent  # noqa: E402
 
 Predictor = Callable[[ConnectomePairs, ConnectomePairs, int], Tensor]

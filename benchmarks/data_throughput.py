@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from mmlab.data.arrays import Array, read_arrays  # noqa: E402
-from mmlab.data.registry import load_arrays, verify  # noqa: E402
+from mmlab.data.files.arrays import Array, read_arrays  # noqa: E402
+from mmlab.data.files.registry import load_arrays, verify  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.train import sampler  # noqa: E402
 

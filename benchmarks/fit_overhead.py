@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 
 import mmlab
+from mmlab.card import Card
 from mmlab.data.tensors import TensorData
-from mmlab.method import Batch, Card, Method
+from mmlab.method import Batch, Method
 
 ROUNDS, STEPS, BATCH, WIDTH, EDGES = 30, 120, 64, 256, 780
 RESULT = Path(__file__).parent / "results" / "fit_overhead.json"
@@ -34,7 +35,7 @@ RESULT = Path(__file__).parent / "results" / "fit_overhead.json"
 class Perceptron(Method):
     """Predict the target edges from noisy source edges."""
 
-    card = Card(title="Perceptron", family="benchmark", paper="none", summary="A small network.", inputs=("x", "y"))
+    card = Card(name="Perceptron", family="benchmark", paper="none", summary="A small network.", inputs=("x", "y"))
 
     def __init__(self, edges: int = EDGES, width: int = WIDTH) -> None:
         super().__init__()

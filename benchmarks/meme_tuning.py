@@ -26,11 +26,11 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd  # noqa: E402
 
 from mmlab import fit  # noqa: E402
-from mmlab.bases import VISION, tiny_base  # noqa: E402
+from mmlab.bases.tiny_llava import VISION, tiny_base  # noqa: E402
 from mmlab.data.conversations import Conversations, read_answers, tokenizer_of  # noqa: E402
-from mmlab.data.mini_memes import Item, MiniMemes  # noqa: E402
+from mmlab.data.worlds.mini_memes import Item, MiniMemes  # noqa: E402
 from mmlab.methods.tinyllava import TinyLLaVA  # noqa: E402
-from mmlab.tuning import add_lora, train_only, trainable  # noqa: E402
+from mmlab.train.tuning import add_lora, train_only, trainable  # noqa: E402
 
 SEEDS, STEPS, RANK, EXAMPLES = (0, 1, 2), 300, 8, 1000
 RANKS, SIZES = (1, 2, 4, 8, 16, 64), (20, 60, 120, 300, 600, 1000)

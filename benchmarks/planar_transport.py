@@ -26,12 +26,12 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
-from mmlab.data.planar_world import planar_sample, planar_world  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
+from mmlab.data.worlds.planar_world import planar_sample, planar_world  # noqa: E402
+from mmlab.diffusion.ode import integrate  # noqa: E402
 from mmlab.methods.flow_matching import FlowMatching  # noqa: E402
 from mmlab.methods.schrodinger_bridge import SchrodingerBridge  # noqa: E402
 from mmlab.metrics.transport import excess_energy, gaussian_map, neighbour_map, wasserstein2  # noqa: E402
-from mmlab.nn.ode import integrate  # noqa: E402
 
 TARGETS = ("eight_gaussians", "moons", "s_curve")
 SEEDS, FRESH = (0, 1, 2, 3, 4), 4000

@@ -22,8 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from mmlab.publish import key, project
-from mmlab.publish.receipt import Receipt
+from mmlab.publish import project
+from mmlab.publish.run import key
+from mmlab.publish.run.receipt import Receipt
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "publishing.json"
@@ -101,7 +102,7 @@ def _command(root: Path, *words: str) -> tuple[float, float]:
     """Wall and processor seconds of ``mmlab book ...`` in a folder, its child processes included."""
     environment = os.environ | {"PYTHONPATH": str(key.PACKAGE.parent), "OMP_NUM_THREADS": "1"}
     before, began = _children(), time.monotonic()
-    subprocess.run([sys.executable, "-m", "mmlab.cli", "book", *words], cwd=root, env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "mmlab.command.cli", "book", *words], cwd=root, env=environment, check=True)
     return time.monotonic() - began, _children() - before
 
 

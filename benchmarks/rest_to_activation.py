@@ -34,7 +34,7 @@ from sklearn.model_selection import KFold  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab.data.correlation import matrices  # noqa: E402
-from mmlab.data.hcp_rest_task30 import rest_activation  # noqa: E402
+from mmlab.data.sets.hcp_rest_task30 import rest_activation  # noqa: E402
 
 FOLDS, SEEDS = 5, (0, 1, 2)
 PENALTIES = tuple(10.0**exponent for exponent in range(-3, 6))

@@ -24,12 +24,12 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 
-from mmlab.data.mogonet_rosmap import mogonet_rosmap  # noqa: E402
+from mmlab.compare.comparison import Comparison, paired_interval  # noqa: E402
+from mmlab.compare.controls import controls  # noqa: E402
+from mmlab.data.sets.mogonet_rosmap import mogonet_rosmap  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.methods.m3col import M3CoL  # noqa: E402
 from mmlab.metrics.classification import accuracy  # noqa: E402
-from mmlab.metrics.comparison import Comparison, paired_interval  # noqa: E402
-from mmlab.metrics.controls import controls  # noqa: E402
 
 SEEDS = (0, 1, 2, 3, 4)
 STEPS, LOOK_EVERY, WIDTH = 200, 10, 200

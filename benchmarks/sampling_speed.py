@@ -25,8 +25,8 @@ from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
 from mmlab.data.connectome import ConnectomePairs, matrices  # noqa: E402
-from mmlab.data.rest_motor_world import rest_motor_world  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
+from mmlab.data.worlds.rest_motor_world import rest_motor_world  # noqa: E402
 from mmlab.methods.bridge_matching import BridgeMatching  # noqa: E402
 from mmlab.metrics.connectome import rowwise_correlation  # noqa: E402
 

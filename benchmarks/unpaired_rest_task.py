@@ -31,7 +31,7 @@ from sklearn.model_selection import KFold  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
-from mmlab.data.mist122_rest_pain import unpaired_rest_task  # noqa: E402
+from mmlab.data.sets.mist122_rest_pain import unpaired_rest_task  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.methods.schrodinger_bridge import SchrodingerBridge  # noqa: E402
 from mmlab.metrics.transport import gaussian_map  # noqa: E402

@@ -40,7 +40,7 @@ from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
 from mmlab.methods.tinyllava import TinyLLaVA
 from mmlab.nn.splicing import IGNORE, IMAGE
-from mmlab.tuning import add_lora
+from mmlab.train.tuning import add_lora
 
 RESULT = Path(__file__).parent / "results" / "vision_language_training.json"
 BATCH, ANSWER, VOCABULARY = 8, 8, 51_200

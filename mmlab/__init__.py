@@ -10,11 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Batch", "Card", "History", "Method", "__version__", "fit", "load", "methods"]
+__all__ = ["Batch", "Card", "History", "Method", "__version__", "fit", "list_methods", "load"]
 
 if TYPE_CHECKING:
-    from mmlab.card import Card, load, methods
+    from mmlab.card import Card
     from mmlab.method import Batch, Method
+    from mmlab.registry import list_methods, load
     from mmlab.train import History, fit
 
 _HOME = {
@@ -23,14 +24,13 @@ _HOME = {
     "History": "mmlab.train",
     "Method": "mmlab.method",
     "fit": "mmlab.train",
-    "load": "mmlab.card",
+    "list_methods": "mmlab.registry",
+    "load": "mmlab.registry",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import the home of a public name when it is first asked for (PEP 562)."""
-    if name == "methods":  # the folder, which can be called: see its __init__
-        return importlib.import_module("mmlab.methods")
     if name not in _HOME:
         raise AttributeError(f"module 'mmlab' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

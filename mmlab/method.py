@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from mmlab.card import Budget, Card, Claim, load, methods
-from mmlab.saving import Saved
+from mmlab.card import Card
+from mmlab.store.saving import Saved
 
-__all__ = ["Batch", "Budget", "Card", "Claim", "Method", "Objective", "load", "methods"]
+__all__ = ["Batch", "Method", "Objective"]
 
 Batch = dict[str, Tensor]
 """A batch: tensors with first dimension B, keyed by modality or role."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import threading
+from pathlib import Path
 
-__all__ = ["parse"]
+__all__ = ["functions", "parse"]
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -25,3 +26,12 @@ def parse(source: str, filename: str = "<cell>") -> ast.Module:
     """
     with _ONE_AT_A_TIME:
         return ast.parse(source, filename)
+
+
+def functions(path: Path) -> list[str]:
+    """Names of the functions that a module defines at its top level, read without running it.
+
+    Args:
+        path: The module.
+    """
+    return [n.name for n in parse(path.read_text(encoding="utf-8"), str(path)).body if isinstance(n, ast.FunctionDef)]

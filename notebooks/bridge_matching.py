@@ -43,9 +43,12 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit
+from mmlab.compare.connectome_baselines import baselines, change_ridge, mean_shift
 from mmlab.data.connectome import ConnectomePairs, edges, matrices
-from mmlab.data.rest_motor_world import rest_motor_world
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
+from mmlab.diffusion.gaussian import coupling_after_matching
+from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import (
     BridgeMatching,
     bridge_moments,
@@ -55,9 +58,6 @@ from mmlab.methods.bridge_matching import (
 )
 from mmlab.metrics.calibration import coverage
 from mmlab.metrics.connectome import ceiling_share, evaluate
-from mmlab.metrics.connectome_baselines import baselines, change_ridge, mean_shift
-from mmlab.metrics.gaussian import coupling_after_matching
-from mmlab.nn.reference import Reference
 from mmlab.viz import frames, record, say, show, table
 from mmlab.viz.connectome import connectome_figure, matrices_figure
 
@@ -73,7 +73,7 @@ def generator(seed=0):
 # ## A world whose truth is known
 #
 # Recordings of real people may not be put on a website, and nobody knows the right answer for them. So the chapter
-# works in a small synthetic world ({py:func}`~mmlab.data.rest_motor_world.rest_motor_world`). Each subject has hidden
+# works in a small synthetic world ({py:func}`~mmlab.data.worlds.rest_motor_world.rest_motor_world`). Each subject has hidden
 # traits. They bend the covariance of the regions at rest. In the motor state the same traits are there, mixed with
 # fresh variation that no rest scan can know ($\rho = 0.8$), and they show in somewhat *different edges*: the two states
 # are turned against each other by a rotation. A scan is a finite number of frames, 1200 at rest and 284 in the task, as

@@ -38,10 +38,10 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrow, Rectangle
 
-from mmlab.data.rest_motor_world import rest_motor_world
+from mmlab.compare.connectome_baselines import baselines
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.c2c import C2C, principal_components
 from mmlab.metrics.connectome import evaluate
-from mmlab.metrics.connectome_baselines import baselines
 from mmlab.viz import frames, record, say, show, table
 
 # %%

@@ -39,12 +39,12 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from mmlab import fit
-from mmlab.bases import LANGUAGE, VISION, tiny_base, untrained_base
+from mmlab.bases.tiny_llava import LANGUAGE, VISION, tiny_base, untrained_base
 from mmlab.data.conversations import Conversations, read_answers, tokenizer_of
 from mmlab.methods.tinyllava import TinyLLaVA
 from mmlab.metrics.text import exact_match
 from mmlab.nn.connectors import make_connector
-from mmlab.tuning import train_only
+from mmlab.train.tuning import train_only
 from mmlab.viz import frames, record, say, show, table
 
 large = profile == "gpu"

@@ -38,13 +38,13 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit
-from mmlab.data.rest_motor_world import rest_motor_world
+from mmlab.compare.connectome_baselines import baselines
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.methods.ddbm import DDBM, Bridge, preconditioning
 from mmlab.metrics.calibration import coverage
 from mmlab.metrics.connectome import evaluate
-from mmlab.metrics.connectome_baselines import baselines
 from mmlab.viz import frames, record, say, show, table
 
 large = profile == "gpu"

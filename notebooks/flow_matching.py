@@ -40,13 +40,15 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit
-from mmlab.data.planar_world import planar_world
-from mmlab.data.rest_motor_world import rest_motor_world
+from mmlab.compare.connectome_baselines import baselines
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.planar_world import planar_world
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
+from mmlab.diffusion.coupling import optimal_partners
+from mmlab.diffusion.ode import integrate
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.methods.flow_matching import FlowMatching
 from mmlab.metrics.connectome import evaluate
-from mmlab.metrics.connectome_baselines import baselines
 from mmlab.metrics.transport import (
     excess_energy,
     gaussian_map,
@@ -54,8 +56,6 @@ from mmlab.metrics.transport import (
     neighbour_map,
     wasserstein2,
 )
-from mmlab.nn.coupling import optimal_partners
-from mmlab.nn.ode import integrate
 from mmlab.viz import frames, record, say, show, table
 
 
@@ -228,7 +228,7 @@ show(
 # that the sum of squared distances is least. Its lines never cross.
 #
 # Optimal transport between the whole sets would be too dear. OT-CFM {cite}`tong2024flow` solves it within each batch,
-# exactly, by linear programming ({py:func}`~mmlab.nn.coupling.optimal_partners`, with {cite}`flamary2021pot`), and then
+# exactly, by linear programming ({py:func}`~mmlab.diffusion.coupling.optimal_partners`, with {cite}`flamary2021pot`), and then
 # trains on the re-paired batch. Let us measure on shapes in the plane. *W2* is the exact 2-Wasserstein distance between
 # 1000 samples and 1000 fresh points of the target. Two sets of true points are not at distance zero either: that is the
 # floor. *Excess energy* is how much longer the squared path is than the line between its ends, $\int \mathbb E|v|^2\,

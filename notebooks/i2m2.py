@@ -43,9 +43,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import avg_pool2d
 
 from mmlab import fit
-from mmlab.data.av_mnist_mini import av_mnist_mini
-from mmlab.data.dependency_world import dependency_world
+from mmlab.data.sets.av_mnist_mini import av_mnist_mini
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.dependency_world import dependency_world
 from mmlab.methods.i2m2 import I2M2, Joint, posterior
 from mmlab.methods.late_fusion import LateFusion
 from mmlab.methods.unimodal import Unimodal
@@ -192,7 +192,7 @@ say(
 #
 # ## The dial
 #
-# Does each reading do what its graph says? In the next world ({py:func}`~mmlab.data.dependency_world.dependency_world`) the
+# Does each reading do what its graph says? In the next world ({py:func}`~mmlab.data.worlds.dependency_world.dependency_world`) the
 # two kinds of dependency are set by hand. Feature 0 of each modality is shifted by $a$ towards the label: *intra*. The signs
 # of feature 1 agree across modalities with probability $q$ if $y = 1$, and with $1 - q$ if $y = 0$: *inter*; each sign alone is a
 # fair coin. The rest is noise. Everything is Gaussian or a coin, so the best possible accuracy, the Bayes rate, is known exactly.
@@ -336,7 +336,7 @@ record(dial={name: row.to_dict() for name, row in means.iterrows()})
 #
 # AV-MNIST {cite}`vielzeuf2018centralnet,liang2021multibench` pairs MNIST images with most of their energy removed with spoken digits
 # in noise. The script that made it is not public, so this book rebuilds it from free parts, under another name
-# ({py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`). Takes of a speaker are disjoint between training and test. On this page
+# ({py:func}`~mmlab.data.sets.av_mnist_mini.av_mnist_mini`). Takes of a speaker are disjoint between training and test. On this page
 # the images are scikit-learn's and the speaker is synthetic; with `MMLAB_DATA` they are MNIST and real recordings, and the
 # {doc}`measurements <../book/measured>` use those.
 #
@@ -768,7 +768,7 @@ table(
 #   does not find them there: most of the layer stays at its random start, and no checkpoint holds it. The test asks that a gradient
 #   reaches every parameter, and that nothing but parameters shapes the answer.
 # - **Scalars that nobody uses.** One classifier declares three mixing weights and never reads them. The same test finds that.
-# - **The test set in the z-score.** One loader standardises with statistics of all rows. {py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`
+# - **The test set in the z-score.** One loader standardises with statistics of all rows. {py:func}`~mmlab.data.sets.av_mnist_mini.av_mnist_mini`
 #   takes mean, deviation and principal components from the training images.
 # - **One mean for a whole spectrogram.** Noise has a spectrum, which is the same in every item. If all bins are standardised together,
 #   that spectrum drowns the words, and a network learns the audio slowly. Then whoever trains longest wins, and a product that is tuned
@@ -802,7 +802,7 @@ table(
 # throw the phase away. Magnitude and phase are two modalities of one image. Split by patient, not by slice, and set the prior: tears are rare.
 
 # %%
-from mmlab.data.fastmri_knee import fastmri_knee
+from mmlab.data.sets.fastmri_knee import fastmri_knee
 
 
 def knee_recipe(steps=2000, size=160):
@@ -844,7 +844,7 @@ attempt(
 # words and a small network are a start, no rival to the paper's pretrained towers.
 
 # %%
-from mmlab.data.nlvr1 import nlvr1
+from mmlab.data.sets.nlvr1 import nlvr1
 
 
 def sentence_recipe(steps=2000):

@@ -41,12 +41,12 @@ from matplotlib.figure import Figure
 from torch.nn.functional import avg_pool2d
 
 from mmlab import fit
-from mmlab.data.av_mnist_mini import av_mnist_mini
-from mmlab.data.dependency_world import dependency_world
+from mmlab.compare.comparison import METRICS, paired_interval
+from mmlab.compare.controls import controls
+from mmlab.data.sets.av_mnist_mini import av_mnist_mini
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.dependency_world import dependency_world
 from mmlab.methods.iemf import IEMF, coefficient
-from mmlab.metrics.comparison import METRICS, paired_interval
-from mmlab.metrics.controls import controls
 from mmlab.viz import frames, record, say, show, table
 
 metrics = {name: METRICS[name] for name in ("accuracy", "ECE")}
@@ -280,10 +280,10 @@ table(
 # Three worlds, all offline and small.
 #
 # - **AV-MNIST-mini** at two signal-to-noise ratios: an image of a digit from which most of the energy was taken, and the
-#   spectrogram of the same digit spoken in noise ({py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`). Speech in noise is the very case
+#   spectrogram of the same digit spoken in noise ({py:func}`~mmlab.data.sets.av_mnist_mini.av_mnist_mini`). Speech in noise is the very case
 #   that inverse effectiveness is about. (Both are halved in size here, to save time.)
 # - **The dial**, set to *inter*: two vectors, each of which alone says nothing about the label; only their agreement does
-#   ({py:func}`~mmlab.data.dependency_world.dependency_world`). Unimodal cues cannot be weaker than that, so by the idea
+#   ({py:func}`~mmlab.data.worlds.dependency_world.dependency_world`). Unimodal cues cannot be weaker than that, so by the idea
 #   of the paper the trick should help most here. The Bayes rate is known.
 #
 # The rows differ from one another in one thing at a time.
@@ -298,7 +298,7 @@ table(
 # | constant 1.2 | yes | a constant, chosen before any result was seen |
 # | constant 2 | yes | 2: a fused classifier that learns twice as fast |
 #
-# {py:func}`~mmlab.metrics.controls.controls` trains them from the same seeds on the same batches, adds chance, logistic
+# {py:func}`~mmlab.compare.controls.controls` trains them from the same seeds on the same batches, adds chance, logistic
 # regression and shuffled modalities, and measures the test set once, after the last step. Nothing is chosen on it.
 
 # %%

@@ -41,13 +41,13 @@ from matplotlib.patches import Rectangle
 
 import mmlab
 from mmlab import fit
-from mmlab.data.coloured_digits_world import (
+from mmlab.data.worlds.coloured_digits_world import (
     coloured_digits_world,
     paint,
     saturation,
 )
+from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import BridgeMatching, posterior_step
-from mmlab.nn.reference import Reference
 from mmlab.nn.time import sinusoidal_embedding
 from mmlab.nn.unet import LARGEST_ATTENTION, ResidualBlock2d, UNet
 from mmlab.viz import frames, record, say, show, table
@@ -137,7 +137,7 @@ show(
 # ## A task with a known best answer
 #
 # The source $x_0$ is a grey digit, three equal channels. The target $x_1$ is the same digit at full saturation in a hue that was drawn at random
-# ({py:func}`~mmlab.data.coloured_digits_world.coloured_digits_world`, from the digits that come with scikit-learn {cite}`alpaydin1998digits`). Nobody can know the hue. The right answers to one digit form
+# ({py:func}`~mmlab.data.worlds.coloured_digits_world.coloured_digits_world`, from the digits that come with scikit-learn {cite}`alpaydin1998digits`). Nobody can know the hue. The right answers to one digit form
 # a *circle*, $c_h(x_0)$ with $h$ from 0 to 1, and all its points are equally probable.
 #
 # That makes the network's task solvable by hand. It is to give $\mathbb E[X_1 \mid X_t = x, x_0]$. The bridge from $x_0$ to $c_h$ is at time $t$ normal around

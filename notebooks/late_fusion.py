@@ -40,8 +40,9 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit
-from mmlab.data.av_mnist_mini import av_mnist_mini
-from mmlab.data.dependency_world import dependency_world
+from mmlab.compare.controls import controls
+from mmlab.data.sets.av_mnist_mini import av_mnist_mini
+from mmlab.data.worlds.dependency_world import dependency_world
 from mmlab.methods.late_fusion import LateFusion
 from mmlab.methods.unimodal import Unimodal
 from mmlab.metrics.classification import (
@@ -50,7 +51,6 @@ from mmlab.metrics.classification import (
     fit_temperature,
     temper,
 )
-from mmlab.metrics.controls import controls
 from mmlab.nn.fusion import FusionKind, low_rank_product
 from mmlab.viz import frames, record, say, show, table
 
@@ -192,7 +192,7 @@ torch.testing.assert_close(low_rank_product(with_one, factors, weights), explici
 # %% [markdown]
 # ## On the dial, where the truth is known
 #
-# The dial ({py:func}`~mmlab.data.dependency_world.dependency_world`) sets how much each modality says alone (*intra*) and how much
+# The dial ({py:func}`~mmlab.data.worlds.dependency_world.dependency_world`) sets how much each modality says alone (*intra*) and how much
 # only both say together (*inter*), and knows the best possible accuracy. All heads have the same encoders, steps and learning
 # rate. One more row is a **published fault**: in the code released with MultiBench {cite}`liang2021multibench` and with I2M2
 # {cite}`madaan2024i2m2`, the factors $W_m$ of (5) stand in a plain Python list. So no optimiser ever sees them, and
@@ -254,7 +254,7 @@ record(dial=dial.round(4).to_dict("index"))
 # ## Digits: all heads, same budget, and the dull rivals
 #
 # Pictures with little energy, and spoken digits in noise, as in the chapter before
-# ({py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`). Each bin of the spectrogram is standardised. Note what this data is:
+# ({py:func}`~mmlab.data.sets.av_mnist_mini.av_mnist_mini`). Each bin of the spectrogram is standardised. Note what this data is:
 # picture and sound are drawn *independently given the digit*, so the product (4) is the true model by construction. It is so in the original AV-MNIST
 # {cite}`vielzeuf2018centralnet`, too: two collections, paired by label. A win of the product here says nothing about data where
 # picture and sound come from one event.

@@ -41,10 +41,11 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
-from mmlab.data.mogonet_rosmap import mogonet_rosmap
-from mmlab.data.omics_world import VIEWS, omics_world
+from mmlab.compare.controls import controls
+from mmlab.data.sets.mogonet_rosmap import mogonet_rosmap
 from mmlab.data.splits import rescale
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.omics_world import VIEWS, omics_world
 from mmlab.losses.contrastive import (
     cosine_similarity,
     identity_targets,
@@ -56,7 +57,6 @@ from mmlab.losses.contrastive import (
 )
 from mmlab.methods.m3col import M3CoL
 from mmlab.metrics.classification import accuracy
-from mmlab.metrics.controls import controls
 from mmlab.viz import frames, record, say, show, table
 
 large = profile == "gpu"
@@ -292,7 +292,7 @@ assert torch.equal(a, clean)  # mix() has left its input alone
 # person. Whatever only one view knows is useless for finding the person in the other. So the answer should depend on
 # where the diagnosis is written: in what the views share, or in what each has for itself.
 #
-# The chapter's data can be set either way ({py:func}`~mmlab.data.omics_world.omics_world`). Each person has a few hidden
+# The chapter's data can be set either way ({py:func}`~mmlab.data.worlds.omics_world.omics_world`). Each person has a few hidden
 # factors. Some are shared by the three views, some are private to one view. Each view shows them through 200 noisy
 # features. The diagnosis shifts the shared factors in the first world and the private ones in the second. In both the best
 # possible accuracy is known in closed form. There are as many people to learn from as in the real study below.
@@ -332,7 +332,7 @@ say(f"{sizes}.")
 # ## Does it survive the dull rivals?
 #
 # Four networks of the same size, one change at a time: concatenation; the same with a head on each view; with CLIP; and M3CoL.
-# {py:func}`~mmlab.metrics.controls.controls` trains them and adds what a paper leaves out. Functions that fit anything are
+# {py:func}`~mmlab.compare.controls.controls` trains them and adds what a paper leaves out. Functions that fit anything are
 # given the training set alone. The test set is looked at once, after the last step.
 
 # %%
@@ -507,7 +507,7 @@ say(
 #
 # The released code looks at the test score every ten epochs and reports the best. There is no validation set. What would
 # this buy? Train plain concatenation, look every few steps, and compare the best look with the last. This is the one
-# cell of the chapter that trains by hand, since {py:func}`~mmlab.metrics.controls.controls` cannot do it: nothing in it
+# cell of the chapter that trains by hand, since {py:func}`~mmlab.compare.controls.controls` cannot do it: nothing in it
 # that trains ever holds the test set.
 
 # %%

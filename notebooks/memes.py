@@ -46,17 +46,16 @@ from matplotlib.figure import Figure
 
 import mmlab
 from mmlab import fit
-from mmlab.adapters import load_adapter, save_adapter
-from mmlab.bases import tiny_base
+from mmlab.bases.tiny_llava import tiny_base
+from mmlab.compare.bootstrap import bootstrap_metric, paired_bootstrap
 from mmlab.data.conversations import (
     Conversations,
     prompts,
     read_answers,
     tokenizer_of,
 )
-from mmlab.data.mini_memes import LAYOUTS, TOPICS, draw
+from mmlab.data.worlds.mini_memes import LAYOUTS, TOPICS, draw
 from mmlab.methods.tinyllava import TinyLLaVA
-from mmlab.metrics.bootstrap import bootstrap_metric, paired_bootstrap
 from mmlab.metrics.text import (
     bert_score,
     bleu,
@@ -69,7 +68,8 @@ from mmlab.metrics.text import (
     metaphor_recall,
     rouge_l,
 )
-from mmlab.tuning import adapter_off, add_lora, require_gradients, trainable
+from mmlab.store.adapters import load_adapter, save_adapter
+from mmlab.train.tuning import adapter_off, add_lora, require_gradients, trainable
 from mmlab.viz import frames, record, say, show, table
 
 large = profile == "gpu"
@@ -85,7 +85,7 @@ def generator(seed=0):
 #
 # Memes belong to others, and nobody can say which explanation of a meme is right. MemeCap {cite}`hwang2023memecap`, the
 # best known collection with explanations, states no licence. So the chapter draws its own
-# ({py:mod}`~mmlab.data.mini_memes`), with the fields that MemeCap has: a title, a literal caption, a caption that says
+# ({py:mod}`~mmlab.data.worlds.mini_memes`), with the fields that MemeCap has: a title, a literal caption, a caption that says
 # what is meant, and the metaphors behind it.
 #
 # Two figures are drawn. A shape stands for a role, a colour for a mood, and the layout for how the first treats the
@@ -129,7 +129,7 @@ say(
 # %% [markdown]
 # ## What the base can do
 #
-# The base ({py:func}`~mmlab.bases.tiny_base`) is a {py:class}`~mmlab.methods.tinyllava.TinyLLaVA` of the size of a thumbnail. It has learned two things: to say what is drawn,
+# The base ({py:func}`~mmlab.bases.tiny_llava.tiny_base`) is a {py:class}`~mmlab.methods.tinyllava.TinyLLaVA` of the size of a thumbnail. It has learned two things: to say what is drawn,
 # and to say words after somebody, which needs no picture. It has never seen a meaning. It has met all their words,
 # as a real language model has, but in random order.
 
@@ -196,7 +196,7 @@ say(
 # At $\lambda = 1$ the merged model computes what the tuned one did and is as fast as the old one. At $\lambda = 0$ it *is*
 # the old one. We will turn $\lambda$ below.
 #
-# {py:func}`~mmlab.tuning.add_lora` puts such a pair on each linear layer of the language model, but for its head, and lets
+# {py:func}`~mmlab.train.tuning.add_lora` puts such a pair on each linear layer of the language model, but for its head, and lets
 # the connector be trained beside them. The vision tower stays as it is.
 
 
@@ -870,7 +870,7 @@ table(
 )
 say(
     f"The picture of noise gets an answer, too, in the same words: *{of_noise['picture and text']}*. Nothing in the training taught the model to say that there is nothing to be seen. "
-    f"The adapter that does all this takes {weight:.0f} KiB on disk; loaded onto the base it gives the same answers, and {{py:func}}`~mmlab.adapters.load_adapter` refuses it on any other base."
+    f"The adapter that does all this takes {weight:.0f} KiB on disk; loaded onto the base it gives the same answers, and {{py:func}}`~mmlab.store.adapters.load_adapter` refuses it on any other base."
 )
 
 # %% [markdown]
@@ -880,7 +880,7 @@ say(
 # Put pictures into a folder, with a file that has MemeCap's fields, and the chapter's steps are yours. The pictures stay with you; nothing is uploaded anywhere.
 #
 # ```python
-# from mmlab.data.memecap import conversations, meme_folder, memecap
+# from mmlab.data.sets.memecap import conversations, meme_folder, memecap
 #
 # memes = meme_folder("my_memes")                  # pictures and a list of them
 # memes = memecap().train                          # or MemeCap, in the folder that MMLAB_DATA names
@@ -902,11 +902,11 @@ say(
 # Each of these has happened to people who tuned such models, mostly without any error message. Each is a test of this package, too.
 #
 # 1. **The adapter sat in the wrong place.** Named by `["q_proj", "v_proj"]`, LoRA also goes on the vision tower; by `"all-linear"`, on the tower's unused pooling head as well.
-#    {py:func}`~mmlab.tuning.language_targets` is anchored on the language model.
+#    {py:func}`~mmlab.train.tuning.language_targets` is anchored on the language model.
 # 2. **The connector was trained and not saved.** Setting `requires_grad` by hand makes it learn; it is no part of the adapter's file, and the loaded model has the old one.
 # 3. **The adapter did nothing.** A file whose names do not fit is loaded with a warning, and the results equal the base's. Here it is refused.
 # 4. **No gradient arrived.** With frozen embeddings and activations that are recomputed in the reentrant way, the graph is lost.
-#    {py:func}`~mmlab.tuning.require_gradients` does one backward pass and refuses to train in vain.
+#    {py:func}`~mmlab.train.tuning.require_gradients` does one backward pass and refuses to train in vain.
 # 5. **Two tasks were stirred together.** MemeCraft {cite}`wang2024memecraft` is about *writing* memes that persuade; MemeCap about *explaining* them. Trained on both, a model learns to guess which it is asked.
 # 6. **The base already knew.** With some meanings among the captions that the base is trained on, it has learnt the task before tuning, and the comparison shows nothing.
 

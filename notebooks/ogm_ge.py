@@ -38,11 +38,11 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn.functional import avg_pool2d
 
-from mmlab.data.av_mnist_mini import av_mnist_mini
+from mmlab.compare.comparison import METRICS, paired_interval
+from mmlab.compare.controls import controls
+from mmlab.data.sets.av_mnist_mini import av_mnist_mini
 from mmlab.data.tensors import TensorData
 from mmlab.methods.ogm_ge import OGMGE, modulation
-from mmlab.metrics.comparison import METRICS, paired_interval
-from mmlab.metrics.controls import controls
 from mmlab.viz import frames, record, say, show, table
 
 metrics = {name: METRICS[name] for name in ("accuracy", "ECE")}

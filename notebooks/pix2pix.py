@@ -40,12 +40,13 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from mmlab import fit
-from mmlab.data.coloured_digits_world import (
+from mmlab.compare.connectome_baselines import group_mean, identity, shrunk_shift
+from mmlab.data.worlds.coloured_digits_world import (
     coloured_digits_world,
     paint,
     saturation,
 )
-from mmlab.data.rest_motor_world import rest_motor_world
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.pix2pix import (
     Pix2pix,
     adversarial_loss,
@@ -54,7 +55,6 @@ from mmlab.methods.pix2pix import (
     receptive_field,
 )
 from mmlab.metrics.connectome import evaluate
-from mmlab.metrics.connectome_baselines import group_mean, identity, shrunk_shift
 from mmlab.viz import frames, record, say, show, table
 
 DRAWS = 4
@@ -68,7 +68,7 @@ def generator(seed=0):
 # %% [markdown]
 # ## The idea in one picture
 #
-# The world ({py:func}`~mmlab.data.coloured_digits_world.coloured_digits_world`) takes the handwritten digits that come with
+# The world ({py:func}`~mmlab.data.worlds.coloured_digits_world.coloured_digits_world`) takes the handwritten digits that come with
 # scikit-learn, 8 × 8 pixels, and paints each in one hue, drawn at random. The source is the grey digit, the target the
 # coloured one. So a right answer keeps the digit, is fully saturated, and has a hue that differs from draw to draw. In a
 # world that we made, we can check all three.

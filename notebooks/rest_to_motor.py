@@ -45,9 +45,11 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import mmlab
 from mmlab import fit
+from mmlab.compare.connectome_baselines import baselines
 from mmlab.data.connectome import edges, matrices
-from mmlab.data.rest_motor_world import rest_motor_world
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
+from mmlab.diffusion.gaussian import bures_wasserstein
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.methods.c2c import C2C
 from mmlab.methods.ddbm import DDBM
@@ -64,13 +66,11 @@ from mmlab.metrics.connectome import (
     rmse,
     rowwise_correlation,
 )
-from mmlab.metrics.connectome_baselines import baselines
 from mmlab.metrics.correlation_geometry import (
     geometric_mean,
     project_to_correlation,
     to_tangent,
 )
-from mmlab.metrics.gaussian import bures_wasserstein
 from mmlab.viz import frames, record, say, show, table
 from mmlab.viz.connectome import matrices_figure
 from mmlab.viz.connectome_sheet import connectome_sheet, save_sheet

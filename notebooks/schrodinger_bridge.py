@@ -38,18 +38,18 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit
-from mmlab.data.coloured_digits_world import (
+from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.coloured_digits_world import (
     coloured_digits_world,
     saturation,
 )
-from mmlab.data.tensors import TensorData
+from mmlab.diffusion.coupling import entropic_plan
+from mmlab.diffusion.gaussian import coupling_after_matching, schrodinger_coupling
+from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import BridgeMatching, bridge_moments
 from mmlab.methods.flow_matching import FlowMatching
 from mmlab.methods.schrodinger_bridge import SchrodingerBridge, simulate
-from mmlab.metrics.gaussian import coupling_after_matching, schrodinger_coupling
 from mmlab.metrics.transport import gaussian_map, neighbour_map, wasserstein2
-from mmlab.nn.coupling import entropic_plan
-from mmlab.nn.reference import Reference
 from mmlab.viz import frames, record, say, show, table
 
 
@@ -329,7 +329,7 @@ record(
 # ## Translation without pairs: grey digits to coloured digits
 #
 # The network of the original project was first tried on turning grey digits into coloured ones. It is a good test for
-# unpaired translation ({py:func}`~mmlab.data.coloured_digits_world.coloured_digits_world`): sources and targets are
+# unpaired translation ({py:func}`~mmlab.data.worlds.coloured_digits_world.coloured_digits_world`): sources and targets are
 # *different* digits, in any order, and colours are drawn at random. A good translator keeps the digit, which is a
 # question of the coupling, and hits the colours, which is a question of the ends. Three columns:
 #

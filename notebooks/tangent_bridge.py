@@ -40,12 +40,12 @@ from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeCV
 
 from mmlab import fit
+from mmlab.compare.connectome_baselines import baselines
 from mmlab.data.connectome import edges, matrices
-from mmlab.data.rest_motor_world import rest_motor_world
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.methods.tangent_bridge import TangentBridge
 from mmlab.metrics.connectome import evaluate
-from mmlab.metrics.connectome_baselines import baselines
 from mmlab.metrics.correlation_geometry import (
     affine_invariant,
     correlation_of,

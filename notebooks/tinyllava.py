@@ -44,7 +44,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from mmlab import fit
-from mmlab.bases import tiny_base, untrained_base
+from mmlab.bases.tiny_llava import tiny_base, untrained_base
 from mmlab.data.conversations import (
     Conversations,
     Turn,
@@ -53,10 +53,10 @@ from mmlab.data.conversations import (
     read_answers,
     tokenizer_of,
 )
-from mmlab.data.mini_memes import COLOURS, LAYOUTS, SHAPES
+from mmlab.data.worlds.mini_memes import COLOURS, LAYOUTS, SHAPES
 from mmlab.metrics.text import exact_match
 from mmlab.nn.splicing import IGNORE, IMAGE
-from mmlab.tuning import train_only
+from mmlab.train.tuning import train_only
 from mmlab.viz import frames, record, say, show, table
 from mmlab.viz.streaming import AnswerStream
 
@@ -72,14 +72,14 @@ def generator(seed=0):
 # %% [markdown]
 # ## A world with known answers
 #
-# The pictures are mini-memes ({py:mod}`~mmlab.data.mini_memes`): two coloured figures, one of three layouts, and a line
+# The pictures are mini-memes ({py:mod}`~mmlab.data.worlds.mini_memes`): two coloured figures, one of three layouts, and a line
 # of text above. Here only the plain question is put, *what is drawn?* The answer has five words, such as *red square
 # above blue circle*. The text does not help, so the answer can come from the picture alone, and the best possible model
 # is always right. The pairs of figures in the test part never occur in training: it is no use to learn captions by heart.
 #
 # Nobody begins from nothing. In place of SigLIP {cite}`zhai2023siglip` and Phi-2 {cite}`javaheripi2023phi2` we take
 #
-# - a **tower** that has learnt to see these pictures: that of the book's {py:func}`base <mmlab.bases.tiny_base>`, which was trained with
+# - a **tower** that has learnt to see these pictures: that of the book's {py:func}`base <mmlab.bases.tiny_llava.tiny_base>`, which was trained with
 #   another connector and another language model, both of which are thrown away here;
 # - a **language model** that has read all captions of the training part, and the questions, but never saw a picture.
 

@@ -39,9 +39,11 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit
-from mmlab.data.av_mnist_mini import av_mnist_mini
-from mmlab.data.dependency_world import dependency_world
+from mmlab.compare.comparison import METRICS
+from mmlab.compare.controls import controls
+from mmlab.data.sets.av_mnist_mini import av_mnist_mini
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.dependency_world import dependency_world
 from mmlab.methods.unimodal import Unimodal, cross_entropy
 from mmlab.metrics.classification import (
     accuracy,
@@ -51,8 +53,6 @@ from mmlab.metrics.classification import (
     reliability,
     temper,
 )
-from mmlab.metrics.comparison import METRICS
-from mmlab.metrics.controls import controls
 from mmlab.viz import frames, record, say, show, table
 
 
@@ -64,7 +64,7 @@ def generator(seed=0):
 # ## The data: digits that are hard to see and hard to hear
 #
 # Each item is a digit, as a small picture and as the log-spectrogram of somebody saying it
-# ({py:func}`~mmlab.data.av_mnist_mini.av_mnist_mini`). The pictures were robbed of most of their energy, and the speech lies
+# ({py:func}`~mmlab.data.sets.av_mnist_mini.av_mnist_mini`). The pictures were robbed of most of their energy, and the speech lies
 # under babble and brown noise. The ratio of the power of speech to that of noise, in decibels, is the *SNR*: at 0 dB both are
 # as strong; each 10 dB is a factor of ten. Neither modality is good enough alone, by design. Takes of the speakers, pictures
 # and stretches of noise are disjoint between training, validation and test.
@@ -161,7 +161,7 @@ say(
 # %% [markdown]
 # ## The ruler on a world whose truth is known
 #
-# On the *dial* ({py:func}`~mmlab.data.dependency_world.dependency_world`) everything can be computed. Two vectors share a
+# On the *dial* ({py:func}`~mmlab.data.worlds.dependency_world.dependency_world`) everything can be computed. Two vectors share a
 # label. With strength $a$ each vector alone says something about it (*intra*), with probability $q$ the label is in how the two
 # belong together (*inter*). The Bayes rate of one vector, and of both, are known. Three settings: all is intra, all is inter,
 # and some of each.
@@ -214,7 +214,7 @@ record(dial=dial.round(4).to_dict("index"))
 # %% [markdown]
 # ## Digits: beside the dull rivals
 #
-# Here the ceiling is unknown, and the rivals have to do. {py:func}`~mmlab.metrics.controls.controls` trains everything on the
+# Here the ceiling is unknown, and the rivals have to do. {py:func}`~mmlab.compare.controls.controls` trains everything on the
 # training set, measures once after the last step, and adds what is easily left out: chance, the most frequent class, and our own
 # network with its input exchanged between the test items. We add logistic regression: no hidden layer, one straight line per class.
 
@@ -604,7 +604,7 @@ record(
 # line of such a paper is false.
 #
 # Here it cannot happen by accident, for three reasons. {py:func}`~mmlab.fit` never chooses: it returns the weights of the last step,
-# and a validation set is measured, not used. {py:func}`~mmlab.metrics.controls.controls` hands the test set to nobody until all
+# and a validation set is measured, not used. {py:func}`~mmlab.compare.controls.controls` hands the test set to nobody until all
 # rows are trained, and then without labels. And it refuses a test set that it has seen.
 
 # %%

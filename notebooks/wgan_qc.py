@@ -38,9 +38,10 @@ from matplotlib.figure import Figure
 from scipy.optimize import linprog
 
 from mmlab import fit
-from mmlab.data.planar_world import planar_sample, planar_world
-from mmlab.data.rest_motor_world import rest_motor_world
+from mmlab.compare.connectome_baselines import baselines
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.planar_world import planar_sample, planar_world
+from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.wgan_qc import (
     WGANQC,
     batch_dual,
@@ -50,7 +51,6 @@ from mmlab.methods.wgan_qc import (
 )
 from mmlab.metrics.calibration import coverage
 from mmlab.metrics.connectome import evaluate
-from mmlab.metrics.connectome_baselines import baselines
 from mmlab.metrics.transport import gaussian_map, neighbour_map, wasserstein2
 from mmlab.viz import frames, record, say, show, table
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from mmlab.arguments import nearest, parse
-from mmlab.publish.parameters import check, declared
-from mmlab.weights import read_tensors, safetensors_chunks, saved_facts, write_tensors
+from mmlab.command.arguments import parse
+from mmlab.publish.run.parameters import check, declared
+from mmlab.store.weights import read_tensors, safetensors_chunks, saved_facts, write_tensors
+from mmlab.wording import nearest
 
 law = settings(max_examples=25, deadline=None, derandomize=True)
 finite = st.floats(allow_nan=False, allow_infinity=False)

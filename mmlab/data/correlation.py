@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from mmlab.data.arrays import Array, read_array
+from mmlab.data.files.arrays import Array, read_array
 
 __all__ = ["check_correlation", "edges", "matrices", "number_of_regions", "read_matrix", "refuse_picture"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmlab.diffusion.reference import Reference
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.methods.bridge_matching import bridge_moments, euler_step, posterior_step
-from mmlab.nn.reference import Reference
 
 __all__ = ["check_centres", "check_triangular_moments", "check_walk"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmlab.diffusion.gaussian import bures_wasserstein, matrix_root
 from mmlab.exercises.verdict import Mistake, Verdict, judge
-from mmlab.metrics.gaussian import bures_wasserstein, matrix_root
 
 __all__ = ["check_distance", "check_price"]
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.diffusion.reference import Reference, Schedule, like
 from mmlab.method import Batch, Method
 from mmlab.nn.mlp import FiLMPerceptron, RefiningPerceptron
-from mmlab.nn.reference import Reference, Schedule, like
 from mmlab.nn.unet import LARGEST_ATTENTION, UNet
 
 Parametrisation = Literal["endpoint", "displacement", "noise", "drift"]
@@ -126,7 +126,7 @@ class BridgeMatching(Method):
     """
 
     card = Card(
-        title="Bridge matching",
+        name="Bridge matching",
         family="translation",
         paper="debortoli2023augmented",
         summary="Learns the drift of a diffusion from source samples to target samples by regression.",

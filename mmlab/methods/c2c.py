@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmlab.card import Budget, Card, Claim
-from mmlab.estimate import collate
+from mmlab.data.batches import read_all
 from mmlab.method import Batch, Method
 
 __all__ = ["C2C", "partial_least_squares", "principal_components"]
@@ -81,7 +81,7 @@ class C2C(Method):
     """
 
     card = Card(
-        title="Connectome to connectome",
+        name="Connectome-to-connectome (C2C)",
         family="translation",
         paper="yoo2022c2c",
         summary="Predicts a task connectome from one at rest: principal components and partial least squares.",
@@ -121,7 +121,7 @@ class C2C(Method):
         Raises:
             ValueError: If the items have another shape or values that are not finite, or there are fewer than two.
         """
-        batch = collate(dataset, range(len(dataset)))
+        batch = read_all(dataset)
         x, y = self._checked(batch["source"], "source"), self._checked(batch["target"], "target")  # (S, E)
         if len(x) < 2:
             raise ValueError(f"C2C is a regression over people: it needs at least 2, not {len(x)}.")

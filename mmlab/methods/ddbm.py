@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.diffusion.reference import like
 from mmlab.method import Batch, Method
 from mmlab.nn.mlp import FiLMPerceptron, RefiningPerceptron
-from mmlab.nn.reference import like
 from mmlab.nn.unet import LARGEST_ATTENTION, UNet
 
 Schedule = Literal["ve", "vp"]
@@ -114,7 +114,7 @@ class DDBM(Method):
     """
 
     card = Card(
-        title="Denoising diffusion bridges",
+        name="Denoising diffusion bridge models (DDBM)",
         family="translation",
         paper="zhou2024ddbm",
         summary="A diffusion bridge between pairs, trained as a preconditioned denoiser, with a hybrid sampler.",

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.card import Card, Claim
+from mmlab.diffusion.coupling import optimal_partners
+from mmlab.diffusion.ode import Solver, integrate
+from mmlab.diffusion.reference import like
 from mmlab.method import Batch, Method
-from mmlab.nn.coupling import optimal_partners
 from mmlab.nn.mlp import FiLMPerceptron
-from mmlab.nn.ode import Solver, integrate
-from mmlab.nn.reference import like
 from mmlab.nn.unet import LARGEST_ATTENTION, UNet
 
 __all__ = ["Coupling", "FlowMatching", "point_on_path", "straight_velocity"]
@@ -55,7 +55,7 @@ class FlowMatching(Method):
     """
 
     card = Card(
-        title="Flow matching",
+        name="Flow matching",
         family="translation",
         paper="tong2024flow",
         summary="Learns the velocity of straight lines between samples, and carries sources along it without noise.",
@@ -132,7 +132,7 @@ class FlowMatching(Method):
         Args:
             source: Sources x0, shape (B, ...).
             steps: Number of time steps.
-            solver: As in :func:`mmlab.nn.ode.integrate`, which says what each costs.
+            solver: As in :func:`mmlab.diffusion.ode.integrate`, which says what each costs.
             rng: Draws the noise of the start, as wide as in training; with σ = 0 nothing is random.
         """
         start = source + self.sigma * torch.randn(source.shape, generator=rng, device=source.device, dtype=source.dtype)

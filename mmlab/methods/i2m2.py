@@ -91,7 +91,7 @@ class I2M2(Method):
     """
 
     card = Card(
-        title="I2M2",
+        name="I2M2",
         family="fusion",
         paper="madaan2024i2m2",
         summary="Multiplies the class probabilities of unimodal classifiers and a joint one, and trains the product.",

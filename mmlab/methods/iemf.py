@@ -69,7 +69,7 @@ class IEMF(Method):
     """
 
     card = Card(
-        title="IEMF: does the trick matter?",
+        name="IEMF",
         family="fusion",
         paper="iemf",
         summary="Scales the gradient of the fused classifier by how weak the unimodal heads are.",

@@ -42,7 +42,7 @@ class LateFusion(Method):
     """
 
     card = Card(
-        title="Seven ways to put two modalities together",
+        name="Multimodal late fusion",
         family="fusion",
         paper="liang2021multibench",
         summary="Encodes each modality on its own and fuses the features in one of seven ways.",

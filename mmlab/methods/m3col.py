@@ -68,7 +68,7 @@ class M3CoL(Method):
     """
 
     card = Card(
-        title="Shared relations by mixing",
+        name="M3CoL",
         family="fusion",
         paper="m3col",
         summary="Adds a head per modality and a contrastive loss, of mixtures and then with soft targets, to fusion.",

@@ -77,7 +77,7 @@ class OGMGE(Method):
     """
 
     card = Card(
-        title="OGM-GE: modalities that compete",
+        name="OGM-GE",
         family="fusion",
         paper="ogm_ge",
         summary="Slows down the encoder of the modality that leads, and adds noise to the gradients.",

@@ -71,7 +71,7 @@ class Pix2pix(Method):
     """
 
     card = Card(
-        title="Pix2pix",
+        name="pix2pix",
         family="translation",
         paper="pix2pix",
         summary="A U-Net translates pairs, close to the target in L1 and judged patch by patch by an adversary.",

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.card import Card, Claim
+from mmlab.diffusion.coupling import entropic_partners
+from mmlab.diffusion.reference import Reference, like
 from mmlab.method import Batch
 from mmlab.methods.bridge_matching import MARGIN, BridgeMatching, Sampler, bridge_drift, bridge_moments, euler_step
-from mmlab.nn.coupling import entropic_partners
-from mmlab.nn.reference import Reference, like
 
 __all__ = ["SchrodingerBridge", "SchrodingerCoupling", "iteration_at", "regularisation", "simulate"]
 
@@ -97,7 +97,7 @@ class SchrodingerBridge(BridgeMatching):
     """
 
     card = Card(
-        title="Schrödinger bridge",
+        name="Schrödinger bridge (DSBM)",
         family="translation",
         paper="shi2023dsbm",
         summary="Learns the most likely diffusion between two unpaired distributions by repeated bridge matching.",

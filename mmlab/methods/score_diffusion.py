@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.diffusion.reference import like
 from mmlab.method import Batch, Method
 from mmlab.nn.mlp import FiLMPerceptron, RefiningPerceptron
-from mmlab.nn.reference import like
 from mmlab.nn.unet import LARGEST_ATTENTION, UNet
 
 Parametrisation = Literal["endpoint", "noise"]
@@ -93,7 +93,7 @@ class ScoreDiffusion(Method):
     """
 
     card = Card(
-        title="Score-based diffusion",
+        name="Score-based diffusion",
         family="translation",
         paper="song2021score",
         summary="Turns noise into samples of the target, given the source, by learning the score of blurred data.",

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.data.batches import read_all
 from mmlab.data.connectome import edges, matrices, number_of_regions
 from mmlab.data.tensors import TensorData
-from mmlab.estimate import collate
 from mmlab.method import Batch
 from mmlab.methods.bridge_matching import BridgeMatching, Sampler
 from mmlab.metrics.correlation_geometry import (
@@ -49,7 +49,7 @@ class TangentBridge(BridgeMatching):
     """
 
     card = Card(
-        title="Bridge matching in the tangent space",
+        name="Tangent-space bridge matching",
         family="translation",
         paper="varoquaux2010tangent",
         summary="Bridge matching between correlation matrices whose samples are correlation matrices, by construction.",
@@ -86,14 +86,14 @@ class TangentBridge(BridgeMatching):
         Raises:
             ValueError: If a matrix is not positive definite after the shrinkage.
         """
-        batch = collate(dataset, range(len(dataset)))
+        batch = read_all(dataset)
         self.source_mean.copy_(geometric_mean(self._shrunk(batch["source"])))
         self.target_mean.copy_(geometric_mean(self._shrunk(batch["target"])))
         return self
 
     def tangent_vectors(self, dataset: Any) -> TensorData:
         """The dataset in tangent coordinates, which :meth:`loss` takes as well: the logarithms are done only once."""
-        batch = collate(dataset, range(len(dataset)))
+        batch = read_all(dataset)
         return TensorData({"source_tangent": self.to_source(batch["source"]), "target_tangent": self._target(batch)})
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from mmlab.losses.language_modelling import language_modelling_loss
 from mmlab.method import Batch, Method
 from mmlab.nn.connectors import ConnectorKind, make_connector, tokens_after
 from mmlab.nn.splicing import IGNORE, IMAGE, Spliced, splice
-from mmlab.published import PHI_2, SIGLIP_SO400M, is_published, load_published
+from mmlab.store.published import PHI_2, SIGLIP_SO400M, is_published, load_published
 
 __all__ = ["TinyLLaVA"]
 
@@ -26,7 +26,7 @@ class TinyLLaVA(Method):
     """Read pictures and words, and write words.
 
     Built out of transformers' Phi and SigLIP. The tower is frozen; the connector and the language model are trained,
-    or what a stage names, or LoRA: see :mod:`mmlab.tuning`.
+    or what a stage names, or LoRA: see :mod:`mmlab.train.tuning`.
 
     Args:
         language: Arguments of transformers' ``PhiConfig``; by default, those of Phi-2.
@@ -44,7 +44,7 @@ class TinyLLaVA(Method):
     """
 
     card = Card(
-        title="TinyLLaVA",
+        name="TinyLLaVA",
         family="vision and language",
         paper="zhou2024tinyllava",
         summary="A vision tower, a connector and a small language model that answers questions about pictures.",
@@ -143,7 +143,7 @@ class TinyLLaVA(Method):
 
     @classmethod
     def from_pretrained(cls, place: str | Path, *, map_location: str = "cpu", **how: Any) -> Self:  # type: ignore[override]
-        """Load what :meth:`save_pretrained` wrote, or a folder of the published 3.1B model: :mod:`mmlab.published`."""
+        """Load what :meth:`save_pretrained` wrote, or a folder of the published model: :mod:`mmlab.store.published`."""
         if not is_published(place):
             return super().from_pretrained(place, map_location=map_location, **how)
         published: Self = load_published(cls, place, **how)

@@ -48,7 +48,7 @@ class Unimodal(Method):
     """
 
     card = Card(
-        title="How good is one modality?",
+        name="Unimodal classifier",
         family="fusion",
         paper="wang2020blending",
         summary="Classifies from one modality alone: the ruler that every fusion method is measured with.",

@@ -71,7 +71,7 @@ class WGANQC(Method):
     """
 
     card = Card(
-        title="WGAN-QC",
+        name="WGAN-QC",
         family="translation",
         paper="wgan_qc",
         summary="A generator climbs a critic that is fitted to the exact optimal transport of each batch.",

@@ -1,6 +1,6 @@
 """How close written answers come to reference texts, and what one fixed sentence would have got.
 
-Scores of items are tensors of shape (N,), so that :func:`mmlab.metrics.bootstrap.paired_bootstrap` can compare two
+Scores of items are tensors of shape (N,), so that :func:`mmlab.compare.bootstrap.paired_bootstrap` can compare two
 systems item by item; scores of a whole corpus are numbers. BLEU, chrF and ROUGE-L run from 0 to 100, as they are
 published; everything else is a share from 0 to 1, except CIDEr, which runs from 0 to 10. Nothing is downloaded.
 """

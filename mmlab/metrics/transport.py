@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmlab.metrics.gaussian import matrix_root
+from mmlab.diffusion.gaussian import matrix_root
 
 __all__ = ["excess_energy", "gaussian_map", "gaussian_velocity", "neighbour_map", "wasserstein2"]
 
@@ -94,7 +94,7 @@ def neighbour_map(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
     Returns:
         Training targets, of the shape of x.
     """
-    from mmlab.nn.coupling import optimal_partners
+    from mmlab.diffusion.coupling import optimal_partners
 
     partners = optimal_partners(source, target)
     nearest = torch.cdist(x.flatten(1).double(), source.flatten(1).double()).argmin(1)

@@ -14,18 +14,18 @@ __all__ = ["Receipt", "RunError", "SiteError", "book", "build", "execute", "exec
 if TYPE_CHECKING:
     from mmlab.publish.make import book
     from mmlab.publish.notebooks import sync
-    from mmlab.publish.receipt import Receipt
-    from mmlab.publish.runner import RunError, execute, execute_all
-    from mmlab.publish.site import SiteError, build
+    from mmlab.publish.run.receipt import Receipt
+    from mmlab.publish.run.runner import RunError, execute, execute_all
+    from mmlab.publish.site.build import SiteError, build
 
 _HOME = {
-    "Receipt": "mmlab.publish.receipt",
-    "RunError": "mmlab.publish.runner",
-    "SiteError": "mmlab.publish.site",
+    "Receipt": "mmlab.publish.run.receipt",
+    "RunError": "mmlab.publish.run.runner",
+    "SiteError": "mmlab.publish.site.build",
     "book": "mmlab.publish.make",
-    "build": "mmlab.publish.site",
-    "execute": "mmlab.publish.runner",
-    "execute_all": "mmlab.publish.runner",
+    "build": "mmlab.publish.site.build",
+    "execute": "mmlab.publish.run.runner",
+    "execute_all": "mmlab.publish.run.runner",
     "sync": "mmlab.publish.notebooks",
 }
 

@@ -31,7 +31,7 @@ def _release(
     archive = release(profile, out, dist)
     typer.echo(f"The release is {archive} ({archive.stat().st_size / 2**20:.1f} MiB).")
     if pdf:
-        from mmlab.publish.pdf import PdfError, find_browser
+        from mmlab.publish.site.pdf import PdfError, find_browser
 
         try:
             find_browser()
@@ -45,7 +45,7 @@ def _pdf(
     target: Annotated[Path, typer.Argument(help="File to write.")] = Path("dist/mmlab.pdf"), out: Path = Path("out")
 ) -> None:
     """Print the website to one PDF. It takes Chromium or Chrome."""
-    from mmlab.publish.pdf import pdf
+    from mmlab.publish.site.pdf import pdf
 
     written = pdf(target, out)
     typer.echo(f"The PDF is {written} ({written.stat().st_size / 2**20:.1f} MiB).")

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from mmlab.publish import project
 from mmlab.publish.notebooks import StaleNotebookError, sync
-from mmlab.publish.receipt import Receipt
-from mmlab.publish.runner import RunError, execute_all
-from mmlab.publish.site import SiteError, build
+from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.run.runner import RunError, execute_all
+from mmlab.publish.site.build import SiteError, build
 
 __all__ = ["book"]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.publish import project
+from mmlab.store.folders import write_whole
 
 __all__ = ["StaleNotebookError", "render", "sync"]
 
@@ -80,7 +81,7 @@ def sync(stems: Sequence[str] | None = None, check: bool = False, *, root: Path 
             continue
         stale.append(path.name)
         if not check:
-            project.write_whole(path, content)
+            write_whole(path, content)
             written.append(path)
     if check and stale:
         raise StaleNotebookError(f"notebooks/{stale[0]} is not what its source gives: {_MEND}")

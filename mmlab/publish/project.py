@@ -1,17 +1,17 @@
-"""Where the book's files are, what its configuration says, and how its files are written: whole or not at all."""
+"""Where the book's files are, what its configuration says."""
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mmlab import __version__
-from mmlab.card import Budget, methods
+from mmlab.card import Budget
+from mmlab.registry import list_methods
+from mmlab.wording import nearest
 
 __all__ = [
     "budget",
@@ -22,7 +22,6 @@ __all__ = [
     "stems",
     "tag",
     "toc_entries",
-    "write_whole",
 ]
 
 
@@ -91,32 +90,11 @@ def notebook_source(root: Path, stem: str) -> Path:
     """
     path = root / "notebooks" / f"{stem}.py"
     if not path.exists():
-        import difflib
-
-        near = difflib.get_close_matches(stem, stems(root), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(stems(root)) or 'none'}."
-        raise FileNotFoundError(f"There is no notebook {stem!r} in {path.parent}: {hint}")
+        raise FileNotFoundError(f"There is no notebook {stem!r} in {path.parent}: {nearest(stem, stems(root))}")
     return path
 
 
 def budget(stem: str) -> Budget:
     """What the chapter's card allows it to cost; the default budget where there is no card."""
-    card = methods().get(stem)
+    card = list_methods().get(stem)
     return card.budget if card else Budget()
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that its name never shows a part of it: a new file in the same folder takes the name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmlab.data.archive import MANIFEST as UNPACKED
-from mmlab.data.archive import extract
-from mmlab.publish import cache, key
-from mmlab.publish.receipt import Receipt
+from mmlab.data.files.archive import MANIFEST as UNPACKED
+from mmlab.data.files.archive import extract
 from mmlab.publish.release import CHECKSUMS, ReleaseError, chapters
+from mmlab.publish.run import cache, key
+from mmlab.publish.run.receipt import Receipt
 
 __all__ = ["Rebuilt", "rebuild", "unpack"]
 
 _AGAIN = "out/again"
-_RUN = "from mmlab.cli import main; main()"
+_RUN = "from mmlab.command.cli import main; main()"
 
 
 @dataclass(frozen=True)

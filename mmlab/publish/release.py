@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import mmlab
-from mmlab.publish import cache, project
-from mmlab.publish.processes import terminable
-from mmlab.publish.receipt import Receipt
-from mmlab.publish.site import build
+from mmlab.publish import project
+from mmlab.publish.run import cache
+from mmlab.publish.run.processes import terminable
+from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.site.build import build
+from mmlab.store.folders import write_whole
 
 __all__ = ["CHECKSUMS", "FORMAT", "MANIFEST", "ReleaseError", "chapters", "release"]
 
@@ -86,7 +88,7 @@ def release(
         raise
     with archive.open("rb") as packed:
         found = hashlib.file_digest(packed, "sha256").hexdigest()
-    project.write_whole(archive.with_name(f"{archive.name}.sha256"), f"{found}  {archive.name}\n")
+    write_whole(archive.with_name(f"{archive.name}.sha256"), f"{found}  {archive.name}\n")
     return archive
 
 

@@ -23,9 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mmlab.train.files import flush_folder, replace_file, write_file
+from mmlab.store.files import flush_folder, replace_file, write_file
+from mmlab.store.weights import safetensors_chunks
 from mmlab.train.history import History
-from mmlab.weights import safetensors_chunks
 
 __all__ = ["FORMAT", "Checkpoint", "Store"]
 

@@ -96,7 +96,7 @@ class History:
         Raises:
             OSError: If the file cannot be written.
         """
-        from mmlab.train.files import replace_file
+        from mmlab.store.files import replace_file
 
         replace_file(Path(path), [self.csv().encode()])
 

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from mmlab.data.batches import read
 from mmlab.method import Method
+from mmlab.store.weights import load_weights, safetensors_chunks, save_weights, saved_facts
 from mmlab.train.fit import fit
-from mmlab.train.sampler import read
-from mmlab.weights import load_weights, safetensors_chunks, save_weights, saved_facts
 
 __all__ = ["trained_once"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mmlab.arguments import nearest
 from mmlab.train.settings import Settings
+from mmlab.wording import nearest
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

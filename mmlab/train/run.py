@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmlab.data.batches import read
 from mmlab.method import Batch, Method
 from mmlab.train import state
 from mmlab.train.checkpoint import Checkpoint, Store
@@ -18,7 +19,7 @@ from mmlab.train.history import History
 from mmlab.train.learner import Learner, NotFiniteError, Piece
 from mmlab.train.prepare import make_accelerator
 from mmlab.train.randomness import derive, seed_everything
-from mmlab.train.sampler import Feed, Order, read, stream
+from mmlab.train.sampler import Feed, Order, stream
 from mmlab.train.settings import Settings
 from mmlab.train.stopping import StopRequest, StopSignals
 

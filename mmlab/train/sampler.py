@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import active_children
 from typing import Any
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mmlab.data.batches import collate, read
 from mmlab.method import Batch
 from mmlab.train.randomness import derive, seed_everything
 
-__all__ = ["Feed", "Order", "collate", "cut", "read", "stream"]
+__all__ = ["Feed", "Order", "cut", "stream"]
 
 
 def cut(length: int, pieces: int, piece: int) -> range:
@@ -77,56 +78,6 @@ class Order:
             parts.append(self.permutation(epoch)[offset : offset + row.stop - at])
             at += len(parts[-1])
         return torch.cat(parts)
-
-
-def collate(items: Sequence[dict[str, Any]], indices: Sequence[int]) -> Batch:
-    """Stack items into a batch.
-
-    Args:
-        items: One dict per item, all with the same keys and shapes.
-        indices: Their numbers in the dataset, for messages.
-
-    Raises:
-        ValueError: If an item is no dict of tensors or numbers, or if two differ in keys or shapes; the message names
-            the item and the key.
-    """
-    first: Batch = {}
-    for index, item in zip(indices, items, strict=True):
-        if not isinstance(item, Mapping):
-            raise ValueError(f"Item {index} is a {type(item).__name__}; an item must be a dict of tensors.")
-        first = first or {key: _tensor(item[key], key, index) for key in sorted(item)}
-        if sorted(item) != list(first):
-            raise ValueError(f"Item {index} has the keys {sorted(item)}, item {indices[0]} has {list(first)}.")
-        for key, value in first.items():
-            if (shape := _tensor(item[key], key, index).shape) != value.shape:
-                raise ValueError(
-                    f"Item {index}: {key!r} has shape {tuple(shape)}, in item {indices[0]} it is {tuple(value.shape)}; "
-                    "items of one batch must have one shape."
-                )
-    return {key: torch.stack([torch.as_tensor(item[key]) for item in items]) for key in first}
-
-
-def _tensor(value: Any, key: str, index: int) -> Tensor:
-    try:
-        return torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        kind = type(value).__name__
-        raise ValueError(f"Item {index}: {key!r} is a {kind}, of which no tensor can be made.") from None
-
-
-def read(dataset: Any, indices: Tensor) -> Batch:
-    """Some items as a batch, without augmentation, by the fastest way that the dataset offers.
-
-    Args:
-        dataset: With ``batch(indices)``, ``__getitems__(indices)`` or ``dataset[index]``.
-        indices: Which items, shape (B,).
-    """
-    if hasattr(dataset, "batch"):
-        batch: Batch = dataset.batch(indices)
-        return batch
-    numbers = indices.tolist()
-    items = dataset.__getitems__(numbers) if hasattr(dataset, "__getitems__") else [dataset[i] for i in numbers]
-    return collate(items, numbers)
 
 
 @dataclass

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from mmlab.method import Method
+from mmlab.store.weights import safetensors_chunks
 from mmlab.train.checkpoint import Checkpoint, Groups
 from mmlab.train.history import History
-from mmlab.weights import safetensors_chunks
 
 if TYPE_CHECKING:
     from mmlab.train.run import Run

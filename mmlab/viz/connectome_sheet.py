@@ -128,7 +128,7 @@ def save_sheet(sheet: Sheet, path: str | Path) -> None:
     Raises:
         ValueError: If the ending is another one.
     """
-    from mmlab.train.files import replace_file
+    from mmlab.store.files import replace_file
 
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import mmlab
 from mmlab.method import Batch, Method, Objective
-from mmlab.weights import FILE
+from mmlab.store.weights import FILE
 
 MethodClass = type[Method]
 FALL = 0.8

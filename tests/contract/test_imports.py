@@ -47,7 +47,7 @@ def test_importing_mmlab_is_quick() -> None:
 
 
 def test_the_command_starts_without_torch() -> None:
-    program = "import json, sys, mmlab.cli; print(json.dumps([m.split('.')[0] for m in sys.modules]))"
+    program = "import json, sys, mmlab.command.cli; print(json.dumps([m.split('.')[0] for m in sys.modules]))"
     assert not set(json.loads(_python(program))) & (HEAVY - {"rich"})
 
 
@@ -61,9 +61,9 @@ def test_every_name_of_the_package_is_there() -> None:
 
 def test_the_cards_can_be_listed_before_and_after_a_method_is_imported() -> None:
     program = (
-        "import sys, mmlab; before = mmlab.methods(); assert 'torch' not in sys.modules\n"
+        "import sys, mmlab; before = mmlab.list_methods(); assert 'torch' not in sys.modules\n"
         "from mmlab.methods.bridge_matching import BridgeMatching\n"
-        "assert mmlab.methods() == before and mmlab.methods.bridge_matching.BridgeMatching is BridgeMatching"
+        "assert mmlab.list_methods() == before and mmlab.methods.bridge_matching.BridgeMatching is BridgeMatching"
     )
     _python(program)
 

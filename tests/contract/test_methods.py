@@ -9,7 +9,8 @@ from pathlib import Path
 import battery
 import pytest
 
-from mmlab.card import Budget, Card, Claim, load, methods
+from mmlab.card import Budget, Card, Claim
+from mmlab.registry import list_methods, load
 
 TRAINED = [
     battery.loss_is_a_dict_of_finite_scalars,
@@ -27,7 +28,7 @@ ALWAYS = [
 ]
 SAVED = [battery.saves_and_loads_bit_by_bit, battery.refuses_weights_that_do_not_fit]
 
-every_method = pytest.mark.parametrize("stem", methods())
+every_method = pytest.mark.parametrize("stem", list_methods())
 
 
 @every_method
@@ -48,9 +49,9 @@ def test_saving(stem: str, check: Callable[[battery.MethodClass, Path], None], t
 
 @every_method
 def test_card_is_complete(stem: str) -> None:
-    card = methods()[stem]
+    card = list_methods()[stem]
     assert card == load(stem).card, "the card that is read differs from the one that is run"
-    assert all((card.title, card.family, card.paper, card.inputs))
+    assert all((card.name, card.family, card.paper, card.inputs))
     assert card.summary.endswith(".")
     assert "\n" not in card.summary
     assert len(card.summary) <= 120
@@ -62,9 +63,9 @@ def test_card_is_complete(stem: str) -> None:
 
 
 def test_cards_are_read_without_torch() -> None:
-    program = "import json, sys, mmlab; print(json.dumps([list(mmlab.methods()), 'torch' in sys.modules]))"
+    program = "import json, sys, mmlab; print(json.dumps([list(mmlab.list_methods()), 'torch' in sys.modules]))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert json.loads(answer) == [list(methods()), False]
+    assert json.loads(answer) == [list(list_methods()), False]
 
 
 def test_an_unknown_method_names_the_nearest() -> None:
@@ -75,15 +76,15 @@ def test_an_unknown_method_names_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("card = Card(title=NAME, family='', paper='', summary='', inputs=())", "not made of literals"),
-        ("card = Card(title='Toy')", "is not complete"),
+        ("card = Card(name=NAME, family='', paper='', summary='', inputs=())", "not made of literals"),
+        ("card = Card(name='Toy')", "is not complete"),
         ("title = 'Toy'", "has no class with a line"),
     ],
 )
 def test_a_bad_card_is_refused_in_one_sentence(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(f"class Toy:\n    {line}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=message) as caught:
-        methods(tmp_path)
+        list_methods(tmp_path)
     assert "toy.py" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -95,4 +96,4 @@ def test_a_card_reads_nested_literals(tmp_path: Path) -> None:
     )
     (tmp_path / "toy.py").write_text(text, encoding="utf-8")
     expected = Card("Toy", "toys", "p", "s", ("x", "y"), (), (Claim("rmse", "mean", "lower"),), Budget(gpu_minutes=2.5))
-    assert methods(tmp_path)["toy"] == expected
+    assert list_methods(tmp_path)["toy"] == expected

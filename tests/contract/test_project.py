@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import mmlab
-from mmlab.card import methods
-from mmlab.scaffold import TABLE_END, TABLE_START, methods_table
+from mmlab.command.scaffold import TABLE_END, TABLE_START, methods_table
+from mmlab.registry import list_methods
 
 ROOT = Path(__file__).parents[2]
 UNWANTED = re.compile(r"nvidia|^triton$|^torchvision$|^timm$|^open-clip")
@@ -94,7 +94,7 @@ def test_addresses_stand_in_one_place() -> None:
 
 def test_the_readme_has_the_table_of_methods() -> None:
     between = _text("README.md").split(TABLE_START)[1].split(TABLE_END)[0]
-    assert between.strip() == methods_table(methods())
+    assert between.strip() == methods_table(list_methods())
 
 
 def test_the_readme_example_runs(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import rules
 
-from mmlab.card import methods
+from mmlab.registry import list_methods
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,10 +26,6 @@ def test_the_tree_keeps_the_rule(rule: Callable[[Path], list[str]]) -> None:
     assert rule(ROOT) == []
 
 
-def test_long_functions_are_named() -> None:
-    print("\n".join(rules.long_functions(ROOT)))  # a list to look at (pytest -rP), not a limit
-
-
 MODULE = '''"""A toy."""
 
 from mmlab.card import Card
@@ -45,7 +41,7 @@ class Toy(Method):
         width: Its width.
     """
 
-    card = Card(title="Toy", family="toys", paper="toy2020", summary="Plays.", inputs=("x",))
+    card = Card(name="Toy", family="toys", paper="toy2020", summary="Plays.", inputs=("x",))
 
     def __init__(self, width: int = 1) -> None:
         super().__init__()
@@ -73,7 +69,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _forget_cards() -> None:
-    methods.cache_clear()
+    list_methods.cache_clear()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -134,19 +130,21 @@ def test_a_swollen_module_function_or_signature_is_found(tree: Path) -> None:
     module = tree / "mmlab" / "methods" / "toy.py"
     many = ", ".join(f"a{i}: int = 0" for i in range(13))
     module.write_text(
-        MODULE.replace("width: int = 1", many) + "\n\ndef long() -> int:\n" + "    x = 1\n" * 81 + "\n" * 220, "utf-8"
+        MODULE.replace("width: int = 1", many) + "\n\ndef long() -> int:\n" + "    x = 1\n" * 81 + "y = 1\n" * 220,
+        "utf-8",
     )
     assert [line.split(" ")[-2:] for line in rules.sizes(tree)] == [
-        ["324", "lines"],
+        ["312", "statements"],
         ["81", "lines"],
         ["13", "arguments"],
     ]
 
 
-def test_a_large_median_is_found(tree: Path) -> None:
-    for name in ("a", "b"):
-        (tree / "mmlab" / "methods" / f"{name}.py").write_text(MODULE + "x = 1\n" * 151, encoding="utf-8")
-    assert rules.sizes(tree) == ["the median method module has 171 lines"]
+def test_what_is_long_raises_an_alarm_and_breaks_no_rule(tree: Path) -> None:
+    module = tree / "mmlab" / "methods" / "toy.py"
+    module.write_text(MODULE + "\n\ndef long() -> int:\n" + "    x = 1\n" * 41 + "\n" * 300, encoding="utf-8")
+    assert [line.split(": ")[-1] for line in rules.alarms(tree)] == ["364 lines", "41 lines"]
+    assert rules.sizes(tree) == []
 
 
 def test_an_undocumented_argument_is_found(tree: Path) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from fuzzing import Target, npy
 
-from mmlab.data.av_mnist import original_av_mnist
-from mmlab.data.fastmri_knee import knee_labels
-from mmlab.data.kspace import about, read_kspace
-from mmlab.data.mogonet_rosmap import VIEWS, mogonet
-from mmlab.data.nlvr1 import read_nlvr
-from mmlab.data.nlvr2_text import nlvr2_text
-from mmlab.data.speech import read_wav
+from mmlab.data.sets.av_mnist import original_av_mnist
+from mmlab.data.sets.fastmri_knee import knee_labels
+from mmlab.data.sets.kspace import about, read_kspace
+from mmlab.data.sets.mogonet_rosmap import VIEWS, mogonet
+from mmlab.data.sets.nlvr1 import read_nlvr
+from mmlab.data.sets.nlvr2_text import nlvr2_text
+from mmlab.data.worlds.speech import read_wav
 
 
 def fusion_targets(folder: Path) -> dict[str, Target]:

@@ -10,8 +10,8 @@ import torch
 from fuzzing import Target
 
 from mmlab.data.conversations import read_picture
-from mmlab.data.memecap import Meme, read_memes
-from mmlab.data.memecraft import WrittenMemes, read_memecraft_captions
+from mmlab.data.sets.memecap import Meme, read_memes
+from mmlab.data.sets.memecraft import WrittenMemes, read_memecraft_captions
 
 
 def language_targets() -> dict[str, Target]:

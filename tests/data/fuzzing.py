@@ -32,13 +32,13 @@ import torch
 from torch import nn
 
 from mmlab import Card, Method
-from mmlab.data.archive import MANIFEST, Limits, extract
-from mmlab.data.arrays import Array, read_array
 from mmlab.data.connectome import read_matrix
-from mmlab.data.neuromatch_hcp import neuromatch_regions
-from mmlab.data.registry import load_arrays
-from mmlab.data.tables import read_records, read_table
-from mmlab.data.time_series_folder import read_time_series
+from mmlab.data.files.archive import MANIFEST, Limits, extract
+from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.registry import load_arrays
+from mmlab.data.files.tables import read_records, read_table
+from mmlab.data.sets.neuromatch_hcp import neuromatch_regions
+from mmlab.data.sets.time_series_folder import read_time_series
 from mmlab.train.checkpoint import Store
 
 SECONDS = 5.0
@@ -234,7 +234,7 @@ class Tiny(Method):
         width: Number of outputs.
     """
 
-    card: ClassVar[Card] = Card(title="Tiny", family="test", paper="none", summary="A test.", inputs=("x",))
+    card: ClassVar[Card] = Card(name="Tiny", family="test", paper="none", summary="A test.", inputs=("x",))
 
     def __init__(self, width: int = 2) -> None:
         super().__init__()

@@ -9,9 +9,9 @@ import torch
 from test_speech import write_wav
 from torch import Tensor, nn
 
-from mmlab.data import av_mnist_mini as module
-from mmlab.data.av_mnist import original_av_mnist
-from mmlab.data.av_mnist_mini import av_mnist_mini, recordings, strip_energy
+from mmlab.data.sets import av_mnist_mini as module
+from mmlab.data.sets.av_mnist import original_av_mnist
+from mmlab.data.sets.av_mnist_mini import av_mnist_mini, recordings, strip_energy
 from mmlab.data.splits import Splits
 
 DATA = os.environ.get("MMLAB_DATA")

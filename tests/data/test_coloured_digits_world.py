@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.data.coloured_digits_world import coloured_digits_world, paint, saturation
+from mmlab.data.worlds.coloured_digits_world import coloured_digits_world, paint, saturation
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_mnist_takes_the_same_path(tmp_path, monkeypatch):
         assert {"x_train", "y_train"} <= set(expected)
         return {"x_train": images, "y_train": labels}
 
-    monkeypatch.setattr("mmlab.data.arrays.read_arrays", read)
+    monkeypatch.setattr("mmlab.data.files.arrays.read_arrays", read)
     monkeypatch.setattr("sklearn.linear_model.LogisticRegression.fit", lambda self, x, y: self)
     made = coloured_digits_world("mnist", test=100)
     assert made.pairs[0]["source"].shape == (3, 28, 28)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mmlab.data.dependency_world import DependencyWorld, dependency_world
+from mmlab.data.worlds.dependency_world import DependencyWorld, dependency_world
 
 SETTINGS = [(0.8, 0.5, 0.0), (0.0, 0.95, 0.0), (0.6, 0.85, 0.0), (0.6, 0.85, (0.5, 1.0)), (0.4, 0.1, 0.7)]
 

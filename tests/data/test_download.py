@@ -30,9 +30,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from mmlab.data import download as module
-from mmlab.data.archive import MANIFEST, ArchiveError, Limits, extract, intact
-from mmlab.data.download import DownloadError, download, sha256_of
+from mmlab.data.files import download as module
+from mmlab.data.files.archive import MANIFEST, ArchiveError, Limits, extract, intact
+from mmlab.data.files.download import DownloadError, download, sha256_of
 
 BODY = np.random.default_rng(0).bytes(200_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -294,7 +294,7 @@ def test_disk_full_before_and_while_writing(server: str, tmp_path: Path, monkeyp
 
 CHILD = """
 import sys
-from mmlab.data.download import download
+from mmlab.data.files.download import download
 url, path, sha, size = sys.argv[1:5]
 exec(sys.argv[5] if len(sys.argv) > 5 else "")
 try:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.data.fastmri_knee import FINDINGS, class_weights, fastmri_knee, knee_labels
-from mmlab.data.kspace import about, centre_crop, centred_inverse, read_kspace, root_sum_of_squares
+from mmlab.data.sets.fastmri_knee import FINDINGS, class_weights, fastmri_knee, knee_labels
+from mmlab.data.sets.kspace import about, centre_crop, centred_inverse, read_kspace, root_sum_of_squares
 
 DATA = os.environ.get("MMLAB_DATA")
 HEADER = "file,slice,study_level,x,y,width,height,label\n"
@@ -277,7 +277,7 @@ def test_real_boxes() -> None:
 @pytest.mark.skipif(not DATA, reason="MMLAB_DATA is not set")
 def test_a_real_brain_is_in_the_centre() -> None:
     """Eight coils, one slice, undersampled: a bright head on a dark ground shows only if both shifts are right."""
-    from mmlab.data.registry import load_arrays
+    from mmlab.data.files.registry import load_arrays
 
     kspace = torch.from_numpy(load_arrays("mri_kspace_brain8", "kspace.npz")["kspace"])
     image = root_sum_of_squares(centred_inverse(kspace))

@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmlab.data.tables import read_records, read_table
+from mmlab.data.files.tables import read_records, read_table
 
 with tempfile.TemporaryDirectory() as made:
     TARGETS = fuzzing.targets(Path(made))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mmlab.data.memecap import Meme, conversations, meme_folder, memecap, read_memes
-from mmlab.data.memecraft import Written, read_memecraft_captions, read_memecraft_descriptions
+from mmlab.data.sets.memecap import Meme, conversations, meme_folder, memecap, read_memes
+from mmlab.data.sets.memecraft import Written, read_memecraft_captions, read_memecraft_descriptions
 
 
 def record(number: int, **changes: Any) -> dict[str, Any]:

@@ -11,7 +11,18 @@ import pytest
 import torch
 
 from mmlab.data.conversations import Conversations, tokenizer_of
-from mmlab.data.mini_memes import COLOURS, LAYOUTS, REMARKS, SHAPES, TOPICS, Meme, MiniMemes, Part, draw, mini_memes
+from mmlab.data.worlds.mini_memes import (
+    COLOURS,
+    LAYOUTS,
+    REMARKS,
+    SHAPES,
+    TOPICS,
+    Meme,
+    MiniMemes,
+    Part,
+    draw,
+    mini_memes,
+)
 
 PARTS: tuple[Part, ...] = ("train", "test")
 

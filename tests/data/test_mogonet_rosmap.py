@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlab.data.mogonet_rosmap import VIEWS, mogonet, mogonet_rosmap
+from mmlab.data.sets.mogonet_rosmap import VIEWS, mogonet, mogonet_rosmap
 
 DATA = os.environ.get("MMLAB_DATA")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmlab.data.connectome import matrices
-from mmlab.data.neuromatch_hcp import neuromatch_hcp, neuromatch_regions
+from mmlab.data.sets.neuromatch_hcp import neuromatch_hcp, neuromatch_regions
 
 
 def scan(subject: int, run: int) -> np.ndarray:

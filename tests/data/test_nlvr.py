@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.data import registry
-from mmlab.data.nlvr1 import nlvr1, read_nlvr
-from mmlab.data.nlvr2_text import nlvr2_text
+from mmlab.data.files import registry
+from mmlab.data.sets.nlvr1 import nlvr1, read_nlvr
+from mmlab.data.sets.nlvr2_text import nlvr2_text
 
 DATA = os.environ.get("MMLAB_DATA")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mmlab.data.omics_world import VIEWS, OmicsWorld, omics_world
+from mmlab.data.worlds.omics_world import VIEWS, OmicsWorld, omics_world
 
 
 @pytest.fixture(scope="module")

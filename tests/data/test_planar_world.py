@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import make_moons, make_s_curve
 
-from mmlab.data.planar_world import planar_sample, planar_world
+from mmlab.data.worlds.planar_world import planar_sample, planar_world
 
 
 def generator(seed=0):

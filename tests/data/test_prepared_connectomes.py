@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mmlab.data.connectome import ConnectomePairs, matrices
-from mmlab.data.hcp_rest_task30 import acknowledgement, hcp_rest_task30, rest_activation
-from mmlab.data.mist122_rest_pain import mist122_rest_pain, unpaired_rest_task
+from mmlab.data.sets.hcp_rest_task30 import acknowledgement, hcp_rest_task30, rest_activation
+from mmlab.data.sets.mist122_rest_pain import mist122_rest_pain, unpaired_rest_task
 from mmlab.metrics.connectome import correlate, identification
 
 DATA = os.environ.get("MMLAB_DATA")
@@ -106,7 +106,7 @@ def test_missing_sets_say_where_to_get_them(
 
 def test_mist_states_on_made_up_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which run is which state, without the real data."""
-    from mmlab.data import registry
+    from mmlab.data.files import registry
 
     rng = np.random.default_rng(0)
     fc = rng.uniform(-1, 1, (4, 3, 3)).astype(np.float32)

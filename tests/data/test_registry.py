@@ -17,10 +17,10 @@ import fuzzing
 import numpy as np
 import pytest
 
-from mmlab.data import registry
-from mmlab.data.arrays import Array, read_array, read_arrays
-from mmlab.data.download import DownloadError
-from mmlab.data.registry import (
+from mmlab.data.files import registry
+from mmlab.data.files.arrays import Array, read_array, read_arrays
+from mmlab.data.files.download import DownloadError
+from mmlab.data.files.registry import (
     File,
     Source,
     fetch,
@@ -32,7 +32,7 @@ from mmlab.data.registry import (
     verify,
     where,
 )
-from mmlab.data.tables import read_records, read_table
+from mmlab.data.files.tables import read_records, read_table
 
 DATA = os.environ.get("MMLAB_DATA")
 PREPARED = sorted(name for name, entry in sources().items() if entry.prepared)
@@ -194,7 +194,7 @@ def test_fetch_downloads_what_has_an_address(folder: Path, monkeypatch: pytest.M
 
 def test_listing_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from mmlab.data.registry import sources, where; sources();"
+        "import sys; from mmlab.data.files.registry import sources, where; sources();"
         "sys.exit(next((m for m in ('torch', 'pandas', 'requests', 'huggingface_hub') if m in sys.modules), 0))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.data import rest_motor_world as module
 from mmlab.data.connectome import matrices
-from mmlab.data.rest_motor_world import RestMotorWorld, atlas_regions, rest_motor_world
+from mmlab.data.worlds import rest_motor_world as module
+from mmlab.data.worlds.rest_motor_world import RestMotorWorld, atlas_regions, rest_motor_world
 from mmlab.metrics.connectome import block_means, rmse
 
 

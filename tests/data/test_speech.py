@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.data.speech import (
+from mmlab.data.worlds.speech import (
     RATE,
     SAMPLES,
     Clips,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmlab.data import registry
-from mmlab.data.tcga_brca_jive import SUBTYPES, tcga_brca_jive
+from mmlab.data.files import registry
+from mmlab.data.sets.tcga_brca_jive import SUBTYPES, tcga_brca_jive
 
 DATA = os.environ.get("MMLAB_DATA")
 

@@ -9,7 +9,7 @@ import torch
 from nibabel.cifti2.cifti2_axes import BrainModelAxis, ParcelsAxis, ScalarAxis, SeriesAxis
 
 from mmlab.data.connectome import Regions, matrices
-from mmlab.data.time_series_folder import (
+from mmlab.data.sets.time_series_folder import (
     cifti_regions,
     connectivity,
     find_scans,

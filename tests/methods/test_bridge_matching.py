@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from mmlab.data.tensors import TensorData
-from mmlab.methods import bridge_matching as bm
-from mmlab.methods.bridge_matching import MARGIN, BridgeMatching, bridge_drift, bridge_moments
-from mmlab.metrics.gaussian import (
+from mmlab.diffusion.gaussian import (
     conditional_end,
     coupling_after_matching,
     intermediate_covariance,
     matrix_root,
     schrodinger_coupling,
 )
-from mmlab.nn.reference import Reference
+from mmlab.diffusion.reference import Reference
+from mmlab.methods import bridge_matching as bm
+from mmlab.methods.bridge_matching import MARGIN, BridgeMatching, bridge_drift, bridge_moments
 from mmlab.train import fit
 
 SCHEDULES = ["constant", "triangular"]

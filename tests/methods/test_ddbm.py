@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mmlab import fit
 from mmlab.data.tensors import TensorData
+from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import bridge_moments
 from mmlab.methods.ddbm import BETA, DDBM, MARGIN, Bridge, preconditioning
-from mmlab.nn.reference import Reference
 
 BRIDGES = [Bridge("ve", 0.5), Bridge("ve", 3.0), Bridge("vp", 1.0), Bridge("vp", 0.4)]
 

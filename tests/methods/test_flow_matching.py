@@ -5,12 +5,12 @@ import functools
 import pytest
 import torch
 
-from mmlab.data.planar_world import planar_world
 from mmlab.data.tensors import TensorData
+from mmlab.data.worlds.planar_world import planar_world
+from mmlab.diffusion.coupling import optimal_partners
+from mmlab.diffusion.ode import integrate
 from mmlab.methods.flow_matching import FlowMatching, point_on_path, straight_velocity
 from mmlab.metrics.transport import excess_energy, gaussian_velocity
-from mmlab.nn.coupling import optimal_partners
-from mmlab.nn.ode import integrate
 from mmlab.train import fit
 
 MEANS = torch.tensor([0.0, 1.0], dtype=torch.float64), torch.tensor([2.0, -1.0], dtype=torch.float64)

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from mmlab.data.dependency_world import dependency_world
+from mmlab.data.worlds.dependency_world import dependency_world
 from mmlab.methods.late_fusion import LateFusion
 from mmlab.methods.unimodal import cross_entropy
 from mmlab.metrics.classification import accuracy

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mmlab.data.tensors import TensorData
+from mmlab.diffusion.gaussian import coupling_after_matching, schrodinger_coupling
+from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import bridge_moments
 from mmlab.methods.schrodinger_bridge import SchrodingerBridge, iteration_at, regularisation, simulate
-from mmlab.metrics.gaussian import coupling_after_matching, schrodinger_coupling
-from mmlab.nn.reference import Reference
 from mmlab.train import fit
 
 LIMIT = (math.sqrt(5) - 1) / 2

@@ -17,7 +17,7 @@ from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
 from mmlab.methods.tinyllava import TinyLLaVA
 from mmlab.nn.splicing import IGNORE, IMAGE
-from mmlab.tuning import add_lora, train_only
+from mmlab.train.tuning import add_lora, train_only
 
 # peft asks transformers in a way that transformers warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

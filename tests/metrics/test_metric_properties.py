@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmlab.data.correlation import edges, matrices, number_of_regions
+from mmlab.diffusion.gaussian import (
+    bures_wasserstein,
+    coupling_after_matching,
+    intermediate_covariance,
+    matrix_root,
+    schrodinger_coupling,
+)
 from mmlab.metrics.calibration import coverage, crps, spread_skill
 from mmlab.metrics.connectome import (
     block_means,
@@ -20,13 +27,6 @@ from mmlab.metrics.connectome import (
     rowwise_correlation,
 )
 from mmlab.metrics.correlation_geometry import affine_invariant, log_euclidean, project_to_correlation, violation
-from mmlab.metrics.gaussian import (
-    bures_wasserstein,
-    coupling_after_matching,
-    intermediate_covariance,
-    matrix_root,
-    schrodinger_coupling,
-)
 
 law = settings(max_examples=25, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)

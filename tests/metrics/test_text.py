@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmlab.compare.bootstrap import bootstrap_metric, paired_bootstrap
 from mmlab.metrics.answers import normalised_answer, says_yes, vqa_accuracy, yes_no
-from mmlab.metrics.bootstrap import bootstrap_metric, paired_bootstrap
 from mmlab.metrics.text import (
     bert_score,
     bleu,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmlab.metrics.gaussian import bures_wasserstein
+from mmlab.diffusion.gaussian import bures_wasserstein
 from mmlab.metrics.transport import excess_energy, gaussian_map, gaussian_velocity, neighbour_map, wasserstein2
 
 

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 
 from mmlab.card import Budget, Card, Claim
-from mmlab.publish import generated, project
-from mmlab.publish.citing import citation, entry
-from mmlab.publish.pictures import drawing, first_figure, picture
-from mmlab.publish.receipt import Receipt
-from mmlab.publish.staging import Ran
+from mmlab.publish import project
+from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.site import generated
+from mmlab.publish.site.citing import citation, entry
+from mmlab.publish.site.pictures import drawing, first_figure, picture
+from mmlab.publish.site.staging import Ran
 
 CARD = Card(
-    title="Toy",
+    name="Toy",
     family="toys",
     paper="toy2020",
     summary="Plays.",
@@ -60,11 +61,11 @@ def test_a_chapter_without_a_method_is_told_by_its_heading_and_question():
         }
     ]
     story = Ran("toy", {"cells": cells}, receipt(), [])
-    assert (story.card.title, story.card.summary, story.card.claims) == ("A story", "Who wins, and why?", ())
+    assert (story.card.name, story.card.summary, story.card.claims) == ("A story", "Who wins, and why?", ())
     row = rows(generated.part_table([story.receipt], {"toy": story.card}), "Chapter")[0]
     assert row[:2] == ["[A story](/notebooks/toy.ipynb)", "Who wins, and why?"]
     named = Ran("i2m2", {"cells": cells}, receipt(stem="i2m2"), [])
-    assert named.card.title == "I2M2"
+    assert named.card.name == "I2M2"
 
 
 def test_a_run_is_told_in_a_row():
@@ -222,9 +223,9 @@ def test_a_citation_is_made_from_the_cff_and_the_bibliography(root):
 
 
 def test_a_chapter_of_a_method_asks_to_cite_its_paper(root):
-    from mmlab.card import methods
+    from mmlab.registry import list_methods
 
-    key = methods()["bridge_matching"].paper
+    key = list_methods()["bridge_matching"].paper
     (root / "CITATION.cff").write_text(CFF)
     (root / "book").mkdir()
     (root / "book" / "references.bib").write_text(BIB.replace("toy2020,", f"{key},"))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from mmlab.cli import app
-from mmlab.publish import key
+from mmlab.command.cli import app
+from mmlab.publish.run import key
 
 ROOT = key.PACKAGE.parent
 PAGES = sorted((ROOT / "book" / "how_to").glob("*.md"))

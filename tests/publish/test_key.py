@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from mmlab.publish import key
-from mmlab.publish.imports import reach
+from mmlab.publish.run import key
+from mmlab.publish.run.imports import reach
 
 FILES = {
     "__init__.py": (
         "from typing import TYPE_CHECKING\nimport importlib\n"
-        "if TYPE_CHECKING:\n    from mmlab.train import fit\n    from mmlab.card import load, methods\n"
+        "if TYPE_CHECKING:\n    from mmlab.train import fit\n    from mmlab.registry import list_methods, load\n"
         "def __getattr__(name):\n    return getattr(importlib.import_module(HOME[name]), name)\n"
     ),
-    "card.py": (
-        "import importlib\ndef methods(): ...\n"
+    "registry.py": (
+        "import importlib\ndef list_methods(): ...\n"
         "def load(stem):\n    return importlib.import_module(f'mmlab.methods.{stem}')\n"
     ),
     "train/__init__.py": "from mmlab.train.loop import fit\n",
@@ -33,9 +33,10 @@ FILES = {
     "nn/table.csv": "1,2\n",
     "nn/readme.txt": "",
     "data/__init__.py": "",
-    "data/registry.py": "",
-    "data/real.py": "from mmlab.data import registry\n",
-    "data/sources.json": json.dumps({"brains": {"sha256": "1"}, "hearts": {"sha256": "2"}}),
+    "data/files/__init__.py": "",
+    "data/files/registry.py": "",
+    "data/real.py": "from mmlab.data.files import registry\n",
+    "data/files/sources.json": json.dumps({"brains": {"sha256": "1"}, "hearts": {"sha256": "2"}}),
     "loose.py": "import importlib\nimportlib.import_module(NAME)\n",
 }
 
@@ -66,14 +67,14 @@ TWO = {"", "methods", "methods.two", "nn", "nn.other"}
         ("from mmlab import fit", TRAIN),
         ("import mmlab\nmmlab.fit()", TRAIN),
         ("import mmlab as m\ndef go():\n    return m.fit()", TRAIN),
-        ("from mmlab import *", TRAIN | {"card"}),
+        ("from mmlab import *", TRAIN | {"registry"}),
         ("def go():\n    from mmlab.methods.one import One", ONE),
         ("import mmlab.methods.two", TWO),
-        ("from mmlab import methods\nmethods.one.f()", ONE | {"card"}),
-        ("import mmlab\nmmlab.load('one')", ONE | {"card"}),
-        ("from mmlab import load\nload('two')", TWO | {"card"}),
-        ("from mmlab import load\nload(stem)", ONE | TWO | {"card"}),
-        ("import mmlab\nmmlab.methods()", ONE | TWO | {"card"}),
+        ("from mmlab import methods\nmethods.one.f()", ONE),
+        ("import mmlab\nmmlab.load('one')", ONE | {"registry"}),
+        ("from mmlab import load\nload('two')", TWO | {"registry"}),
+        ("from mmlab import load\nload(stem)", ONE | TWO | {"registry"}),
+        ("import mmlab\nmmlab.list_methods()", ONE | TWO | {"registry"}),
         ("%matplotlib inline\n!ls\nimport mmlab", {""}),
         ("import importlib\nimportlib.import_module('mmlab.methods.one')", ONE),
     ],
@@ -122,7 +123,7 @@ def test_editing_a_module_that_is_reached_changes_the_key(package, root):
 
 def test_editing_or_touching_anything_else_does_not(package, root):
     before = digest(package, root, CELL)
-    for name in ("methods/two.py", "train/loop.py", "nn/readme.txt", "data/sources.json"):
+    for name in ("methods/two.py", "train/loop.py", "nn/readme.txt", "data/files/sources.json"):
         path = package / name
         path.write_text(path.read_text() + " ")
     for path in package.rglob("*.py"):
@@ -146,7 +147,7 @@ def test_only_the_data_that_are_named_count_and_their_arrival_does(package, root
     monkeypatch.setenv("MMLAB_DATA", str(tmp_path / "data"))
     cell = "from mmlab.data.real import get\nget('brains')"
     before = digest(package, root, cell)
-    registry = package / "data" / "sources.json"
+    registry = package / "data" / "files" / "sources.json"
     registry.write_text(json.dumps({"brains": {"sha256": "1"}, "hearts": {"sha256": "changed"}}))
     assert digest(package, root, cell) == before
     registry.write_text(json.dumps({"brains": {"sha256": "changed"}}))

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from mmlab.publish import RunError, execute_all, launch
+from mmlab.publish import RunError, execute_all
+from mmlab.publish.run import launch
 
 LISTING = "GPU-aaaa, NVIDIA T4\nGPU-bbbb, NVIDIA T4\nGPU-cccc, NVIDIA H200\n"
 

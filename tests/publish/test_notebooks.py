@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from mmlab.card import Budget
-from mmlab.publish import key, project
+from mmlab.publish import project
 from mmlab.publish.notebooks import StaleNotebookError, render, sync
+from mmlab.publish.run import key
 
 CELLS = ("# parameters\nsteps = 3", "print('a')", "print('a')", "print('b')")
 

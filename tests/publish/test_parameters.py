@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmlab.publish.parameters import check, declared
+from mmlab.publish.run.parameters import check, declared
 
 CELL = "steps = 100\nlr = 1e-3\nfast = True\nname = 'a'\nsigma: float | None = None\nwidths: list[int] = [1, 2]\n"
 
@@ -42,7 +42,7 @@ def test_values_of_the_declared_type_are_taken(given):
     ("given", "message"),
     [
         ({"stesp": 5}, "did you mean 'steps'"),
-        ({"zzz": 5}, "it has: steps, lr"),
+        ({"zzz": 5}, "there are steps, lr"),
         ({"steps": 5.0}, "declares int"),
         ({"steps": "5"}, "declares int"),
         ({"steps": True}, "declares int"),
@@ -60,5 +60,5 @@ def test_anything_else_is_refused(given, message):
 
 def test_a_notebook_without_parameters_takes_none():
     check(None, {})
-    with pytest.raises(ValueError, match="it has none"):
+    with pytest.raises(ValueError, match="there are none"):
         check(None, {"steps": 1})

@@ -14,10 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 import mmlab
-from mmlab.cli import app
-from mmlab.publish import SiteError, cache, execute, key, release
+from mmlab.command.cli import app
+from mmlab.publish import SiteError, execute, release
 from mmlab.publish.rebuild import Rebuilt, rebuild, unpack
 from mmlab.publish.release import CHECKSUMS, MANIFEST, ReleaseError
+from mmlab.publish.run import cache, key
 
 NAME = f"mmlab-{mmlab.__version__}"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mmlab.publish import Receipt, RunError, cache, execute, execute_all, job, key, launch
+from mmlab.publish import Receipt, RunError, execute, execute_all
+from mmlab.publish.run import cache, job, key, launch
 
 
 def left_behind(root, stem="one"):

@@ -13,8 +13,9 @@ import time
 import psutil
 import pytest
 
-from mmlab.publish import Receipt, RunError, execute, execute_all, launch
-from mmlab.publish.scheduler import Cluster, MachineError, execute_on, run_chapter
+from mmlab.publish import Receipt, RunError, execute, execute_all
+from mmlab.publish.run import launch
+from mmlab.publish.run.scheduler import Cluster, MachineError, execute_on, run_chapter
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ def order(root, write):
 )
 def test_a_worker_with_another_mmlab_runs_nothing(order, monkeypatch, part, name, found):
     order["receipt"]["inputs"][part][name] = "another"
-    monkeypatch.setattr("mmlab.publish.scheduler.here", None)
+    monkeypatch.setattr("mmlab.publish.run.scheduler.here", None)
     account, notebook = run_chapter(json.dumps(order).encode())
     receipt = Receipt(**json.loads(account))
     assert receipt.status == "incomplete"
@@ -165,11 +166,11 @@ def test_a_dead_kernel_is_tried_again_and_a_wrong_cell_is_not(order, monkeypatch
     def ends(status):
         return lambda task, receipt, stop: (dataclasses.replace(receipt, status=status, error="so it is"), None)
 
-    monkeypatch.setattr("mmlab.publish.scheduler.here", ends("dead kernel"))
+    monkeypatch.setattr("mmlab.publish.run.scheduler.here", ends("dead kernel"))
     with pytest.raises(MachineError) as caught:
         run_chapter(json.dumps(order).encode())
     assert Receipt(**json.loads(str(caught.value))).status == "dead kernel"
-    monkeypatch.setattr("mmlab.publish.scheduler.here", ends("cell error"))
+    monkeypatch.setattr("mmlab.publish.run.scheduler.here", ends("cell error"))
     account, _ = run_chapter(json.dumps(order).encode())
     assert json.loads(account)["status"] == "cell error"
 
@@ -177,13 +178,13 @@ def test_a_dead_kernel_is_tried_again_and_a_wrong_cell_is_not(order, monkeypatch
 def test_the_command_takes_the_address(root, write, monkeypatch):
     from typer.testing import CliRunner
 
-    from mmlab.cli import app
+    from mmlab.command.cli import app
 
     write("one", "x = 1")
     monkeypatch.chdir(root)
     seen = []
     monkeypatch.setattr(
-        "mmlab.publish.scheduler.execute_on", lambda *given, **options: seen.append((given, options)) or []
+        "mmlab.publish.run.scheduler.execute_on", lambda *given, **options: seen.append((given, options)) or []
     )
     done = CliRunner().invoke(app, ["book", "execute", "--scheduler", "tcp://10.0.0.1:8786", "--profile", "gpu"])
     assert done.exit_code == 0, done.output

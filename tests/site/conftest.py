@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from mmlab.publish import build, execute_all, key
+from mmlab.publish import build, execute_all
+from mmlab.publish.run import key
 
 HERE = key.PACKAGE.parent
 
@@ -127,7 +128,7 @@ def lay_out(root: Path) -> Path:
     (root / "_toc.yml").write_text(TOC)
     (root / "book" / "intro.md").write_text("# Hello\n\nSee [the chapter](../notebooks/rich.ipynb).\n")
     (root / "book" / "api.md").write_text(
-        "# API\n\n<!-- modules: mmlab.card mmlab.publish.rec* mmlab.methods.bridge_matching -->\n"
+        "# API\n\n<!-- modules: mmlab.card mmlab.publish.run.rec* mmlab.methods.bridge_matching -->\n"
     )
     (root / "notebooks" / "rich.py").write_text(RICH)
     (root / "notebooks" / "bridge_matching.py").write_text(BRIDGE)

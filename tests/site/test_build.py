@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mmlab.publish import SiteError, build, execute, pages, project, site
-from mmlab.publish.receipt import Receipt
+from mmlab.publish import SiteError, build, execute, project
+from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.site import build as site
+from mmlab.publish.site import pages
 
 
 def text(book, page):
@@ -120,7 +122,7 @@ def test_exercises_have_folded_solutions_with_code_that_ran(book):
 
 def test_the_api_page_has_docstrings(book):
     shown = pages.read(book / "out" / "site" / "book" / "api.html").text
-    assert "mmlab.publish.receipt" in shown
+    assert "mmlab.publish.run.receipt" in shown
     assert "The account of one run of one chapter." in shown
     assert "Wall seconds of the cpu profile" in shown
 
@@ -186,7 +188,7 @@ def test_prose_changes_without_a_run_and_code_does_not(copy, monkeypatch):
     source = copy / "notebooks" / "rich.py"
     source.write_text(source.read_text().replace("A rich chapter", "A poor chapter"))
     assert execute("rich", root=copy).cached
-    monkeypatch.setattr("mmlab.publish.job.Job.run", None)
+    monkeypatch.setattr("mmlab.publish.run.job.Job.run", None)
     source.write_text(source.read_text().replace("2 * sigma", "3 * sigma"))
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):
         execute("rich", root=copy)

@@ -20,7 +20,7 @@ import torch
 from training_toys import Augmented, Regression, data, make
 
 from mmlab import fit
-from mmlab.train import files
+from mmlab.store import files
 from mmlab.train.checkpoint import Store
 
 QUIET = {"progress": False, "batch_size": 8, "ema_decay": 0.9}

@@ -15,9 +15,9 @@ from training_toys import Adversarial, Augmented, Regression, checkpoint, data, 
 
 import mmlab.train.checkpoint as module
 from mmlab import fit
-from mmlab.train import files
+from mmlab.store import files
+from mmlab.store.weights import safetensors_chunks
 from mmlab.train.checkpoint import Store
-from mmlab.weights import safetensors_chunks
 
 ARGUMENTS = {"steps": 4, "batch_size": 8, "ema_decay": 0.9, "progress": False}
 

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_toys import Augmented, data
 
+from mmlab.data.batches import collate, read
 from mmlab.data.tensors import TensorData
 from mmlab.train.randomness import derive
-from mmlab.train.sampler import Feed, Order, collate, cut, read, stream
+from mmlab.train.sampler import Feed, Order, cut, stream
 
 # From Python 3.12 on, forking a worker from a process with threads warns; the test runner has threads.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

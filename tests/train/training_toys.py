@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mmlab.card import Card
 from mmlab.data.tensors import TensorData
-from mmlab.method import Batch, Card, Method, Objective
+from mmlab.method import Batch, Method, Objective
 from mmlab.train.checkpoint import Checkpoint, Store
 
-CARD = Card(title="Toy", family="test", paper="none", summary="For tests.", inputs=("x", "y"))
+CARD = Card(name="Toy", family="test", paper="none", summary="For tests.", inputs=("x", "y"))
 
 
 class Regression(Method):

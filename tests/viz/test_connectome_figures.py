@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmlab.data.connectome import Regions, matrices
-from mmlab.data.rest_motor_world import atlas_regions
+from mmlab.data.worlds.rest_motor_world import atlas_regions
 from mmlab.viz.connectome import connectome_figure, matrices_figure
 
 REGIONS = Regions(names=tuple("abcde"), networks=("y", "x", "y", "x", "z"))

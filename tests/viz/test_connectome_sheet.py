@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmlab.data.connectome import Regions, matrices
-from mmlab.data.rest_motor_world import atlas_regions
+from mmlab.data.worlds.rest_motor_world import atlas_regions
 from mmlab.viz.connectome_sheet import Sheet, blind_order, connectome_sheet, save_sheet
 
 REGIONS = Regions(names=tuple("abcde"), networks=("y", "x", "y", "x", "z"))

@@ -1,0 +1,1 @@
+"""Small models that the book trains once, and that chapters start from."""

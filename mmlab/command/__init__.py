@@ -1,0 +1,1 @@
+"""The ``mmlab`` command."""

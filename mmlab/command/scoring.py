@@ -1,0 +1,122 @@
+"""How good a method is on the test items of any dataset, and samples from it: `mmlab evaluate` and `mmlab sample`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mmlab.command.arguments import parse
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmlab.command.experiment import Data
+    from mmlab.method import Method
+
+__all__ = ["draw", "evaluate"]
+
+
+def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Measure a method on the test items, beside the dull rivals where the kind of data has some.
+
+    Args:
+        method: The trained method.
+        data: It is measured on ``data.test``; the baselines learn from ``data.train``.
+        draws: Samples per item whose mean is the method's prediction, where it samples.
+        seed: Of all randomness.
+
+    Returns:
+        Rows of a table by name. Connectivity is scored as in the book (:mod:`mmlab.metrics.connectome`), and classes as
+        in :mod:`mmlab.metrics.classification`; for other data there is one row, with the terms of the loss.
+
+    Raises:
+        ValueError: If the method has no loss, and predicts nothing that the data could be compared with.
+    """
+    import torch
+
+    from mmlab.data.batches import read, read_all
+    from mmlab.data.connectome import ConnectomePairs
+    from mmlab.method import Method
+
+    method.eval()
+    if isinstance(data.test, ConnectomePairs):
+        from mmlab.compare.connectome_baselines import baselines
+        from mmlab.metrics.connectome import evaluate as score
+
+        predictions = {**baselines(data.train, data.test), "method": draw(method, data.test, draws, seed).mean(0)}
+        mean, networks = data.train.target.mean(0), data.test.regions.networks
+        return {name: score(made, data.test.target, mean, networks) for name, made in predictions.items()}
+    if "label" in data.test[0] and "batch" in _parameters(getattr(method, "predict", None)):
+        labels = (
+            read_all(data.train)["label"],
+            read_all(data.test)["label"],
+        )
+        return _classes(draw(method, data.test, 1, seed)[0], *labels)
+    if type(method).loss is Method.loss:
+        raise ValueError(f"{type(method).__name__} has no loss, and {data.name} nothing to compare its answers with.")
+    rng = torch.Generator(method.device).manual_seed(seed)
+    totals: dict[str, float] = {}
+    with torch.no_grad():
+        for start in range(0, len(data.test), 64):
+            indices = range(start, min(start + 64, len(data.test)))
+            batch = {key: value.to(method.device) for key, value in read(data.test, torch.tensor(indices)).items()}
+            for name, value in method.loss(batch, rng).items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(indices) / len(data.test)
+    return {"method": totals}
+
+
+def _classes(probabilities: Tensor, known: Tensor, label: Tensor) -> dict[str, dict[str, float]]:
+    """Measures of class probabilities (N, K), beside the shares of the classes (smoothed) in the training items."""
+    import torch
+
+    from mmlab.metrics.classification import accuracy, expected_calibration_error, log_loss, macro_f1
+
+    counts = torch.bincount(known, minlength=probabilities.shape[1]).double() + 1
+    shares = (counts / counts.sum()).expand_as(probabilities)
+    measures = (accuracy, macro_f1, log_loss, expected_calibration_error)
+    answers = {"shares of the classes": shares, "method": probabilities.double()}
+    return {name: {measure.__name__: measure(made, label) for measure in measures} for name, made in answers.items()}
+
+
+def draw(method: Method, items: Any, draws: int = 1, seed: int = 0, settings: Iterable[str] = ()) -> Tensor:
+    """Draw samples for every item.
+
+    Args:
+        method: A method with ``sample`` or ``predict``.
+        items: A dataset.
+        draws: Samples per item.
+        seed: Of the randomness.
+        settings: Further arguments of that function as ``key=value``, for example ``steps=50``.
+
+    Returns:
+        Samples, shape (draws, len(items), ...).
+
+    Raises:
+        ValueError: If the method has no such function, or it needs what the dataset does not give.
+    """
+    if draws < 1:
+        raise ValueError(f"The number of draws is {draws}; it must be 1 or more.")
+    import torch
+
+    from mmlab.data.batches import read_all
+
+    function = getattr(method, "sample", None) or getattr(method, "predict", None)
+    if function is None:
+        raise ValueError(f"{type(method).__name__} has neither sample() nor predict(): it cannot be sampled from here.")
+    batch = read_all(items)
+    parameters = _parameters(function)
+    batch = {name: value.to(method.device) for name, value in batch.items()}
+    inputs = {name: value for name, value in {**batch, "batch": batch}.items() if name in parameters}
+    arguments = parse(function, settings, taken=[*inputs, "rng"])
+    rng = torch.Generator(method.device).manual_seed(seed)
+    given = {**inputs, **arguments, **({"rng": rng} if "rng" in parameters else {})}
+    lacking = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty and n not in given]
+    if lacking:
+        raise ValueError(f"{function.__qualname__} needs {', '.join(lacking)}, which the dataset does not give.")
+    with torch.no_grad():
+        return torch.stack([function(**given) for _ in range(draws)]).cpu()
+
+
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters if function is not None else {}

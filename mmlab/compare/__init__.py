@@ -1,0 +1,1 @@
+"""What trains or resamples in order to compare: controls, baselines, intervals."""

@@ -1,0 +1,231 @@
+"""The dull rivals that every claim about fusion must face, trained and measured in one call.
+
+A fusion method is trained beside whatever rivals the caller builds (best single modality, concatenation, the same
+auxiliary losses without the trick). Added to them: ensembles, logistic regression and gradient boosting on the
+features, the proposed method with one modality shuffled, the most frequent class, and chance.
+
+The test set is not seen in training, by construction: rows are fitted by functions that are given the training set
+alone, and are measured afterwards, after the last step, on items without their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmlab.compare.comparison import METRICS, Comparison, Metric, Predictor, score, unlabelled
+from mmlab.data.tensors import TensorData
+from mmlab.method import Batch, Method
+from mmlab.train.fit import fit
+from mmlab.train.randomness import derive
+
+__all__ = ["Builder", "Comparison", "Trainer", "controls", "flatten"]
+
+Builder = Callable[[int], Any]
+"""Makes an untrained method from a seed; torch's global generator is seeded with it beforehand."""
+
+Trainer = Callable[[Any, TensorData, int], object]
+"""Trains a method in place: (method, training set, seed)."""
+
+_ITEMS_AT_ONCE = 1024
+
+
+def controls(
+    builders: Mapping[str, Builder],
+    proposed: str,
+    train: TensorData,
+    test: TensorData,
+    *,
+    modalities: Sequence[str],
+    training: Mapping[str, Any] | Trainer,
+    seeds: Sequence[int] = (0, 1, 2),
+    ensembles: Mapping[str, int] | None = None,
+    features: Callable[[Batch], Tensor] | None = None,
+    rivals: Sequence[str] = ("logistic regression", "gradient boosting"),
+    metrics: Mapping[str, Metric] | None = None,
+) -> Comparison:
+    """Train a classifier and its dull rivals, and measure all of them once, after the last step.
+
+    Args:
+        builders: By name, the proposed method and its rivals: each makes an untrained method from a seed. A method
+            has ``predict(batch)``, which gives probabilities (B, K).
+        proposed: Which of them is the proposed method.
+        train: Training set with the modalities and ``"label"``; the only data that any row is fitted on.
+        test: Test set with the same keys.
+        modalities: Keys of the modalities; ``"<modality>_present"`` says which items have it.
+        training: Arguments of :func:`mmlab.fit` (``seed`` is added), or a function of (method, training set, seed).
+        seeds: Of the runs. All methods of one seed are paired.
+        ensembles: By name of a builder, a number n: the mean of the probabilities of n trained copies, the first of
+            which is the row of that name itself. Choose n so that the parameters are as many as the proposed method's.
+        features: What the rivals on features see of a batch, (N, F); by default :func:`flatten` of the modalities.
+        rivals: Of ``"logistic regression"`` (standardised features, on each modality and on all; the strength of the
+            penalty by three-fold cross-validation within the training set) and ``"gradient boosting"`` (of histograms,
+            on all), those that are wanted.
+        metrics: Name to function of (probabilities, label); by default :data:`METRICS`.
+
+    Returns:
+        The comparison: chance, most frequent class, rivals on features, builders in order, ensembles, and the proposed
+        method with each modality shuffled between the test items.
+
+    Raises:
+        ValueError: If names, keys or seeds do not fit, or someone is in the training and in the test set.
+    """
+    copies = dict(ensembles or {})
+    _check(builders, proposed, train, test, modalities, seeds, copies)
+    predictors = _feature_rows(train, modalities, features, rivals)
+    trained = {name: _train(build, train, training, seeds) for name, build in builders.items()}
+    for name, methods in trained.items():
+        predictors[name] = {seed: _predictor([method]) for seed, method in methods.items()}
+    for name, count in copies.items():
+        more = [_train(builders[name], train, training, [derive(s, name, i) for s in seeds]) for i in range(1, count)]
+        members = zip(trained[name].values(), *(methods.values() for methods in more), strict=True)
+        rows = {seed: _predictor(list(group)) for seed, group in zip(seeds, members, strict=True)}
+        predictors[f"{name}, {count} averaged"] = rows
+    for modality in modalities:
+        predictors[f"{proposed}, {modality} shuffled"] = {
+            seed: _shuffled(predictors[proposed][seed], modality, derive(seed, "shuffle", modality)) for seed in seeds
+        }
+    measured = dict(metrics or METRICS)
+    return Comparison(proposed, predictors, score(predictors, test, measured), measured, trained)
+
+
+def flatten(batch: Batch, modalities: Sequence[str]) -> Tensor:
+    """Features (N, F) of the modalities side by side; what is missing is NaN.
+
+    Each modality has one column more, which says who has it.
+    """
+    columns = []
+    for name in modalities:
+        values = batch[name].flatten(1).double()
+        there = batch.get(f"{name}_present", torch.ones(len(values), dtype=torch.bool, device=values.device))
+        columns += [values.masked_fill(~there[:, None], torch.nan), there[:, None].double()]
+    return torch.cat(columns, 1)
+
+
+def _check(
+    builders: Mapping[str, Builder],
+    proposed: str,
+    train: TensorData,
+    test: TensorData,
+    modalities: Sequence[str],
+    seeds: Sequence[int],
+    ensembles: Mapping[str, int],
+) -> None:
+    if proposed not in builders:
+        raise ValueError(f"The proposed method {proposed!r} is not among the builders: {', '.join(builders)}.")
+    if wrong := [name for name, count in ensembles.items() if name not in builders or count < 2]:
+        raise ValueError(f"The ensemble of {wrong[0]!r} needs a builder of that name and at least two copies.")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds={list(seeds)}: give one or more different seeds, none of them negative.")
+    for name, data in (("training", train), ("test", test)):
+        if absent := [key for key in (*modalities, "label") if key not in data.tensors]:
+            raise ValueError(f"The {name} set has no {absent[0]!r}; it has {', '.join(data.tensors)}.")
+    if train.fingerprint() == test.fingerprint():
+        raise ValueError("The training and the test set are the same data: split them first.")
+    if shared := set(train.subjects or ()) & set(test.subjects or ()):
+        raise ValueError(f"{min(map(str, shared))} is in the training and in the test set: split by subject first.")
+
+
+def _train(
+    build: Builder, train: TensorData, training: Mapping[str, Any] | Trainer, seeds: Sequence[int]
+) -> dict[int, Method]:
+    """Build and train one method for each seed. There is no test set here."""
+    trained = {}
+    for seed in seeds:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method = build(seed)
+            if callable(training):
+                training(method, train, seed)
+            else:
+                fit(method, train, seed=seed, **{"progress": False} | dict(training))
+        trained[seed] = method.eval()
+    return trained
+
+
+def _predictor(members: Sequence[Any]) -> Predictor:
+    """The mean of the members' probabilities, a thousand items at a time."""
+
+    def predict(batch: Batch) -> Tensor:
+        with torch.no_grad():
+            return torch.stack([torch.cat([m.predict(p).cpu() for p in _pieces(batch, m)]) for m in members]).mean(0)
+
+    return predict
+
+
+def _pieces(batch: Batch, method: Any) -> Iterator[Batch]:
+    count = len(next(iter(batch.values())))
+    for start in range(0, count, _ITEMS_AT_ONCE):
+        yield {key: value[start : start + _ITEMS_AT_ONCE].to(method.device) for key, value in batch.items()}
+
+
+def _shuffled(predict: Predictor, modality: str, seed: int) -> Predictor:
+    """Predictions with one modality, and its presence, handed on to the next item of a random circle."""
+
+    def shuffled(batch: Batch) -> Tensor:
+        circle = torch.randperm(len(batch[modality]), generator=torch.Generator().manual_seed(seed))
+        order = torch.empty_like(circle)
+        order[circle] = circle.roll(1)  # a single circle: nobody keeps their own
+        moved = {key: batch[key][order] for key in (modality, f"{modality}_present") if key in batch}
+        return predict(batch | moved)
+
+    return shuffled
+
+
+def _feature_rows(
+    train: TensorData,
+    modalities: Sequence[str],
+    features: Callable[[Batch], Tensor] | None,
+    rivals: Sequence[str],
+) -> dict[str, dict[int, Predictor]]:
+    """Rows that need no seed: constants, and scikit-learn on features. There is no test set here."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    label, batch = train.tensors["label"], unlabelled(train)
+    share = torch.bincount(label).double() / len(label)
+    rows = {"chance": _constant(torch.full_like(share, 1 / len(share))), "most frequent class": _constant(share)}
+    everything = features or partial(flatten, modalities=modalities)
+    if unknown := set(rivals) - {"logistic regression", "gradient boosting"}:
+        raise ValueError(f"There is no rival {min(unknown)!r}: take 'logistic regression' or 'gradient boosting'.")
+
+    def fitted(model: Any, look: Callable[[Batch], Tensor]) -> Predictor:
+        model.fit(look(batch).cpu().numpy(), label.cpu().numpy())
+        columns = torch.as_tensor(model.classes_)
+
+        def predict(batch: Batch) -> Tensor:
+            found = torch.as_tensor(model.predict_proba(look(batch).cpu().numpy()))
+            return found.new_zeros(len(found), len(share)).index_copy(1, columns, found)
+
+        return predict
+
+    if "logistic regression" in rivals:
+        views = {f"logistic regression, {name}": partial(flatten, modalities=[name]) for name in modalities}
+        for name, look in (views | {"logistic regression": everything}).items():
+            rows[name] = fitted(_logistic_regression(label), look)
+    if "gradient boosting" in rivals:
+        rows["gradient boosting"] = fitted(HistGradientBoostingClassifier(early_stopping=False), everything)
+    return {name: {-1: predict} for name, predict in rows.items()}
+
+
+def _logistic_regression(label: Tensor) -> Any:
+    """Fill gaps by means, scale, choose the penalty by the log loss of held-out thirds: none of it sees a test item."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    filled = SimpleImputer(keep_empty_features=True)
+    model = make_pipeline(filled, StandardScaler(), LogisticRegression(max_iter=1000))
+    counts = torch.bincount(label)
+    if int(counts[counts > 0].min()) < 3:
+        return model  # a class with one or two items cannot be in three folds
+    return GridSearchCV(model, {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}, scoring="neg_log_loss", cv=3)
+
+
+def _constant(share: Tensor) -> Predictor:
+    return lambda batch: share.expand(len(next(iter(batch.values()))), -1)

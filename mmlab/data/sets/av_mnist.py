@@ -1,0 +1,104 @@
+"""The original AV-MNIST, in the layout that MultiBench and I2M2 read, for readers who have its files.
+
+The files are one archive at an address that its authors give; no script that makes them is public. They are arrays of
+60000 and 10000 rows: ``image/train_data.npy`` (N, 784) and ``audio/train_data.npy`` (N, 112, 112) with values from 0 to
+255, ``train_labels.npy`` (N,), and the same for ``test``. As in MultiBench, values are divided by 255, and the last
+5000 training rows are for validation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmlab.data.files import registry
+from mmlab.data.splits import Splits
+from mmlab.data.tensors import TensorData
+
+__all__ = ["original_av_mnist"]
+
+_SHAPES: dict[str, tuple[int, ...]] = {"image": (784,), "audio": (112, 112), "labels": ()}
+
+
+def original_av_mnist(
+    root: str | Path, train: int | None = None, validation: int = 5000, test: int | None = None
+) -> Splits:
+    """Read the original files. They are mapped, so that only the rows that are asked for are read.
+
+    Args:
+        root: The folder that holds ``image``, ``audio`` and the labels.
+        train: Use only the first so many of the training rows; default all that are not for validation. All 60000
+            take 3 GB.
+        validation: How many rows at the end of the training files are for validation.
+        test: Use only the first so many test rows; default all.
+
+    Returns:
+        Splits with keys ``image`` (1, 28, 28) and ``audio`` (1, 112, 112), from 0 to 1, and ``label``, 0 to 9.
+
+    Raises:
+        FileNotFoundError: If a file is missing; the message says how to get it.
+        ValueError: If a file is not as described above, or has too few rows; the message names it.
+    """
+    folder = Path(root).expanduser()
+    learn = {kind: _open(_path(folder, "train", kind), shape) for kind, shape in _SHAPES.items()}
+    exam = {kind: _open(_path(folder, "test", kind), shape) for kind, shape in _SHAPES.items()}
+    for side, arrays in (("train", learn), ("test", exam)):
+        if len({len(array) for array in arrays.values()}) > 1:
+            counts = ", ".join(f"{kind} {len(array)}" for kind, array in arrays.items())
+            raise ValueError(f"{folder}: the {side} files have different numbers of rows ({counts}): get them again.")
+    start = len(learn["labels"]) - validation
+    size = start if train is None else train
+    taken = len(exam["labels"]) if test is None else test
+    if validation < 1 or not 0 < size <= start or not 0 < taken <= len(exam["labels"]):
+        raise ValueError(
+            f"{folder} holds {len(learn['labels'])} training rows and {len(exam['labels'])} test rows: not enough for "
+            f"{size} to train on, {validation} to choose by and {taken} to test."
+        )
+    return Splits(
+        train=_tensors(folder, "train", learn, slice(0, size)),
+        validation=_tensors(folder, "train", learn, slice(start, None)),
+        test=_tensors(folder, "test", exam, slice(0, taken)),
+        description="The original AV-MNIST files, as MultiBench and I2M2 read them; the last rows are for validation.",
+        source=("av_mnist",),
+    )
+
+
+def _path(folder: Path, side: str, kind: str) -> Path:
+    return folder / f"{side}_labels.npy" if kind == "labels" else folder / kind / f"{side}_data.npy"
+
+
+def _open(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Map an array of numbers of shape (N, *shape) without reading it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}: {registry.source('av_mnist').how_to_get}")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy's header parser raises almost anything on damaged input
+        if isinstance(error, OSError) and error.filename:
+            raise
+        detail = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {detail}): get the file again.") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.shape[1:] != shape or not array.ndim:
+        what = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        wanted = f"({', '.join(['N', *map(str, shape)])})"
+        raise ValueError(f"{path} holds {what}, expected numbers of shape {wanted}: get the file again.")
+    return array
+
+
+def _tensors(folder: Path, side: str, arrays: dict[str, NDArray[Any]], rows: slice) -> TensorData:
+    highest = {"image": 255, "audio": 255, "labels": 9}
+    read = {}
+    for kind, array in arrays.items():
+        values = np.array(array[rows], dtype=np.float32)  # a copy: the file is mapped read-only
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= highest[kind]):
+            path = _path(folder, side, kind)
+            raise ValueError(f"{path} holds values that are not from 0 to {highest[kind]}: get the file again.")
+        read[kind] = torch.from_numpy(values)
+    if not torch.equal(read["labels"], read["labels"].round()):
+        raise ValueError(f"{_path(folder, side, 'labels')} holds labels that are no integers: get the file again.")
+    image = (read["image"] / 255).reshape(-1, 1, 28, 28)
+    return TensorData({"image": image, "audio": (read["audio"] / 255)[:, None], "label": read["labels"].long()})

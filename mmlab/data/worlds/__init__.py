@@ -1,0 +1,1 @@
+"""Synthetic worlds with a known ceiling, one module each."""

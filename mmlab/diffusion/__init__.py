@@ -1,0 +1,1 @@
+"""The mathematics of diffusions and flows: schedules, bridges, steps, couplings, closed forms."""

@@ -1,0 +1,1 @@
+"""Running chapters: keys, jobs, receipts."""

@@ -1,0 +1,213 @@
+"""Run notebooks. An executed notebook and its receipt exist only if every cell ran; otherwise there is neither.
+
+Each chapter runs in a worker process, which starts the kernel; the runner measures both, sets their limits, and ends
+them with everything that they started. What has run before with the same inputs is not run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mmlab.publish import project
+from mmlab.publish.notebooks import render
+from mmlab.publish.run import cache, key
+from mmlab.publish.run import parameters as checked
+from mmlab.publish.run.job import device
+from mmlab.publish.run.launch import Gpus, Launch, Task, here
+from mmlab.publish.run.processes import terminable
+from mmlab.publish.run.receipt import Receipt
+
+__all__ = ["RunError", "execute", "execute_all"]
+
+SLACK = 5.0
+"""A run is ended when it takes so many times its budget."""
+
+
+class RunError(RuntimeError):
+    """One or more chapters did not run.
+
+    Attributes:
+        receipts: The account of every chapter of the call; ``status`` tells which failed, and how.
+    """
+
+    def __init__(self, message: str, receipts: Sequence[Receipt]) -> None:
+        super().__init__(message)
+        self.receipts = list(receipts)
+
+
+def execute(
+    stem: str,
+    *,
+    profile: str = "cpu",
+    parameters: Mapping[str, Any] | None = None,
+    out: Path = Path("out"),
+    timeout: float | None = None,
+    cell_timeout: float | None = None,
+    force: bool = False,
+    root: Path | None = None,
+    stop: threading.Event | None = None,
+    launch: Launch = here,
+) -> Receipt:
+    """Run one chapter, or find that its outputs are as they would be.
+
+    On success ``out/<profile>/<stem>.ipynb`` and ``<stem>.receipt.json`` are there; on failure neither is, and
+    ``<stem>.failed.json`` says why.
+
+    Args:
+        stem: The chapter.
+        profile: ``"cpu"`` (one thread, no network) or ``"gpu"``.
+        parameters: Values that replace those of the parameters cell; checked before anything runs.
+        out: Folder for the results; relative to the folder of the book.
+        timeout: Limit of the whole run in seconds; by default five times the budget of the card.
+        cell_timeout: Limit of one cell in seconds; by default that of the whole run.
+        force: Run even if nothing changed.
+        root: Folder of the book.
+        stop: When set, the run is ended.
+        launch: Where it runs; by default on this machine.
+
+    Raises:
+        RunError: If not every cell ran. Its message is for readers, its ``receipts`` for programs.
+        FileNotFoundError: If there is no such chapter.
+    """
+    root = root or project.find_root()
+    target = cache.Target(root / out / profile, stem)
+    notebook = json.loads(render(stem, root=root))
+    given = _with_profile(notebook, profile, dict(parameters or {}))
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    parts = key.inputs(sources, root=root, profile=profile, parameters=given)
+    if not force and (receipt := cache.lookup(target, notebook, parts)):
+        return receipt
+    before = Receipt.read(target.receipt) or Receipt.read(target.failure)
+    target.clear()  # from here on, nothing old can be mistaken for the outcome of this run
+    reason = key.what_changed(before.inputs, parts) if before else "first run"
+    receipt = dataclasses.replace(_blank(stem, profile, parts), reason=reason)
+    try:
+        checked.check(_parameters_cell(notebook), given)
+    except (ValueError, SyntaxError) as error:
+        raise _failed(target, dataclasses.replace(receipt, status="bad parameters", error=str(error))) from None
+    limit = timeout or SLACK * receipt.budget["seconds"]
+    with terminable():
+        task = Task(notebook, given, profile, limit, cell_timeout or limit)
+        receipt, executed = launch(task, receipt, stop or threading.Event())
+        if executed is None:
+            raise _failed(target, receipt)
+        return cache.store(target, notebook, executed, receipt)
+
+
+def execute_all(
+    stems: Sequence[str],
+    *,
+    profile: str = "cpu",
+    workers: int = 2,
+    out: Path = Path("out"),
+    timeout: float | None = None,
+    force: bool = False,
+    root: Path | None = None,
+    report: Callable[[Receipt], None] | None = None,
+    launch: Launch | None = None,
+) -> list[Receipt]:
+    """Run chapters side by side, each in processes of its own, with one thread each.
+
+    With the ``"gpu"`` profile each has a GPU to itself, and as many run at a time as there are GPUs.
+
+    A chapter that fails does not stop the others; the error comes at the end and names all of them.
+
+    Args:
+        stems: The chapters.
+        profile: As in :func:`execute`, like ``out``, ``timeout``, ``force`` and ``root``.
+        workers: How many run at a time.
+        out: Folder for the results.
+        timeout: Limit of each run in seconds.
+        force: Run even what did not change.
+        root: Folder of the book.
+        report: Called with each receipt as it comes in.
+        launch: Where they run; by default on this machine.
+
+    Returns:
+        The receipts, in the order of ``stems``.
+
+    Raises:
+        RunError: If any chapter did not run; ``receipts`` has those of all.
+    """
+    stop = threading.Event()
+    root = root or project.find_root()
+    if launch is None and profile == "gpu":
+        launch = found = Gpus()
+        workers = len(found)
+    place = here if launch is None else launch
+
+    def run(stem: str) -> Receipt:
+        try:
+            receipt = execute(
+                stem, profile=profile, out=out, timeout=timeout, force=force, root=root, stop=stop, launch=place
+            )
+        except RunError as error:
+            receipt = error.receipts[0]
+        if report:
+            report(receipt)
+        return receipt
+
+    with terminable(), ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        futures = [pool.submit(run, stem) for stem in stems]
+        try:
+            receipts = [future.result() for future in futures]
+        except BaseException:  # Ctrl-C and SIGTERM too: end what runs, start nothing more
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    if failed := [receipt for receipt in receipts if receipt.status != "ok"]:
+        raise RunError("\n".join(_sentence(receipt) for receipt in failed), receipts)
+    return receipts
+
+
+def _parameters_cell(notebook: Any) -> str | None:
+    tagged = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    return "".join(tagged[0]["source"]) if tagged else None
+
+
+def _with_profile(notebook: Any, profile: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Add ``profile`` to the parameters if the notebook declares it with another default."""
+    cell = _parameters_cell(notebook)
+    with suppress(ValueError, SyntaxError):
+        declared = checked.declared(cell or "")
+        if "profile" in declared and declared["profile"][1] != profile:
+            given.setdefault("profile", profile)
+    return given
+
+
+def _blank(stem: str, profile: str, parts: dict[str, Any]) -> Receipt:
+    budget = project.budget(stem)
+    seconds, gigabytes = budget.cpu_seconds, budget.cpu_memory_gb
+    if profile == "gpu":
+        seconds = 60 * (budget.gpu_minutes or 15)
+        gigabytes = 12.0  # the main memory of the free machine with a T4
+    return Receipt(
+        stem=stem,
+        profile=profile,
+        status="incomplete",
+        key=key.digest(parts),
+        inputs=parts,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        peak_memory_mb=0.0,
+        device=device(profile),
+        versions=key.versions(),
+        budget={"seconds": seconds, "memory_mb": 1000 * gigabytes},
+    )
+
+
+def _failed(target: cache.Target, receipt: Receipt) -> RunError:
+    receipt.write(target.failure)
+    return RunError(_sentence(receipt), [receipt])
+
+
+def _sentence(receipt: Receipt) -> str:
+    return f"Chapter {receipt.stem!r} ({receipt.profile}): {receipt.status}: {receipt.error}"

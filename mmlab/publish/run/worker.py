@@ -1,0 +1,105 @@
+"""The process that runs one notebook: started by the runner, it starts the kernel, and reports how the run ended.
+
+It is a process of its own so that the runner can measure it, limit it and end it together with everything it started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from mmlab.publish.run.processes import MARK, end_all
+
+__all__ = ["main", "unrun_cell"]
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def main(job_file: Path) -> None:
+    """Run the notebook that a job file describes, and leave ``result.json`` beside it.
+
+    Args:
+        job_file: JSON: ``notebook``, ``output``, ``parameters``, ``cell_timeout``, ``start_timeout``, ``folder``.
+    """
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    status, error = _run(job)
+    part = job_file.with_name("result.part")
+    part.write_text(json.dumps({"status": status, "error": error}), encoding="utf-8")
+    part.replace(job_file.with_name("result.json"))
+
+
+def _run(job: dict[str, Any]) -> tuple[str, str]:
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        notebook = papermill.execute_notebook(
+            job["notebook"],
+            None,
+            parameters=job["parameters"],
+            kernel_name="python3",
+            progress_bar=False,
+            start_timeout=job["start_timeout"],
+            execution_timeout=job["cell_timeout"],
+            cwd=job["folder"],
+        )
+    except PapermillExecutionError as failure:
+        status = "exit" if failure.ename in ("SystemExit", "KeyboardInterrupt") else "cell error"
+        where = f"code cell {failure.exec_count}" if failure.exec_count else "a cell"
+        trace = _COLOURS.sub("", "\n".join(failure.traceback))
+        return status, f"{where} raised {failure.ename}: {failure.evalue}\n{trace}"
+    except CellTimeoutError as failure:
+        return "cell timeout", f"a cell ran longer than its limit of {job['cell_timeout']} s.\n{failure}"
+    except DeadKernelError:
+        return "dead kernel", "the kernel died: it was killed (out of memory?), or a cell ended its process."
+    except (RuntimeError, OSError) as failure:  # these come from starting it; cells raise in the kernel, not here
+        return "no kernel", f"the kernel did not start within {job['start_timeout']} s: {failure}"
+    if problem := unrun_cell(notebook):
+        return problem
+    _clean(notebook)
+    Path(job["output"]).write_text(json.dumps(notebook), encoding="utf-8")
+    return "ok", ""
+
+
+def unrun_cell(notebook: Any) -> tuple[str, str] | None:
+    """What shows that a notebook did not run from top to bottom: (status, sentence), or None if it did.
+
+    The tools above report a cell error; that every cell ran is looked up here, in the cells themselves.
+    """
+    for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code" and c.source.strip()), start=1):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                status = "exit" if output.ename == "SystemExit" else "cell error"
+                return status, f"code cell {number} raised {output.ename}: {output.evalue}"
+        if cell.execution_count != number:
+            return "incomplete", f"code cell {number} did not run (it has the count {cell.execution_count})."
+    return None
+
+
+def _clean(notebook: Any) -> None:
+    """Take out what differs between two equal runs: times, paths and versions of the tools that ran it."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        for key in ("papermill", "execution", "id", "collapsed", "scrolled"):
+            cell.metadata.pop(key, None)
+
+
+def _end_with_parent(parent: int) -> None:
+    """End the whole run when the runner is gone, even if it had no time to say so."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    end_all(os.environ[MARK])
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""Making the website from chapters that ran."""

@@ -1,0 +1,135 @@
+"""Build the site with Jupyter Book from a staging copy, and refuse to hand it over unless it is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from mmlab.publish import project
+from mmlab.publish.run import key
+from mmlab.publish.run.processes import terminable
+from mmlab.publish.site import pages, pictures, staging
+
+__all__ = ["SiteError", "build"]
+
+_BUILD = "import sys; from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
+_FRONT = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Refresh" content="0; url={first}.html">
+<title>{title}</title>
+<link rel="icon" href="_static/favicon.svg">
+</head>
+<body><main><p><a href="{first}.html">Begin here.</a></p></main></body>
+</html>
+"""
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class SiteError(RuntimeError):
+    """The site could not be built as promised; nothing of it is left behind."""
+
+
+def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = None) -> Path:
+    """Render the site from prose and executed notebooks.
+
+    Runs no notebook: each chapter needs fresh outputs in ``out/<profile>``. What has not changed is not rendered again.
+
+    Args:
+        profile: Whose outputs to show.
+        out: Folder for results; relative to the folder of the book. The site goes to ``out/site``.
+        root: Folder of the book.
+
+    Returns:
+        The first page, ``out/site/index.html``.
+
+    Raises:
+        SiteError: If a chapter has no fresh outputs, the renderer warns, a page is missing or one too many, or a page
+            shows a traceback, has an image without words, a dead link, or loads anything from elsewhere.
+    """
+    root = root or project.find_root()
+    out = root / out
+    source, work, site = out / "site-source", out / "site-build", out / "site"
+    _check_renderer()
+    with terminable():
+        if stale := staging.fill(source, root, out / profile):
+            raise SiteError("\n".join(stale))
+        stamp = out / "site.key"
+        state = staging.tree_hash(source, key.PACKAGE) + " " + _renderer_versions()
+        if not (site / "index.html").exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
+            stamp.unlink(missing_ok=True)
+            _forget_old_assets(source, work)
+            _render(source, work)
+            _replace(work / "_build" / "html", site)
+            # The renderer's own front page only points on; this one has a title, an icon and a link besides.
+            front = _FRONT.format(first=project.toc_entries(root)[0], title=project.config(root)["title"])
+            (site / "index.html").write_text(front, encoding="utf-8")
+            stamp.write_text(state, encoding="utf-8")
+        if found := pages.problems(site, project.toc_entries(root), root):
+            # Neither the pages nor the renderer's memory of them may pass for good ones the next time.
+            for folder in (site, work):
+                staging.clear(folder)
+            raise SiteError("The site is not as it should be:\n" + "\n".join(found[:20]))
+    return site / "index.html"
+
+
+def _check_renderer() -> None:
+    found = version("jupyter-book")
+    if not found.startswith("1."):
+        raise SiteError(
+            f"jupyter-book {found} is installed, but this book needs 1.x (2.x builds nothing here, and says nothing): "
+            "install 'jupyter-book<2'."
+        )
+
+
+def _renderer_versions() -> str:
+    names = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinx-exercise", "sphinx-design")
+    return " ".join(f"{name}={version(name)}" for name in names)
+
+
+def _forget_old_assets(source: Path, work: Path) -> None:
+    """Start anew if anything but a page changed: the renderer goes by pages, and would keep an old style sheet."""
+    extension = Path(__file__).with_name("extension.py").read_text(encoding="utf-8")
+    state = staging.tree_hash(source, without=(".md", ".ipynb", *pictures.SUFFIXES)) + _renderer_versions() + extension
+    stamp = work / "assets.key"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
+        staging.clear(work)
+        work.mkdir(parents=True)
+        stamp.write_text(state, encoding="utf-8")
+
+
+def _render(source: Path, work: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(key.PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+        "HF_HUB_OFFLINE": "1",
+    }
+    command = [sys.executable, "-c", _BUILD, "build", str(source), "--path-output", str(work), "-W", "--keep-going"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    staging.clear(work)  # a page rendered with a warning would not be looked at again
+    lines = _ANSI.sub("", done.stdout + done.stderr).splitlines()
+    told = [line.replace(f"{source}/", "") for line in lines if "WARNING" in line or "ERROR" in line]
+    raise SiteError("Jupyter Book refused:\n" + "\n".join(told[:20] or lines[-20:]))
+
+
+def _replace(new: Path, site: Path) -> None:
+    """Put the new pages where the old ones were: complete, or not at all."""
+    part, old = site.with_name("site.new"), site.with_name("site.old")
+    for folder in (part, old):
+        staging.clear(folder)
+    shutil.copytree(new, part, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees"))
+    if site.exists():
+        site.rename(old)
+    part.rename(site)
+    staging.clear(old)

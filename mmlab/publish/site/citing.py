@@ -1,0 +1,76 @@
+"""How to cite a chapter and the paper of its method: as BibTeX and in words, made from what the book says of itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmlab import __version__
+from mmlab.publish import project
+from mmlab.registry import list_methods
+
+__all__ = ["citation", "entry"]
+
+
+def citation(stem: str, title: str, root: Path) -> str:
+    """The folded box at the end of a chapter's page; empty if the book has no ``CITATION.cff``.
+
+    Args:
+        stem: The chapter.
+        title: Its heading.
+        root: Folder of the book.
+    """
+    path = root / "CITATION.cff"
+    if not path.exists():
+        return ""
+    about = yaml.safe_load(path.read_text(encoding="utf-8"))
+    site = (project.config(root).get("html") or {}).get("baseurl") or about["url"]
+    address = f"{site.rstrip('/')}/notebooks/{stem}.html"
+    year = str(about.get("date-released") or project.config(root)["copyright"])[:4]
+    who = "; ".join(map(_name, about["authors"]))
+    words = f"{who} ({year}). {title}. In *{about['title']}*, version {__version__}. <{address}>"
+    fields = {
+        "title": f"{{{title}}}",
+        "author": " and ".join(map(_bibtex_name, about["authors"])),
+        "year": year,
+        "note": f"Chapter of \\emph{{{about['title']}}}, version {__version__}",
+        "url": address,
+    }
+    width = max(map(len, fields))
+    lines = "\n".join(f"  {key:<{width}} = {{{value}}}," for key, value in fields.items())
+    text = f"{words}\n\n```bibtex\n@misc{{mmlab_{stem},\n{lines}\n}}\n```\n"
+    card = list_methods().get(stem)
+    paper = entry(card.paper, root) if card else ""
+    if card and paper:
+        text += f"\nThe method is not ours. Please cite its paper too: {{cite:t}}`{card.paper}`.\n\n"
+        text += f"```bibtex\n{paper}\n```\n"
+    return f"::::{{dropdown}} Cite this chapter\n\n{text}\n::::"
+
+
+def entry(key: str, root: Path) -> str:
+    """An entry of ``book/references.bib`` as it stands there; empty if there is none with this key."""
+    path = root / "book" / "references.bib"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    begun = re.search(rf"^@\w+{{{re.escape(key)}\s*,", text, re.MULTILINE)
+    if not begun:
+        return ""
+    depth = 0
+    for at in range(begun.start(), len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
+        if depth == 0 and text[at] == "}":
+            return text[begun.start() : at + 1]
+    return ""
+
+
+def _name(author: dict[str, Any]) -> str:
+    parts = (author.get("given-names"), author.get("family-names"))
+    return author.get("name") or " ".join(part for part in parts if part)
+
+
+def _bibtex_name(author: dict[str, Any]) -> str:
+    """A person as last and first name; a group in braces, so that its name is not taken apart."""
+    parts = (author.get("family-names"), author.get("given-names"))
+    return f"{{{author['name']}}}" if "name" in author else ", ".join(part for part in parts if part)

@@ -1,0 +1,234 @@
+"""Pages that are made when the site is built: how every chapter ran, the map of methods, the chapters of a part."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmlab.card import Card, Claim
+from mmlab.publish import project
+from mmlab.publish.run.receipt import Receipt
+
+__all__ = ["chapters_of", "map_of_methods", "part_table", "status"]
+
+_PASS, _FAIL = "✓ pass", "✗ **fail**"
+
+
+def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
+    """How each chapter ran, and what became of the claims of its paper, as two tables.
+
+    Args:
+        receipts: Of all chapters, in the order of the book; a chapter may have one for each profile.
+        cards: Of all methods, by stem.
+    """
+    passed = sum(receipt.within_budget for receipt in receipts)
+    total = sum(receipt.seconds for receipt in receipts)
+    versions = sorted({_versions(receipt) for receipt in receipts})
+    rows = [_run_row(receipt, cards, several=len(versions) > 1) for receipt in receipts]
+    heads = ["Chapter", "Began (UTC)", "Where", "Seconds", "Processor", "Allowed", "GB", "Allowed", "Budget"]
+    text = (
+        f"**{passed} of {len(receipts)} runs kept their budget; all together took {total / 60:.1f} minutes.** "
+        f"Versions: {'; '.join(versions)}.\n\n"
+        + _table(
+            heads + ["Versions"] * (len(versions) > 1),
+            rows,
+            "The runs that made this site: seconds of the clock and of the processor, and the most memory.",
+        )
+    )
+    claims = [row for receipt in receipts if receipt.stem in cards for row in _claim_rows(receipt, cards[receipt.stem])]
+    if not claims:
+        return text
+    return (
+        f"{text}\n## What became of the claims\n\nA claim is what a paper says its method beats. It holds here if the "
+        "mean is better than the rival's, in the small experiment of the chapter; how often that was so, run by run, "
+        "stands in brackets. The chapter says what to make of it.\n\n"
+        + _table(
+            ["Chapter", "Claim", "Method", "Rival", "Here"],
+            claims,
+            "Mean ± standard deviation over the runs that the chapter recorded, seeds or worlds.",
+        )
+    )
+
+
+def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, str]], root: Path) -> str:
+    """All methods that have a chapter in this book, as one table with pictures.
+
+    Args:
+        cards: Of the methods to show, by stem, in the order of the book.
+        pictures: For each stem the address of its picture, seen from the page, and the alt text.
+        root: Folder of the book.
+    """
+    url, tag = project.repository(root)[0], project.tag(root)
+    rows = []
+    for stem, card in cards.items():
+        address, alt = pictures[stem]
+        links = [
+            f"{{py:mod}}`API <mmlab.methods.{stem}>`",
+            f"[notebook]({url}/blob/{tag}/notebooks/{stem}.ipynb)",
+        ]
+        rows.append(
+            [
+                f"![{_cell(alt)}]({address})",
+                f"[{card.name}](/notebooks/{stem}.ipynb) ({', '.join(links)})",
+                card.family,
+                ", ".join(card.inputs),
+                ", ".join(card.outputs) or "label",
+                card.summary,
+            ]
+        )
+    heads = ["Picture", "Method", "Family", "Inputs", "Outputs", "What it does"]
+    made = _table(heads, rows, "The methods of this book, made from their cards.", "mm-map mm-filter mm-sortable")
+    return f"::::{{div}} mm-wide\n{made}::::\n"
+
+
+def chapters_of(page: str, root: Path) -> list[str]:
+    """The chapters that stand in the same part of the contents as a page, by stem.
+
+    Args:
+        page: The page as ``_toc.yml`` names it, for example ``"book/parts/fusion"``.
+        root: Folder of the book.
+    """
+    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    for part in contents.get("parts", [contents]):
+        files = [entry["file"] for entry in part.get("chapters", [])]
+        if page in files:
+            return [name.removeprefix("notebooks/") for name in files if name.startswith("notebooks/")]
+    return []
+
+
+def part_table(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
+    """The chapters of a part, what each is about, what its paper says it beats, and how long it takes."""
+    rows = []
+    for receipt in receipts:
+        card = cards.get(receipt.stem)
+        rivals = list(dict.fromkeys(_words(claim.baseline) for claim in card.claims)) if card else []
+        summary = card.summary if card else ""
+        rows.append([_chapter(receipt, cards), summary, ", ".join(rivals), f"{receipt.seconds:.0f} s"])
+    return _table(
+        ["Chapter", "In a sentence", "Compared with, among others", "Ran in"], rows, "Chapters of this part.", ""
+    )
+
+
+def _run_row(receipt: Receipt, cards: Mapping[str, Card], *, several: bool) -> list[str]:
+    over = []
+    if receipt.seconds > receipt.budget["seconds"]:
+        over.append("time")
+    if receipt.peak_memory_mb > receipt.budget["memory_mb"]:
+        over.append("memory")
+    row = [
+        _chapter(receipt, cards),
+        datetime.fromisoformat(receipt.date).strftime("%Y-%m-%d %H:%M"),
+        f"{receipt.device} (`{receipt.profile}`)",
+        f"{receipt.seconds:.1f}",
+        f"{receipt.cpu_seconds:.1f}",
+        f"{receipt.budget['seconds']:.0f}",
+        f"{receipt.peak_memory_mb / 1000:.2f}",
+        f"{receipt.budget['memory_mb'] / 1000:.1f}",
+        f"{_FAIL}: {' and '.join(over)}" if over else _PASS,
+    ]
+    return [*row, _versions(receipt)] if several else row
+
+
+def _claim_rows(receipt: Receipt, card: Card) -> list[list[str]]:
+    return [
+        [
+            f"[{card.name}](/notebooks/{receipt.stem}.ipynb)",
+            f"{claim.metric} {claim.direction} than {_words(claim.baseline)}",
+            *_outcome(claim, receipt, card.name),
+        ]
+        for claim in card.claims
+    ]
+
+
+def _outcome(claim: Claim, receipt: Receipt, title: str) -> tuple[str, str, str]:
+    """The method's value, the rival's value, and in words whether the claim holds."""
+    own, rival = _by_metric(claim, receipt, title) or _by_name(claim, receipt)
+    if not own or not rival:
+        return _spread(own), _spread(rival), "not recorded"
+    sign = 1 if claim.direction == "higher" else -1
+    verdict = "holds" if sign * (statistics.fmean(own) - statistics.fmean(rival)) > 0 else "**does not hold**"
+    if len(own) == len(rival) > 1:
+        better = sum(sign * (ours - theirs) > 0 for ours, theirs in zip(own, rival, strict=True))
+        verdict += f" ({better} of {len(own)})"
+    return _spread(own), _spread(rival), verdict
+
+
+def _by_name(claim: Claim, receipt: Receipt) -> tuple[list[float], list[float]]:
+    """Values recorded as ``record(rmse=[...], mean_shift={"RMSE": [...]})``; empty where there are none."""
+    metrics = receipt.metrics
+    own = _values(_find(metrics, claim.metric)) or _values(_find(_find(metrics, receipt.stem), claim.metric))
+    rival = _values(_find(_find(metrics, claim.baseline), claim.metric))
+    return own, rival or _values(_find(metrics, f"{claim.baseline} {claim.metric}"))
+
+
+def _by_metric(claim: Claim, receipt: Receipt, title: str) -> tuple[list[float], list[float]] | None:
+    """Values recorded as ``record(accuracy={"I2M2": [...], "late fusion": [...]})``, or deeper, as by data set."""
+    places = [_find(receipt.metrics, claim.metric)]
+    while places:
+        place = places.pop(0)
+        if isinstance(place, Mapping):
+            own = _values(_find(place, title)) or _values(_find(place, receipt.stem))
+            rival = _values(_find(place, claim.baseline))
+            if own and rival:
+                return own, rival
+            places += place.values()
+    return None
+
+
+def _find(metrics: Any, name: str) -> Any:
+    """What was recorded under a name; case, blanks and underscores do not matter."""
+    if not isinstance(metrics, Mapping):
+        return None
+    return next((value for key, value in metrics.items() if _plain(key) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W|_", "", name).lower()
+
+
+def _values(found: Any) -> list[float]:
+    values = found if isinstance(found, list) else [found]
+    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return numbers if len(numbers) == len(values) else []
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean ± standard deviation, to the two leading digits of the latter."""
+    if not values:
+        return "–"
+    mean = statistics.fmean(values)
+    if len(values) < 2 or not (deviation := statistics.stdev(values)):
+        return f"{mean:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(deviation)))
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def _versions(receipt: Receipt) -> str:
+    return ", ".join(f"{name} {found}" for name, found in receipt.versions.items())
+
+
+def _chapter(receipt: Receipt, cards: Mapping[str, Card]) -> str:
+    title = cards[receipt.stem].name if receipt.stem in cards else _words(receipt.stem).capitalize()
+    return f"[{title}](/notebooks/{receipt.stem}.ipynb)"
+
+
+def _words(stem: str) -> str:
+    return stem.replace("_", " ")
+
+
+def _cell(text: str) -> str:
+    """Text that can stand in a cell of a Markdown table, and in the brackets of an image."""
+    return re.sub(r"([|\[\]$*_`<\\])", r"\\\1", " ".join(text.split()))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, kind: str = "mm-sortable") -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    body = "\n".join(f"| {' | '.join(cell.replace(chr(10), ' ') for cell in line)} |" for line in lines)
+    return f"```{{table}} {caption}\n:class: mm-made {kind}\n:align: left\n\n{body}\n```\n"

@@ -1,0 +1,260 @@
+"""The folder that the site is rendered from: configuration, prose, and executed notebooks with their receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmlab.card import Card
+from mmlab.publish import project
+from mmlab.publish.notebooks import render
+from mmlab.publish.run import cache, key
+from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.site import generated
+from mmlab.publish.site.citing import citation
+from mmlab.publish.site.pictures import picture
+from mmlab.registry import list_methods
+
+__all__ = ["fill", "receipt_markdown", "tree_hash"]
+
+_MODULES = re.compile(r"^<!-- modules: (.+?) -->$", re.MULTILINE)
+_GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+_PICTURES = "book/_pictures"
+_AUTOMODULE = "## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A chapter that ran.
+
+    Attributes:
+        stem: Its name.
+        notebook: The executed notebook.
+        receipt: The account of the run.
+        others: Fresh accounts of runs with another profile.
+    """
+
+    stem: str
+    notebook: dict[str, Any]
+    receipt: Receipt
+    others: list[Receipt]
+
+    @property
+    def title(self) -> str:
+        """Its first heading."""
+        found = re.search(r"^# +(.+)$", self._prose, re.MULTILINE)
+        return found[1].strip() if found else self.stem
+
+    @property
+    def card(self) -> Card:
+        """That of its method; for a chapter without one, a card with the heading and the question below it."""
+        if self.stem in list_methods():
+            return list_methods()[self.stem]
+        question = re.search(r"^\*\*(.+?)\*\*$", self._prose, re.MULTILINE | re.DOTALL)
+        return Card(self.title, "", "", question[1].replace("\n", " ") if question else "", ("run",), ("page",))
+
+    @property
+    def _prose(self) -> str:
+        return "\n".join("".join(cell["source"]) for cell in self.notebook["cells"] if cell["cell_type"] == "markdown")
+
+    @cached_property
+    def picture(self) -> tuple[str, bytes, str]:
+        """File name, content and alt text of the picture on the map."""
+        return picture(self.notebook, self.stem, self.card)
+
+
+def fill(folder: Path, root: Path, executed: Path) -> list[str]:
+    """Bring the staging folder up to date, and touch only files that change, so that only their pages are rendered.
+
+    Args:
+        folder: The staging folder.
+        root: Folder of the book.
+        executed: Folder of the executed notebooks and receipts of one profile.
+
+    Returns:
+        Sentences about chapters that have no fresh outputs; empty if all have.
+    """
+    chapters, stale = _chapters(root, executed)
+    if stale:
+        return stale
+    wanted = {f"notebooks/{stem}.ipynb": _with_account(ran, root).encode("utf-8") for stem, ran in chapters.items()}
+    wanted |= _pages(root, chapters) | _pictures(chapters)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(folder).as_posix() not in wanted:
+            path.unlink()
+    for name, content in wanted.items():
+        path = folder / name
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return []
+
+
+def tree_hash(*folders: Path, without: tuple[str, ...] = (".pyc",)) -> str:
+    """A hash over names and contents of all files in some folders; times do not count.
+
+    Args:
+        *folders: The folders.
+        without: Ends of the names of files to leave out.
+    """
+    found = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.endswith(without):
+                found.update(path.relative_to(folder).as_posix().encode() + b"\0")
+                found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def clear(folder: Path) -> None:
+    """Remove a folder, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def receipt_markdown(receipt: Receipt) -> str:
+    """The receipt as it stands, folded, at the end of a chapter's page."""
+    when = datetime.fromisoformat(receipt.date).strftime("%-d %B %Y, %H:%M UTC")
+    seconds, memory = receipt.budget["seconds"], receipt.budget["memory_mb"]
+    verdict = "within" if receipt.within_budget else "**over**"
+    rows = {
+        "When": when,
+        "Where": f"{receipt.device} (`{receipt.profile}` profile)",
+        "Time": f"{receipt.seconds:.1f} s of {seconds:.0f} s ({receipt.cpu_seconds:.1f} s of processor time)",
+        "Peak memory": f"{receipt.peak_memory_mb / 1000:.2f} GB of {memory / 1000:.1f} GB",
+        "Versions": ", ".join(f"{name} {version}" for name, version in receipt.versions.items()),
+        "Inputs": f"`{receipt.key[:12]}`",
+        **{f"`{name}`": _short(value) for name, value in receipt.metrics.items()},
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    title = f"Receipt: this page ran in {receipt.seconds:.0f} s, {verdict.strip('*')} its budget"
+    return (
+        f":::{{dropdown}} {title}\n\n| What | Value |\n| --- | --- |\n{table}\n\n"
+        "[How to read a receipt](../book/how_to/read_a_receipt.md)\n:::"
+    )
+
+
+def _chapters(root: Path, executed: Path) -> tuple[dict[str, Ran], list[str]]:
+    """The chapters that ran, in the order of the contents, and sentences about those that have no fresh outputs."""
+    found, stale = {}, []
+    for entry in project.toc_entries(root):
+        stem = entry.removeprefix("notebooks/")
+        if stem == entry:
+            continue
+        target = cache.Target(executed, stem)
+        receipt, why = _fresh(target, root, stem)
+        if receipt is None:
+            stale.append(f"The chapter {stem!r} has no fresh outputs in {executed} ({why}): execute it first.")
+            continue
+        others = [executed.parent / profile for profile in ("cpu", "gpu") if profile != executed.name]
+        elsewhere = [_fresh(cache.Target(other, stem), root, stem)[0] for other in others]
+        notebook = json.loads(target.notebook.read_text(encoding="utf-8"))
+        found[stem] = Ran(stem, notebook, receipt, [entry for entry in elsewhere if entry])
+    return found, stale
+
+
+def _pages(root: Path, chapters: Mapping[str, Ran]) -> dict[str, bytes]:
+    """Configuration and prose, with what is generated in its place."""
+    wanted = {}
+    for path in sorted([root / "_config.yml", root / "_toc.yml", *(root / "book").rglob("*")]):
+        if not path.is_file():
+            continue
+        name, content = path.relative_to(root).as_posix(), path.read_bytes()
+        if path.suffix == ".md":
+            text = _with_modules(content.decode("utf-8"))
+            content = _with_generated(text, name.removesuffix(".md"), root, chapters).encode("utf-8")
+        elif name == "_config.yml":  # the buttons of the site open the notebooks of this version
+            tag = project.tag(root).encode("utf-8")
+            content = re.sub(rb"(?m)^(  branch:).*$", rb"\1 " + tag, content, count=1)
+        wanted[name] = content
+    return wanted
+
+
+def _pictures(chapters: Mapping[str, Ran]) -> dict[str, bytes]:
+    return {f"{_PICTURES}/{ran.picture[0]}": ran.picture[1] for ran in chapters.values()}
+
+
+def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran]) -> str:
+    """Replace each line ``<!-- generated: name -->`` by what it names: ``status``, ``map`` or ``chapters``."""
+    cards = {stem: ran.card for stem, ran in chapters.items()}
+
+    def expand(match: re.Match[str]) -> str:
+        if match[1] == "status":
+            return generated.status([each for ran in chapters.values() for each in (ran.receipt, *ran.others)], cards)
+        if match[1] == "map":
+            own = {stem: card for stem, card in cards.items() if stem in list_methods()}
+            pictures = {stem: (f"/{_PICTURES}/{chapters[stem].picture[0]}", chapters[stem].picture[2]) for stem in own}
+            return generated.map_of_methods(own, pictures, root)
+        if match[1] == "chapters":
+            part = [chapters[stem].receipt for stem in generated.chapters_of(page, root) if stem in chapters]
+            return generated.part_table(part, cards)
+        raise ValueError(f"{page}.md asks for {match[1]!r} to be generated: there are status, map and chapters.")
+
+    return _GENERATED.sub(expand, text)
+
+
+def _fresh(target: cache.Target, root: Path, stem: str) -> tuple[Receipt | None, str]:
+    """The receipt of outputs that may be shown; otherwise None, and why not."""
+    project.notebook_source(root, stem)
+    receipt = Receipt.read(target.receipt)
+    if receipt is None:
+        return None, "there is no receipt"
+    notebook = json.loads(render(stem, root=root))
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    parameters = receipt.inputs.get("parameters", {})
+    parts = key.inputs(sources, root=root, profile=receipt.profile, parameters=parameters)
+    found = cache.fresh(target, parts)
+    return found, "" if found else f"changed since the run began: {key.what_changed(receipt.inputs, parts)}"
+
+
+def _with_account(ran: Ran, root: Path) -> str:
+    """The executed notebook, with its receipt and how to cite it at the end."""
+    cells = [dict(cell) for cell in ran.notebook["cells"]]
+    for cell in cells:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["metadata"] = {**cell["metadata"], "tags": ["hide-input", *cell["metadata"]["tags"]]}
+    account = {"receipt": receipt_markdown(ran.receipt), "citation": citation(ran.stem, ran.title, root)}
+    last = [
+        {"cell_type": "markdown", "id": name, "metadata": {}, "source": text.splitlines(keepends=True)}
+        for name, text in account.items()
+        if text
+    ]
+    return json.dumps({**ran.notebook, "cells": [*cells, *last]}, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _with_modules(text: str) -> str:
+    """Replace each line ``<!-- modules: a.b c.* -->`` by the documentation of those modules."""
+    package = key.PACKAGE
+
+    def expand(match: re.Match[str]) -> str:
+        names = []
+        for pattern in match[1].split():
+            relative = pattern.partition(".")[2].replace(".", "/")
+            found = sorted(package.glob(f"{relative}.py"))
+            names += [
+                ".".join(path.relative_to(package.parent).with_suffix("").parts)
+                for path in found
+                if not path.name.startswith("_")
+            ]
+        return "\n".join(_AUTOMODULE.format(name=name) for name in names)
+
+    return _MODULES.sub(expand, text)
+
+
+def _short(value: Any) -> str:
+    """A metric in a few characters."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{name} {_short(entry)}" for name, entry in value.items())
+    elif isinstance(value, list):
+        value = ", ".join(map(_short, value))
+    text = str(value).replace("|", "\\|")
+    return text if len(text) <= 200 else f"{text[:200]} …"

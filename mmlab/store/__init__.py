@@ -1,0 +1,1 @@
+"""Storing things: one atomic writer, weights, methods, adapters, pipelines, model cards."""

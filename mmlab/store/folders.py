@@ -1,0 +1,107 @@
+"""Saving into folders: their files are the old or the new ones, each on the disk before it gets its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["recover", "replaced_files", "replaced_folder", "write_whole"]
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that its name never shows a part of it: a new file in the same folder takes the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replaced_files(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A place to write files; at the end they take the place of those of the same name, one after the other.
+
+    Args:
+        folder: Where they belong; made if need be. Other files in it are left alone.
+        names: Of the files, in the order in which they are moved; what was not written is left as it was.
+
+    Yields:
+        An empty folder. If the block raises, the old files stay.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / ".saving"
+    shutil.rmtree(new, ignore_errors=True)  # what a killed process left
+    new.mkdir()
+    try:
+        yield new
+        written = [name for name in names if (new / name).exists()]
+        for name in written:
+            _to_disk(new / name)
+        for name in written:
+            (new / name).replace(folder / name)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A place to write a whole folder; at the end it takes the place of the old one.
+
+    Args:
+        folder: The name that it gets.
+
+    Yields:
+        An empty folder. If the block raises, the old folder stays. A kill in the moment between the two renames leaves
+        it under another name, from which :func:`recover` brings it back.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    recover(folder)
+    new, old = folder.with_name(f".{folder.name}.saving"), _before(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    try:
+        yield new
+        for file in sorted(new.rglob("*")):
+            if file.is_file():
+                _to_disk(file)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        recover(folder)
+
+
+def recover(folder: Path) -> None:
+    """Bring back the folder that a save which did not come to its end had put aside, and clear away what is left."""
+    old = _before(folder)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _before(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.before")
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())

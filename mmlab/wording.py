@@ -1,0 +1,28 @@
+"""How errors speak: the nearest known name, and lists that stay short."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["few", "nearest"]
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The end of an error's sentence: the nearest known name, or all of them.
+
+    Args:
+        name: What was asked for.
+        known: What there is.
+        otherwise: What to say in place of all of them, where they are too many.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else otherwise or f"there are {', '.join(known) or 'none'}."
+
+
+def few(items: Iterable[str], separator: str = ", ") -> str:
+    """The first three items, at most 200 letters of each, and how many more there are."""
+    items = [item if len(item) <= 200 else f"{item[:197]}..." for item in items]
+    rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return separator.join(items[:3]) + rest

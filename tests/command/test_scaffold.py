@@ -1,0 +1,97 @@
+"""A scaffolded method is complete: it is found, linted, learns, and has all its partners."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmlab.command.scaffold import TABLE_START, new_method, refresh_readme
+from mmlab.registry import list_methods
+
+ROOT = Path(__file__).parents[2]
+COPIED = ["mmlab", "notebooks", "tests", "book", "README.md", "_toc.yml", "_config.yml", "pyproject.toml"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    leave = shutil.ignore_patterns("__pycache__", "_static", "*.npz")
+    for name in COPIED:
+        source = ROOT / name
+        shutil.copytree(source, tmp_path / name, ignore=leave) if source.is_dir() else shutil.copy(source, tmp_path)
+    list_methods.cache_clear()
+    return tmp_path
+
+
+def _run(root: Path, *words: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_new_method_is_green_from_the_start(root: Path) -> None:
+    made = {path.relative_to(root).as_posix() for path in new_method("early_fusion", root)}
+    assert made == {
+        "mmlab/methods/early_fusion.py",
+        "tests/methods/test_early_fusion.py",
+        "mmlab/exercises/early_fusion.py",
+        "tests/exercises/test_early_fusion.py",
+        "notebooks/early_fusion.py",
+        "notebooks/early_fusion.ipynb",
+        "_toc.yml",
+        "book/references.bib",
+        "README.md",
+    }
+    assert "early_fusion" in list_methods(root / "mmlab" / "methods")
+    written = sorted(path for path in made if path.endswith(".py"))
+    _run(root, "-m", "ruff", "check", *written)
+    _run(root, "-m", "ruff", "format", "--check", *written)
+    tests = ["tests/methods/test_early_fusion.py", "tests/exercises", "tests/contract/test_methods.py"]
+    _run(root, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-k", "early_fusion", *tests)
+    stem = (
+        "import sys; sys.path.insert(0, 'tests/contract'); import rules; from pathlib import Path; root = Path.cwd(); "
+    )
+    _run(root, "-c", stem + "wrong = rules.same_stem(root); assert not [w for w in wrong if 'early' in w], wrong")
+    rule = "sys.path.insert(0, 'tests'); import exercise_rules; wrong = exercise_rules.exercises(root); "
+    _run(root, "-c", stem + rule + "assert not [w for w in wrong if 'early' in w], wrong")
+    _run(root, "-c", stem + "wrong = rules.equations(root); assert not [w for w in wrong if 'early' in w], wrong")
+
+
+def test_the_new_chapter_runs(root: Path) -> None:
+    new_method("early_fusion", root)
+    chapter = (root / "notebooks" / "early_fusion.py").read_text(encoding="utf-8")
+    (root / "chapter.py").write_text(chapter, encoding="utf-8")
+    _run(root, "-W", "ignore", "chapter.py")
+
+
+@pytest.mark.parametrize(
+    "stem", ["", "Late", "late-fusion", "1late", "late__fusion", "_late", "class", "a" * 41, "a/b"]
+)
+def test_a_bad_name_is_refused(stem: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is no name for a method"):
+        new_method(stem, tmp_path)
+
+
+def test_a_taken_name_is_refused_and_nothing_changes(root: Path) -> None:
+    (root / "tests" / "methods" / "test_early_fusion.py").write_text("mine", encoding="utf-8")
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    for stem in ("bridge_matching", "early_fusion"):
+        with pytest.raises(ValueError, match="is taken"):
+            new_method(stem, root)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_a_readme_without_its_marks_is_refused(root: Path) -> None:
+    readme = root / "README.md"
+    readme.write_text(readme.read_text(encoding="utf-8").replace(TABLE_START, ""), encoding="utf-8")
+    with pytest.raises(ValueError, match="has lost the lines"):
+        refresh_readme(root)
+
+
+def test_a_readme_in_step_is_left_alone(root: Path) -> None:
+    refresh_readme(root)
+    assert refresh_readme(root) == []

@@ -1,0 +1,147 @@
+"""The rivals: exact where there is a closed form, blind to test targets, and near the reference table in the world."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from mmlab.compare.connectome_baselines import baselines, fit_pca_ridge
+from mmlab.data.connectome import ConnectomePairs
+from mmlab.data.worlds.rest_motor_world import RestMotorWorld, rest_motor_world
+from mmlab.metrics.connectome import ceiling_share, evaluate
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[ConnectomePairs, ConnectomePairs]:
+    return rest_motor_world(subjects=40, regions=12, seed=1).pairs.split(10, seed=0)
+
+
+def test_simple_baselines_are_their_formulas(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, test = small
+    found = baselines(train, test)
+    mean_source, mean_target = train.source.numpy().mean(0), train.target.numpy().mean(0)
+    assert torch.equal(found["identity"], test.source)
+    assert np.allclose(found["group mean"], np.tile(mean_target, (10, 1)), atol=1e-6)
+    assert np.allclose(found["mean shift"], test.source.numpy() - mean_source + mean_target, atol=1e-6)
+    assert all(value.shape == test.target.shape for value in found.values())
+
+
+def test_shrunk_shift_is_least_squares_in_one_number(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, test = small
+    source, target = (side.double().numpy() for side in (train.source, train.target))
+    centred = source - source.mean(0)
+    slope = np.linalg.lstsq(centred.reshape(-1, 1), (target - target.mean(0)).ravel(), rcond=None)[0][0]
+    assert 0.3 < slope < 0.9
+    expected = target.mean(0) + slope * (test.source.double().numpy() - source.mean(0))
+    assert np.allclose(baselines(train, test)["shrunk shift"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", [0.0, 1.0])
+def test_pca_ridge_is_ridge_on_pca_scores(small: tuple[ConnectomePairs, ConnectomePairs], keep: float) -> None:
+    """Against scikit-learn, with the same choices. The penalty is relative to the largest squared singular value."""
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import Ridge
+
+    train, test = small
+    source, target = train.source.double().numpy(), train.target.double().numpy()
+    ours = fit_pca_ridge(train, components=(7,), penalties=(0.1,), keep=keep)(test.source.double())
+    pca = PCA(7, svd_solver="full").fit(source)
+    ridge = Ridge(alpha=0.1 * pca.singular_values_[0] ** 2).fit(pca.transform(source), target - keep * source)
+    theirs = ridge.predict(pca.transform(test.source.double().numpy())) + keep * test.source.double().numpy()
+    assert np.allclose(ours, theirs, atol=1e-8)
+
+
+def test_choices_come_from_cross_validation_within_training(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, _ = small
+    components, penalties = (1, 5, 20), (0.01, 1.0)
+    fit = fit_pca_ridge(train, components, penalties, folds=4, seed=3)
+    errors = {}
+    for k in components:
+        for penalty in penalties:
+            total = 0.0
+            for part, held_out in train.folds(4, seed=3):
+                prediction = fit_pca_ridge(part, (k,), (penalty,))(held_out.source.double())
+                total += float((prediction - held_out.target).square().sum())
+            errors[k, penalty] = total
+    assert (fit.components, fit.penalty) == min(errors, key=lambda choice: errors[choice])
+
+
+def test_huge_penalties_lead_to_the_mean_and_the_shift(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, test = small
+    found = baselines(train, test)
+    for keep, name in ((0.0, "group mean"), (1.0, "mean shift")):
+        limit = fit_pca_ridge(train, components=(20,), penalties=(1e12,), keep=keep)(test.source)
+        assert torch.allclose(limit, found[name], atol=1e-6)
+
+
+def test_no_penalty_recovers_a_linear_map(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    """Rank 3 sources and a linear map to targets: exact, and more components than the rank do no harm."""
+    train, test = small
+    rng = torch.Generator().manual_seed(0)
+    basis, map_ = (torch.randn(shape, generator=rng, dtype=torch.float64) for shape in ((3, 66), (66, 66)))
+
+    def linear(pairs: ConnectomePairs) -> ConnectomePairs:
+        source = torch.randn(len(pairs), 3, generator=rng, dtype=torch.float64) @ basis
+        return ConnectomePairs(source, source @ map_ + 1, pairs.subjects, pairs.regions)
+
+    train, test = linear(train), linear(test)
+    prediction = fit_pca_ridge(train, components=(1, 3, 20))(test.source)
+    assert torch.allclose(prediction, test.target, atol=1e-6)
+
+
+def test_test_targets_are_never_seen(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, test = small
+    blind = ConnectomePairs(test.source, torch.full_like(test.target, torch.nan), test.subjects, test.regions)
+    for name, prediction in baselines(train, blind).items():
+        assert torch.equal(prediction, baselines(train, test)[name]), name
+
+
+def test_leakage_is_refused(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, _ = small
+    with pytest.raises(ValueError, match=rf"Subject {train.subjects[2]} is in training and in test"):
+        baselines(train, train.subset([2, 3]))
+
+
+@functools.cache
+def measured(seed: int) -> dict[str, dict[str, float]]:
+    """The table of one world, 200 training and 100 test subjects."""
+    world: RestMotorWorld = rest_motor_world(seed=seed)
+    train, test = world.pairs.split(100, seed)
+    predictions = baselines(train, test)
+    predictions["attainable"] = world.attainable_for(test)
+    predictions["ceiling"] = world.true_motor[world.indices(test)]
+    mean = train.target.mean(0)
+    return {name: evaluate(p, test.target, mean, test.regions.networks) for name, p in predictions.items()}
+
+
+REFERENCE = {  # RMSE, edge r, demeaned r, identification
+    "identity": (0.112, 0.905, 0.549, 0.91),
+    "group mean": (0.118, 0.890, 0.0, 0.01),
+    "mean shift": (0.096, 0.930, 0.627, 0.93),
+    "ridge on PCA scores": (0.0945, 0.931, 0.600, 0.75),
+    "ceiling": (0.056, 0.976, 0.874, 1.00),
+}
+
+
+def test_the_world_has_the_table_that_the_book_prints() -> None:
+    """Mean of three worlds: within 0.01 in RMSE, 0.02 in r, 0.05 in demeaned r and 0.06 in identification."""
+    keys = ("rmse", "r", "demeaned_r", "identification_forward")
+    for name, row in REFERENCE.items():
+        for key, reference, tolerance in zip(keys, row, (0.01, 0.02, 0.05, 0.06), strict=True):
+            value = float(np.mean([measured(seed)[name][key] for seed in range(3)]))
+            assert value == pytest.approx(reference, abs=tolerance), (name, key)
+
+
+def test_there_is_room_between_the_baselines_and_what_is_attainable() -> None:
+    """In every world the attainable beats the mean shift by far, in what does not reward exaggeration."""
+    for seed in range(3):
+        rows = measured(seed)
+        shift, best = rows["mean shift"], rows["attainable"]
+        assert best["rmse"] < 0.9 * shift["rmse"]
+        assert best["demeaned_r"] > shift["demeaned_r"] + 0.05
+        assert best["identification_demeaned"] > shift["identification_demeaned"]
+        assert best["identification_backward"] > shift["identification_backward"]
+        rival = rows["ridge on the change"]
+        assert 0.2 < ceiling_share(rival["rmse"], shift["rmse"], best["rmse"]) < 0.7
+        assert rival["demeaned_r"] < best["demeaned_r"] - 0.03
