@@ -51,10 +51,10 @@ class Card:
         summary: One sentence that says what the method does.
         inputs: Keys that its batch must have.
         outputs: Keys that it produces.
-        chapter: Stem of the notebook that tells of it; empty if it is the method's own stem.
-        tags: Further words that people look for, for example ``("brain", "fMRI")``.
         claims: What the paper claims and the chapter measures.
         budget: What the chapter may cost.
+        chapter: Stem of the notebook that tells of it; empty if it is the method's own stem.
+        tags: Further words that people look for, for example ``("brain", "fMRI")``.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Card:
     summary: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...] = ()
-    chapter: str = ""
-    tags: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     budget: Budget = field(default_factory=Budget)
+    chapter: str = ""
+    tags: tuple[str, ...] = ()

@@ -405,9 +405,7 @@ def test_another_kind_is_not_saved(tmp_path: Path) -> None:
         save_adapter(get_peft_model(base(), LoHaConfig(target_modules=["q_proj"])), tmp_path)
 
 
-@pytest.mark.parametrize(
-    "place", ["store.adapters.write_tensors", "store.adapters.card_text", "store.folders._to_disk"]
-)
+@pytest.mark.parametrize("place", ["adapters.write_tensors", "adapters.card_text", "folders._to_disk"])
 def test_a_save_that_fails_leaves_the_old_one(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_adapter(adapted(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -415,7 +413,7 @@ def test_a_save_that_fails_leaves_the_old_one(place: str, tmp_path: Path, monkey
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"mmlab.{place}", fail)
+    monkeypatch.setattr(f"mmlab.store.{place}", fail)
     with pytest.raises(OSError, match="No space left"):
         save_adapter(adapted(r=2), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

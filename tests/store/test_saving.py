@@ -197,11 +197,11 @@ def test_a_save_that_fails_leaves_the_old_one(stage: str, tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     place = {
-        "weights": "store.saving.save_weights",
-        "card": "store.saving.model_card",
-        "disk": "store.folders._to_disk",
+        "weights": "saving.save_weights",
+        "card": "saving.model_card",
+        "disk": "folders._to_disk",
     }[stage]
-    monkeypatch.setattr(f"mmlab.{place}", fail)
+    monkeypatch.setattr(f"mmlab.store.{place}", fail)
     with pytest.raises(OSError, match="No space left"):
         Toy(width=4).save_pretrained(tmp_path)
     monkeypatch.undo()

@@ -58,9 +58,8 @@ def source(name: str) -> Source:
     """
     known = sources()
     if name not in known:
-        raise ValueError(
-            f"There is no data set {name!r} in mmlab: {nearest(name.lower(), known, 'see `mmlab data list`.')}"
-        )
+        hint = nearest(name.lower(), known, otherwise="see `mmlab data list`.")
+        raise ValueError(f"There is no data set {name!r} in mmlab: {hint}")
     return known[name]
 
 
