@@ -25,9 +25,56 @@ FALL = 0.8
 """The loss must fall below this share of its first value. It is low because some losses have a floor of pure noise."""
 
 
+VERBS = {"sample": "source", "predict": "batch", "embed": "batch", "generate": "batch"}
+"""What a method can do for its user, and the first argument that it takes."""
+
+
 def trains(cls: MethodClass) -> bool:
-    """Whether the method has a loss at all; others are solved, or wrap a model."""
+    """Whether the method has a loss; others are solved, or wrap a model."""
     return cls.loss is not Method.loss or cls.objectives is not Method.objectives
+
+
+def solves(cls: MethodClass) -> bool:
+    """Whether the method is solved from its items, by a ``solve`` of its own."""
+    return getattr(cls, "solve", None) is not getattr(Method, "solve", None)
+
+
+def has_what_its_kind_needs(cls: MethodClass) -> None:
+    """Trained, solved or wrapping: an objective with parameters, ``solve``, or a module inside. And always a verb."""
+    verbs = _verbs(cls)
+    assert verbs, f"it has none of {', '.join(VERBS)}: nothing can be done with it"
+    for verb in verbs:
+        first, *others = list(inspect.signature(getattr(cls, verb)).parameters.values())[1:]
+        assert first.name in (VERBS[verb], "source"), f"{verb}() takes {first.name!r} first, not {VERBS[verb]!r}"
+        keyword = [p.name for p in others if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        assert verb != "sample" or "rng" in keyword, "sample() takes no keyword `rng`: its randomness is not handed in"
+    method, _ = cls.demo()
+    if trains(cls):
+        objectives = method.objectives()
+        assert objectives, "it is trained, and has no objective"
+        for objective in objectives:
+            assert any(p.requires_grad for p in objective.parameters), f"nothing to train in {objective.name!r}"
+    elif not solves(cls):
+        wrapped = [name for name, module in method.named_children() if module.state_dict()]
+        assert wrapped, "it is neither trained nor solved, and wraps no module with weights"
+
+
+def the_verbs_answer(cls: MethodClass) -> None:
+    """Each verb answers the demo's batch, item for item, with finite values, and keeps the global random state."""
+    method, batch = cls.demo()
+    if solves(cls):
+        method.solve(_items(batch))  # type: ignore[attr-defined]
+    size = len(next(iter(batch.values())))
+    for verb in _verbs(cls):
+        if verb == "embed":
+            continue  # it may answer with a structure of its own
+        before = _global_state()
+        one, same = _ask(method, verb, batch), _elsewhere(lambda: _ask(method, verb, batch))  # noqa: B023
+        assert _global_state() == before, f"{verb}() changes the global random state"
+        assert torch.equal(one, same), f"{verb}() answers otherwise the second time: something else is random"
+        assert len(one) == size, f"{verb}() answers {len(one)} times to {size} items"
+        assert one.isfinite().all(), f"{verb}() answers with what is not finite"
+        assert not one.requires_grad, f"{verb}() keeps gradients"
 
 
 def demo_is_reproducible(cls: MethodClass) -> None:
@@ -104,22 +151,29 @@ def gradients_reach_every_parameter(cls: MethodClass) -> None:
 
 
 def loss_falls_on_a_fixed_batch(cls: MethodClass, steps: int = 80) -> None:
+    """Of adversaries, each loss falls while the others stand still: side by side none of them need fall."""
     method, batch = cls.demo()
-    if len(method.objectives()) > 1:
-        return  # adversaries' losses need not fall
-    items = [{key: value[i] for key, value in batch.items()} for i in range(len(next(iter(batch.values()))))]
-    before = _mean_loss(method, batch)
-    mmlab.fit(method, items, steps=steps, batch_size=len(items), lr=3e-3, progress=False)
-    after = _mean_loss(method, batch)
-    assert after < before - (1 - FALL) * abs(before), f"the loss went from {before:.4g} to {after:.4g} in {steps} steps"
+    for number, objective in enumerate(method.objectives()):
+        if number:
+            method, batch = cls.demo()
+            objective = method.objectives()[number]
+        before = _mean_loss(objective, batch)
+        if len(method.objectives()) == 1:
+            items = _items(batch)
+            mmlab.fit(method, items, steps=steps, batch_size=len(items), lr=3e-3, progress=False)
+        else:
+            _descend(method, objective, batch, steps, enough=before - (1 - FALL) * abs(before))
+        after = _mean_loss(objective, batch)
+        what = f"the loss {objective.name}".rstrip()
+        assert after < before - (1 - FALL) * abs(before), f"{what} went from {before:.4g} to {after:.4g}, {steps} steps"
 
 
 def solving_depends_on_the_items_alone(cls: MethodClass) -> None:
     """A method that is solved gives the same from the same items, whatever was solved or drawn before."""
-    if not hasattr(cls, "solve"):
+    if not solves(cls):
         return
     (method, batch), (other, _) = cls.demo(3), cls.demo(4)
-    items = [{key: value[i] for key, value in batch.items()} for i in range(len(next(iter(batch.values()))))]
+    items = _items(batch)
     before, copy = _global_state(), {key: value.clone() for key, value in batch.items()}
     assert method.solve(items) is method, "solve() does not return the method"
     assert _global_state() == before, "solve() changes the global random state"
@@ -197,13 +251,43 @@ def _take_two_steps(method: Method, batch: Batch, objective: Objective) -> None:
         optimiser.step()
 
 
+def _descend(method: Method, objective: Objective, batch: Batch, steps: int, enough: float) -> None:
+    """Train one objective of several until its loss is low enough; the parameters of the others are not moved."""
+    optimiser = torch.optim.Adam(objective.parameters, lr=1e-2)
+    for step in range(steps):
+        if step and step % 10 == 0 and _mean_loss(objective, batch) < enough:
+            return
+        method.zero_grad()
+        objective.loss(batch, _rng(step))["loss"].backward()
+        optimiser.step()
+
+
+def _verbs(cls: MethodClass) -> list[str]:
+    return [verb for verb in VERBS if callable(getattr(cls, verb, None))]
+
+
+def _ask(method: Method, verb: str, batch: Batch) -> Tensor:
+    """The answer to the demo's batch: all of it, or its source where the verb takes no batch."""
+    function = getattr(method.eval(), verb)
+    parameters = inspect.signature(function).parameters
+    how: dict[str, Any] = {"rng": _rng(5)} if "rng" in parameters else {}
+    if verb == "generate":
+        how["max_new_tokens"] = 2
+    answer: Tensor = function(batch[method.card.inputs[0]] if "source" in parameters else batch, **how)
+    return answer
+
+
+def _items(batch: Batch) -> list[Batch]:
+    return [{key: value[i] for key, value in batch.items()} for i in range(len(next(iter(batch.values()))))]
+
+
 def _rng(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _mean_loss(method: Method, batch: Batch) -> float:
+def _mean_loss(objective: Objective, batch: Batch) -> float:
     with torch.no_grad():
-        return float(np.mean([float(method.loss(batch, _rng(1000 + draw))["loss"]) for draw in range(8)]))
+        return float(np.mean([float(objective.loss(batch, _rng(1000 + draw))["loss"]) for draw in range(8)]))
 
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import battery
+import cost
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mmlab.card import Card
-from mmlab.method import Batch, Method
+from mmlab.method import Batch, Method, Objective
 
 
 class Toy(Method):
@@ -35,6 +36,10 @@ class Toy(Method):
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         x = batch["x"] + self.noise * torch.randn(batch["x"].shape, generator=rng)
         return {"loss": (self.out(self.hidden(x)).mul(self.scale) - batch["y"]).square().mean()}
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        return self.out(self.hidden(batch["x"]))
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
@@ -106,6 +111,96 @@ class DoesNotLearn(Toy):
         return {"loss": 2 * value.detach() - value}
 
 
+class Adversaries(Toy):
+    """Two objectives that pull one output up and down."""
+
+    def objectives(self) -> list[Objective]:
+        up = Objective("up", [*self.hidden.parameters()], lambda batch, rng: self._pull(batch, -1))
+        return [up, Objective("down", [*self.out.parameters()], lambda batch, rng: self._pull(batch, 1))]
+
+    def _pull(self, batch: Batch, sign: int) -> dict[str, Tensor]:
+        return {"loss": sign * self.predict.__wrapped__(self, batch).mean()}
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        method, batch = super().demo(seed)
+        with torch.no_grad():
+            method.out.weight.fill_(0.1)
+        return method, batch
+
+
+class OneOfTwoDoesNotLearn(Adversaries):
+    def _pull(self, batch: Batch, sign: int) -> dict[str, Tensor]:
+        value = super()._pull(batch, sign)["loss"]
+        return {"loss": value if sign > 0 else 2 * value.detach() - value}
+
+
+class HasNoVerb(Toy):
+    predict = None  # type: ignore[assignment]
+
+
+class PredictsSomethingElse(Toy):
+    def predict(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return x
+
+
+class SamplesFromNowhere(Toy):
+    def sample(self, source: Tensor) -> Tensor:
+        return source
+
+
+class PredictsByChance(Toy):
+    def predict(self, batch: Batch) -> Tensor:
+        with torch.random.fork_rng():
+            return super().predict(batch) + torch.rand(())
+
+
+class PredictsTheMean(Toy):
+    def predict(self, batch: Batch) -> Tensor:
+        return super().predict(batch).mean(0, keepdim=True)
+
+
+class PredictsNaN(Toy):
+    def predict(self, batch: Batch) -> Tensor:
+        return super().predict(batch) * float("nan")
+
+
+class KeepsGradients(Toy):
+    def predict(self, batch: Batch) -> Tensor:
+        return super().predict(batch) * self.scale.clone().requires_grad_()
+
+
+class TrainsNothing(Toy):
+    def objectives(self) -> list[Objective]:
+        return []
+
+
+class Wrapping(Method):
+    """Neither trained nor solved: it wraps a model, and answers for it."""
+
+    card: ClassVar[Card] = Toy.card
+    loss, solve = Method.loss, getattr(Method, "solve", None)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Linear(6, 6)
+
+    def predict(self, batch: Batch) -> Tensor:
+        return self.model(batch["x"]).detach()
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return cls(), {"x": torch.randn(4, 6), "y": torch.randn(4, 6)}
+
+
+class WrapsNothing(Wrapping):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Identity()
+
+
 class RandomDemo(Toy):
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
@@ -173,7 +268,7 @@ class LoadsAnything(Toy):
 
 
 CHECKS = [check for name, check in vars(battery).items() if getattr(check, "__module__", "") == "battery"]
-CHECKS = [check for check in CHECKS if not check.__name__.startswith("_") and check is not battery.trains]
+CHECKS = [check for check in CHECKS if not check.__name__.startswith("_") and check.__annotations__["return"] == "None"]
 
 
 def _run(check: Callable[..., None], cls: battery.MethodClass, folder: Path) -> None:
@@ -199,6 +294,16 @@ def test_a_good_method_passes(check: Callable[..., None], tmp_path: Path) -> Non
         (HasADeadLayer, battery.gradients_reach_every_parameter),
         (ForgetsAParameter, battery.gradients_reach_every_parameter),
         (DoesNotLearn, battery.loss_falls_on_a_fixed_batch),
+        (OneOfTwoDoesNotLearn, battery.loss_falls_on_a_fixed_batch),
+        (HasNoVerb, battery.has_what_its_kind_needs),
+        (PredictsSomethingElse, battery.has_what_its_kind_needs),
+        (SamplesFromNowhere, battery.has_what_its_kind_needs),
+        (TrainsNothing, battery.has_what_its_kind_needs),
+        (WrapsNothing, battery.has_what_its_kind_needs),
+        (PredictsByChance, battery.the_verbs_answer),
+        (PredictsTheMean, battery.the_verbs_answer),
+        (PredictsNaN, battery.the_verbs_answer),
+        (KeepsGradients, battery.the_verbs_answer),
         (RandomDemo, battery.demo_is_reproducible),
         (OneDemo, battery.demo_is_reproducible),
         (LacksAnInput, battery.batch_has_the_inputs),
@@ -228,9 +333,20 @@ def test_a_method_that_is_solved_passes() -> None:
     battery.solving_depends_on_the_items_alone(Averaging)
 
 
-def test_a_method_without_a_loss_is_not_trained() -> None:
-    class Wrapping(Method):
-        card = Toy.card
+def test_each_kind_passes() -> None:
+    assert (battery.trains(Toy), battery.solves(Toy)) == (True, False)
+    assert battery.solves(SolvesOnTop)
+    assert (battery.trains(Wrapping), battery.solves(Wrapping)) == (False, False)
+    battery.has_what_its_kind_needs(Wrapping)
+    battery.the_verbs_answer(Wrapping)
 
-    assert battery.trains(Toy)
-    assert not battery.trains(Wrapping)
+
+def test_adversaries_are_trained_one_at_a_time() -> None:
+    battery.has_what_its_kind_needs(Adversaries)
+    battery.loss_falls_on_a_fixed_batch(Adversaries)
+
+
+def test_the_cost_of_the_contract_is_said_and_what_is_slow_is_named() -> None:
+    said = cost.summary({"one": 0.5, "other": 1.0})
+    assert said == "Contract: 0.75 s of the processor per method, at most 1.00 s (other)."
+    assert cost.summary({"one": 0.5, "slow": 2.0}).endswith("Above 1.5 s: slow (2.0 s).")

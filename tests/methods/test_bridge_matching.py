@@ -12,8 +12,6 @@ from mmlab.diffusion.gaussian import (
     conditional_end,
     coupling_after_matching,
     intermediate_covariance,
-    matrix_root,
-    schrodinger_coupling,
 )
 from mmlab.diffusion.reference import Reference
 from mmlab.methods import bridge_matching as bm
@@ -107,28 +105,6 @@ def test_least_squares_finds_the_closed_form():
     assert abs(exact.item() - correlation) > 0.1  # a formula without the noise would be far off
 
 
-@pytest.mark.parametrize(("sigma", "expected"), [(0.5, 0.833508), (1.0, math.exp(-math.pi / 3**1.5)), (2.0, 0.218561)])
-def test_matching_independent_ends_couples_them(sigma, expected):
-    assert coupling_after_matching(0.0, sigma) == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize(("given", "expected"), [(0.5, 0.8664), (-0.5, 0.7683), (0.9, 0.8834)])
-def test_matching_forgets_the_pairing(given, expected):
-    assert coupling_after_matching(given, 0.5) == pytest.approx(expected, abs=5e-5)
-
-
-@pytest.mark.parametrize(("sigma", "limit"), [(0.1, 0.995012), (0.5, 0.882782), (1.0, 0.618034), (2.0, 0.236068)])
-def test_iterated_matching_converges_to_the_schrodinger_bridge(sigma, limit):
-    coupling, path = 0.0, []
-    for _ in range(200):
-        coupling = coupling_after_matching(coupling, sigma)
-        path.append(coupling)
-    assert coupling == pytest.approx(limit, abs=1e-6)
-    assert schrodinger_coupling(*float64([[1.0]], [[1.0]]), sigma).item() == pytest.approx(limit, abs=1e-6)
-    if sigma == 1.0:
-        assert path[:5] == pytest.approx([0.546293, 0.611143, 0.617385, 0.617973, 0.618028], abs=1e-6)
-
-
 def gaussian_moments(step, steps, coupling):
     """Variance of the end and covariance of the ends of a sampler with the exact E[X₁ | X_t], ends N(0, 1), σ = 1."""
     reference = Reference(1.0)
@@ -159,33 +135,6 @@ def test_samplers_have_their_known_bias(sampler, coupling, steps, expected):
     assert variance == pytest.approx(expected[0], abs=1e-5)
     if expected[1] is not None:
         assert covariance == pytest.approx(expected[1], abs=1e-5)
-
-
-def covariances(size=4):
-    root0, root1 = torch.randn(2, size, size, generator=generator(3), dtype=torch.float64)
-    identity = 0.3 * torch.eye(size, dtype=torch.float64)
-    return root0 @ root0.T / size + identity, root1 @ root1.T / size + identity
-
-
-def test_schrodinger_coupling_in_four_dimensions():
-    (s0, s1), sigma = covariances(), 0.8
-    cross = schrodinger_coupling(s0, s1, sigma)
-    precision = torch.linalg.inv(torch.cat([torch.cat([s0, cross], 1), torch.cat([cross.T, s1], 1)]))
-    identity = torch.eye(4, dtype=torch.float64)
-    torch.testing.assert_close(precision[:4, 4:], -identity / sigma**2, rtol=0, atol=1e-10)
-
-
-def test_schrodinger_coupling_is_entropic_transport():
-    sigma, grid = 0.9, torch.linspace(-9, 9, 601, dtype=torch.float64)
-    weights = [torch.softmax(-(grid**2) / 2 / variance, 0) for variance in (1.0, 2.0)]
-    kernel = -((grid[:, None] - grid) ** 2) / (2 * sigma**2)  # cost |x - y|², ε = 2σ²
-    f, g = torch.zeros_like(grid), torch.zeros_like(grid)
-    for _ in range(500):
-        f = -torch.logsumexp(kernel + g + weights[1].log(), 1)
-        g = -torch.logsumexp((kernel + f[:, None] + weights[0].log()[:, None]), 0)
-    plan = (kernel + f[:, None] + g + weights[0].log()[:, None] + weights[1].log()).exp()
-    expected = schrodinger_coupling(*float64([[1.0]], [[2.0]]), sigma).item()
-    assert (grid @ plan @ grid).item() == pytest.approx(expected, abs=1e-4)
 
 
 def flow(steps, x, start=0.0):
@@ -347,8 +296,3 @@ def test_refuses_what_does_not_fit():
         BridgeMatching((4,), parametrisation="score")
     with pytest.raises(ValueError, match="steps >= 1"):
         method.sample(batch["source"], steps=0, rng=generator())
-
-
-def test_matrix_root_squares_back():
-    s0, _ = covariances()
-    torch.testing.assert_close(matrix_root(s0) @ matrix_root(s0), s0)

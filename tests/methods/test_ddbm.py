@@ -10,7 +10,7 @@ from mmlab import fit
 from mmlab.data.tensors import TensorData
 from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import bridge_moments
-from mmlab.methods.ddbm import BETA, DDBM, MARGIN, Bridge, preconditioning
+from mmlab.methods.ddbm import BETA, DDBM, Bridge, preconditioning
 
 BRIDGES = [Bridge("ve", 0.5), Bridge("ve", 3.0), Bridge("vp", 1.0), Bridge("vp", 0.4)]
 
@@ -164,4 +164,15 @@ def test_unfit_arguments_are_refused_in_words() -> None:
         DDBM((6,)).sample(torch.zeros(2, 6), churn=1.0, rng=_rng())
     with pytest.raises(ValueError, match="must both have shape"):
         DDBM((6,)).loss({"source": torch.zeros(2, 6), "target": torch.zeros(2, 5)}, _rng())
-    assert 0 < MARGIN < 0.01
+
+
+def test_the_network_is_asked_near_the_ends_and_never_at_them() -> None:
+    method = DDBM((6,))
+    asked: list[torch.Tensor] = []
+    method.network.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[1].flatten()))
+    batch = {"source": torch.zeros(4096, 6), "target": torch.ones(4096, 6)}
+    method.loss(batch, _rng())
+    method.sample(batch["source"][:2], steps=50, rng=_rng())
+    times = torch.cat(asked)
+    assert 0 < times.min() < 0.01
+    assert 0.99 < times.max() < 1
