@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmlab.publish.run import key
-from mmlab.publish.run.imports import reach
+from mmlab.reach import reach
 
 FILES = {
     "__init__.py": (
@@ -75,8 +75,12 @@ TWO = {"", "methods", "methods.two", "nn", "nn.other"}
         ("from mmlab import load\nload('two')", TWO | {"registry"}),
         ("from mmlab import load\nload(stem)", ONE | TWO | {"registry"}),
         ("import mmlab\nmmlab.list_methods()", ONE | TWO | {"registry"}),
+        ("from mmlab import load\nget = load\nget('one')", ONE | TWO | {"registry"}),  # who knows what it is given
+        ("from mmlab import load\nlist(map(load, ['one']))", ONE | TWO | {"registry"}),
+        ("from mmlab.registry import load as get\nget('one')", ONE | {"registry"}),
         ("%matplotlib inline\n!ls\nimport mmlab", {""}),
         ("import importlib\nimportlib.import_module('mmlab.methods.one')", ONE),
+        ("from importlib import import_module as get\nget('mmlab.methods.one')", ONE),
     ],
 )
 def test_modules_reached(package, cell, expected):
@@ -95,6 +99,8 @@ EVERYTHING = {
     [
         "import importlib\nimportlib.import_module(name)",
         "import mmlab\ngetattr(mmlab, name)",
+        "import mmlab.methods\ngetattr(mmlab.methods, name)",
+        "from importlib import import_module as get\nget(name)",
         "from mmlab import loose",
         "%%time\nimport mmlab",
         "def (",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import mmlab
-from mmlab.publish.run.imports import Reach, reach
+from mmlab.reach import Reach, reach
 
 __all__ = ["digest", "inputs", "versions", "what_changed"]
 
@@ -44,7 +44,11 @@ def inputs(
         "profile": profile,
         "parameters": dict(parameters),
         "modules": {name: _file(path) for name, path in sorted(reached.modules.items())},
-        "files": _named_files(reached, package),
+        "files": {
+            path.relative_to(package.parent).as_posix(): _file(path)
+            for path in reached.files
+            if path.name != "sources.json"  # its entries count one by one
+        },
         "data": _data(reached, package),
         "lock": _file(lock) if lock.exists() else None,
         "versions": {name: found for name, found in versions().items() if name != "mmlab"},
@@ -78,16 +82,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-def _named_files(reached: Reach, package: Path) -> dict[str, str]:
-    """Files beside the reached modules that are no modules and whose name a reached source mentions."""
-    folders = {path.parent for path in reached.modules.values()}
-    beside = sorted(
-        p for folder in folders for p in folder.iterdir() if p.is_file() and p.suffix not in (".py", ".pyc")
-    )
-    named = [path for path in beside if path.name in reached.literals and path.name != "sources.json"]
-    return {path.relative_to(package.parent).as_posix(): _file(path) for path in named}
 
 
 def _data(reached: Reach, package: Path) -> dict[str, Any]:
