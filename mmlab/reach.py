@@ -228,7 +228,7 @@ class _Reader:
         return ""
 
     def _loads(self, nodes: list[ast.AST]) -> Iterator[str | None]:
-        """Stems of methods that are loaded; None wherever a loader is listed, handed on, or given what is no literal."""
+        """Stems of methods that are loaded; None wherever they are listed, or a loader may get any of them."""
         plain = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _first(node)}
         for node in nodes:
             if isinstance(node, ast.Call) and self._loader(node.func) in _LOAD and (stem := _first(node)):

@@ -7,6 +7,7 @@ import ast
 import json
 import shutil
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 SHARED = ("exercises", "bases")  # rooms above the methods, whose modules a chapter may import
 
 
+@cache
 def cells(stem: str) -> list[str]:
     """Sources of the code cells of a chapter."""
     notebook = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))
@@ -42,6 +44,7 @@ def methods_in(targets: Iterable[str]) -> set[str]:
     return {target.split(".")[2] for target in targets if target.startswith("mmlab.methods.")}
 
 
+@cache
 def superclasses(stem: str) -> set[str]:
     """Stems of the methods whose classes those of a method have as bases."""
     tree = ast.parse((ROOT / "mmlab" / "methods" / f"{stem}.py").read_text(encoding="utf-8"))
@@ -49,6 +52,7 @@ def superclasses(stem: str) -> set[str]:
     return methods_in(target for name, target in imported(tree).items() if name in bases)
 
 
+@cache
 def expected(stem: str) -> set[str]:
     """Stems of the methods that a chapter imports, alone or through its exercises and bases, and what they subclass."""
     targets = set(imported(ast.parse((ROOT / "notebooks" / f"{stem}.py").read_text(encoding="utf-8"))).values())
