@@ -32,8 +32,8 @@ def untrained_base(world: MiniMemes, seed: int = 0, **changes: Any) -> TinyLLaVA
         **changes: Other arguments of TinyLLaVA.
     """
     arguments: dict[str, Any] = {
-        "language": {**LANGUAGE, "vocab_size": len(tokenizer_of(world.sentences()))},
-        "vision": VISION,
+        "language_model": {**LANGUAGE, "vocab_size": len(tokenizer_of(world.sentences()))},
+        "vision_tower": VISION,
         "drop_first_patch": False,  # there are few, and each shows something
         "vision_layer": -1,
     }

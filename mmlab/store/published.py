@@ -20,6 +20,7 @@ from mmlab.wording import few
 __all__ = ["PHI_2", "SIGLIP_SO400M", "is_published", "load_published", "read_published"]
 
 PHI_2: dict[str, Any] = {
+    "model_type": "phi",
     "vocab_size": 51200,
     "hidden_size": 2560,
     "intermediate_size": 10240,
@@ -34,6 +35,7 @@ PHI_2: dict[str, Any] = {
 """Arguments of ``PhiConfig`` that make Phi-2 (2,779,683,840 parameters); code and weights have the MIT licence."""
 
 SIGLIP_SO400M: dict[str, Any] = {
+    "model_type": "siglip_vision_model",
     "hidden_size": 1152,
     "intermediate_size": 4304,
     "num_hidden_layers": 27,
@@ -119,14 +121,20 @@ def _arguments(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     def part(name: str, published: dict[str, Any]) -> dict[str, Any]:
         said = _object(config, name, folder)
-        return {key: _number(said, key, value, f"{folder}/config.json, {name}") for key, value in published.items()}
+        where = f"{folder}/config.json, {name}"
+        if said.get("model_type", published["model_type"]) != published["model_type"]:
+            raise ValueError(
+                f"{where}: model_type is {said['model_type']!r}; {published['model_type']!r} is read here."
+            )
+        numbers = {key: value for key, value in published.items() if key != "model_type"}
+        return {**published, **{key: _number(said, key, value, where) for key, value in numbers.items()}}
 
     vision, layer = part("vision_config", SIGLIP_SO400M), _number(config, "vision_feature_layer", -2, str(folder))
     if not -vision["num_hidden_layers"] - 1 <= layer <= vision["num_hidden_layers"]:
         raise ValueError(f"{folder}/config.json reads layer {layer} of a tower with {vision['num_hidden_layers']}.")
     return {
-        "language": part("text_config", PHI_2),
-        "vision": vision,
+        "language_model": part("text_config", PHI_2),
+        "vision_tower": vision,
         "connector": choice("connector_type", "mlp2x_gelu", _CONNECTORS),
         "drop_first_patch": choice("vision_feature_select_strategy", "patch", _DROPS_FIRST_PATCH),
         "vision_layer": layer,

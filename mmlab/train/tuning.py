@@ -47,11 +47,18 @@ def language_targets(method: nn.Module) -> str:
         raise ValueError(f"{type(method).__name__} has no language_model: LoRA has nothing to go on.")
     if any("lora_" in name for name, _ in method.named_parameters()):
         raise ValueError(f"{type(method).__name__} has an adapter already: merge or unload it first, or copy the base.")
-    linear = {name for name, module in language.named_modules() if isinstance(module, nn.Linear) and "head" not in name}
+    linear = {name for name, module in language.named_modules() if _is_linear(module) and "head" not in name}
+    head = getattr(language, "get_output_embeddings", lambda: None)()  # it may have any name
+    linear -= {name for name, module in language.named_modules() if module is head}
     if not linear:
         raise ValueError("The language_model has no linear layer but its head.")
     leaves = sorted({re.escape(name.rpartition(".")[2]) for name in linear})
     return rf"language_model\..*\.({'|'.join(leaves)})"
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Also GPT-2's layers, which transformers calls one-dimensional convolutions."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
 def add_lora(

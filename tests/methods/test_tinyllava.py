@@ -36,7 +36,7 @@ def model(seed: int = 0, **changes: Any) -> TinyLLaVA:
     """Every weight is random, the biases and what starts at zero included."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        method = TinyLLaVA(**({"language": LANGUAGE, "vision": VISION} | changes))
+        method = TinyLLaVA(**({"language_model": LANGUAGE, "vision_tower": VISION} | changes))
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
@@ -186,7 +186,7 @@ def test_the_processor_of_transformers_counts_the_same(drop: bool, strategy: str
     processor: Any = LlavaProcessor(images, tokenizer, patch_size=14, **how)
     read = processor(images=[torch.zeros(3, 50, 60)], text=["<image> a"], return_tensors="pt")
     with torch.device("meta"):
-        method = TinyLLaVA(language=LANGUAGE, drop_first_patch=drop)
+        method = TinyLLaVA(language_model=LANGUAGE, drop_first_patch=drop)
     assert (read["input_ids"] == tokenizer.convert_tokens_to_ids("<image>")).sum() == count
     assert method.image_tokens == count
     assert method.features(read["pixel_values"].to("meta")).shape == (1, count, 16)
@@ -335,7 +335,7 @@ def test_what_is_frozen_stays_to_the_bit(stage: str) -> None:
 
 
 def test_the_same_seed_gives_the_same_curve_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
-    dropout = {"language": LANGUAGE | {"resid_pdrop": 0.2}}
+    dropout = {"language_model": LANGUAGE | {"resid_pdrop": 0.2}}
 
     def run(steps: int, out: str, seed: int = 0) -> tuple[dict[str, Tensor], list[float]]:
         method = model(**dropout)
@@ -523,7 +523,7 @@ def test_answers_are_held_to_a_grammar() -> None:
 
 
 def test_writing_leaves_no_trace() -> None:
-    method, batch = model(language=LANGUAGE | {"resid_pdrop": 0.5}), prompts()
+    method, batch = model(language_model=LANGUAGE | {"resid_pdrop": 0.5}), prompts()
     expected = method.generate(batch, max_new_tokens=4)
     before = {key: value.clone() for key, value in batch.items()}
     method.train()

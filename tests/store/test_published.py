@@ -116,8 +116,8 @@ def test_settings_are_read_and_the_rest_is_as_published(tmp_path: Path) -> None:
     folder = write(tmp_path / "bare", under_their_names(random_model()))
     (folder / "config.json").write_text('{"model_type": "tinyllava"}', encoding="utf-8")
     assert read_published(folder)[0] == {
-        "language": PHI_2,
-        "vision": SIGLIP_SO400M,
+        "language_model": PHI_2,
+        "vision_tower": SIGLIP_SO400M,
         "connector": "mlp",
         "drop_first_patch": True,
         "vision_layer": -2,
