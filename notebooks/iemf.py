@@ -123,8 +123,7 @@ show(
 #         return ctx.factor * gradient, None
 # ```
 #
-# {py:func}`~mmlab.nn.gradients.modulated` runs a module with all its parameters wrapped like this. The factor is read in
-# the backward pass: it depends on what the classifier says, so it is known only after the forward pass. Here is one step
+# {py:func}`~mmlab.nn.gradients.scale_gradients` does so for a module. Here is one step
 # by hand, and the gradients with and without the trick.
 
 # %%
@@ -142,6 +141,7 @@ def gradients(fixed):
     method.zero_grad()
     report = method.loss(batch, generator())
     report["loss"].backward()
+    method.after_backward()
     found = {name: p.grad.clone() for name, p in method.named_parameters()}
     return report, found
 
@@ -158,7 +158,7 @@ shares = {
 }
 table(
     pd.DataFrame(shares).T,
-    f"Gradient with the trick over gradient without it; here ξ = {report['coefficient']:.3f}",
+    f"Gradient with the trick over gradient without it; here ξ = {1 + torch.tanh(1 - report['ratio']):.3f}",
 )
 assert report["loss"] == plain_report["loss"]
 
@@ -195,9 +195,10 @@ def descend(method, data, seed, rate=0.02, head=1.0, decay=5e-4, steps=steps):
         optimiser.zero_grad()
         report = method.loss(data.batch(rows), noise)
         report["loss"].backward()
+        method.after_backward()
         optimiser.step()
         drop.step()
-        trace.append(float(report["coefficient"]))
+        trace.append(method.xi)
     return trace
 
 

@@ -467,7 +467,7 @@ for name in compared:
 def found_again(method, people):
     """Share of people whose nearest neighbour in the next view is themselves."""
     with torch.no_grad():
-        z, _ = method.embed(people.tensors)
+        z, _ = method.encoders(people.tensors)
     own = torch.arange(len(people))
     pairs = zip(VIEWS, VIEWS[1:] + VIEWS[:1], strict=True)
     hits = [cosine_similarity(z[m], z[n]).argmax(1) == own for m, n in pairs]

@@ -170,13 +170,14 @@ frames(
 # and it runs for the first half of the training. The heart of the method is three lines:
 #
 # ```python
-# features = {m: modulated(encoder[m], x[m], factor=k[m], rng=rng) for m in x}
-# ...                                   # own logits, scores, ρ
-# k[m].copy_(modulation(rho, alpha)[m])  # read in the backward pass
+# method.loss(batch, rng)["loss"].backward()   # as in plain joint training
+# k = modulation(discrepancy(scores), alpha)   # measure
+# scale_gradients(encoder[m], k[m], noise)     # scale
+# optimiser.step()
 # ```
 #
-# {py:func}`~mmlab.nn.gradients.modulated` runs the encoder forward as it is, and changes the gradients of its parameters on
-# their way back. The scores are known only after the forward pass, so the factors are filled in afterwards.
+# {py:func}`~mmlab.nn.gradients.scale_gradients` changes the gradients that the encoder's parameters hold, between the backward
+# pass and the step.
 
 # %% tags=["hide-input"]
 leads = torch.linspace(0.5, 3, 501)
@@ -292,9 +293,13 @@ def descend(method, data, seed):
         optimiser.zero_grad()
         report = method.loss(data.batch(rows), noise)
         report["loss"].backward()
+        method.after_backward()
         optimiser.step()
         drop.step()
-        path.append({key: float(value.detach()) for key, value in report.items()})
+        path.append(
+            {key: float(value.detach()) for key, value in report.items()}
+            | {f"k {name}": k for name, k in method.k.items()}
+        )
     method.trace.append(path)
 
 
@@ -352,7 +357,7 @@ probed = {
     (row, seed, name): probe(method, name)
     for row in variants
     for seed, method in trained.trained[row].items()
-    for name in method.shapes
+    for name in method.encoders
 }
 probes = pd.Series(probed).rename_axis(["row", "seed", "probe"]).unstack("probe")
 probes.columns = [f"{name} encoder, probed" for name in probes.columns]

@@ -44,7 +44,8 @@ from mmlab.compare.controls import controls
 from mmlab.data.sets.av_mnist_mini import av_mnist_mini
 from mmlab.data.tensors import TensorData
 from mmlab.data.worlds.dependency_world import dependency_world
-from mmlab.methods.unimodal import Unimodal, cross_entropy
+from mmlab.losses.classification import cross_entropy
+from mmlab.methods.unimodal import Unimodal
 from mmlab.metrics.classification import (
     accuracy,
     expected_calibration_error,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
-from mmlab.methods.iemf import coefficient, true_class, weakness
+from mmlab.losses.classification import true_class
+from mmlab.methods.iemf import coefficient, weakness
 
 __all__ = ["check_rates", "check_xi"]
 

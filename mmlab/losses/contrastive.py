@@ -125,7 +125,7 @@ def similarity_targets(teacher: Tensor, temperature: float = 0.125) -> Tensor:
 
     Args:
         teacher: Embeddings of the modality that says what is similar, (B, D).
-        temperature: Of the targets.
+        temperature: Temperature of the targets.
 
     Source:
         Gao et al. 2024, SoftCLIP.
@@ -153,7 +153,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float | Tensor = 0.5) -> Tensor:
 
     Args:
         a: Embeddings of one view or modality, (B, D).
-        b: Of the other, (B, D).
+        b: Embeddings of the other, (B, D).
         temperature: τ.
     """
     both = torch.cat([a, b])

@@ -1,25 +1,25 @@
-"""I2M2: classify from several modalities by a product of experts, one for each modality and one for their tie.
+"""I2M2: classify from several modalities by a product of experts, one for each modality and one for their interaction.
 
-The label y causes each modality x_m and a selection variable v, which is always seen as 1 and ties the modalities
-together. An expert q_e(y) is a classifier that sees one modality, or all of them (the expert called ``"joint"``).
+The label y causes each modality x_m and a selection variable v, which is always seen as 1 and makes the modalities
+interact. An expert q_e(y) is a classifier that sees one modality, or all of them (the expert called ``"joint"``).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.losses.classification import cross_entropy
 from mmlab.method import Batch, Method
-from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.nn.encoders import EncoderKind
 from mmlab.nn.fusion import FusionKind, classifier, make_fusion, product_of_experts
-from mmlab.nn.modalities import AV_MNIST, read
+from mmlab.nn.modalities import ModalityEncoders, read, sorted_shapes
 
 __all__ = ["I2M2", "Joint", "posterior"]
 
@@ -27,23 +27,42 @@ Shapes = Mapping[str, Sequence[int]]
 JOINT = "joint"
 
 
-def posterior(logits: Tensor, prior: Tensor, shown: Tensor | None = None) -> Tensor:
+def posterior(logits: Tensor, prior: Tensor, present: Tensor | None = None) -> Tensor:
     """Log of p(y) Π_e q_e(y) / p(y), renormalised: every expert adds what it knows beyond the prior.
 
     With a uniform prior this is the product of the experts, as published. An absent expert adds nothing, and without
     any the prior is left.
 
     Args:
-        logits: Of E experts, (B, E, K); log-probabilities do as well.
+        logits: Logits of E experts, (B, E, K); log-probabilities do as well.
         prior: Class probabilities p(y), (K,), positive.
-        shown: Which experts have their inputs, bool (B, E); None for all.
+        present: Which experts have their inputs, bool (B, E); None for all.
 
     Returns:
         Log-probabilities, (B, K).
     """
-    shown = torch.ones_like(logits[..., 0], dtype=torch.bool) if shown is None else shown
+    present = torch.ones_like(logits[..., 0], dtype=torch.bool) if present is None else present
     gains = logits.log_softmax(-1) - prior.log()  # (B, E, K): log q_e(y) / p(y)
-    return (prior.log() + product_of_experts(gains, shown)).log_softmax(-1)  # Eqs. (1) and (2)
+    return (prior.log() + product_of_experts(gains, present)).log_softmax(-1)  # Eqs. (1) and (2)
+
+
+class Single(nn.Module):
+    """The expert of one modality: an encoder and a classifier, with the parameters of a unimodal classifier.
+
+    Args:
+        encoders: The modality's, by its name, to features (B, D).
+        answer: The classifier, to logits (B, K).
+    """
+
+    def __init__(self, encoders: nn.ModuleDict, answer: nn.Module) -> None:
+        super().__init__()
+        self.encoders = encoders
+        self.answer = answer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) from the modality (B, ...)."""
+        (encoder,) = self.encoders.values()
+        return self.answer(encoder(x))
 
 
 class Joint(nn.Module):
@@ -54,13 +73,17 @@ class Joint(nn.Module):
         fusion: The head, to logits (B, K).
     """
 
-    def __init__(self, encoders: Mapping[str, nn.Module], fusion: nn.Module) -> None:
+    def __init__(self, encoders: nn.ModuleDict, fusion: nn.Module) -> None:
         super().__init__()
-        self.encoders, self.fusion = nn.ModuleDict(encoders), fusion
+        self.encoders = encoders
+        self.fusion = fusion
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits (B, K) from one tensor (B, ...) per modality, in sorted order of their names."""
-        return self.fusion({m: f(x) for (m, f), x in zip(self.encoders.items(), inputs, strict=True)}, {})
+        z = {}
+        for (name, encoder), x in zip(self.encoders.items(), inputs, strict=True):
+            z[name] = encoder(x)  # (B, D)
+        return self.fusion(z, {})
 
 
 class I2M2(Method):
@@ -69,16 +92,18 @@ class I2M2(Method):
     Which experts there are makes the model: ``("image",)`` is unimodal, ``("joint",)`` inter-modality only,
     ``("audio", "image")`` intra-modality only, and all of them are I2M2. ``experts`` is an ``nn.ModuleDict``; put a
     module of your own in it, or build from your own by :meth:`of`. A modality that is absent takes its expert out of
-    the product, and the joint expert too, which needs all: about a tie with something unseen it knows nothing.
+    the product, and the joint expert too, which needs all: about an interaction with something unseen it knows nothing.
 
     Args:
-        shapes: The modalities, and the shape of one item of each; by default those of AV-MNIST-mini.
+        shapes: Shape of one item of each modality.
         classes: Number of classes K.
         experts: Names of modalities and ``"joint"``; None for all of them.
         encoder: Kind of the encoders; no expert shares them with another.
         width: Number of features D of each modality.
         fusion: Kind of the joint expert's head.
-        dropout: Share of features dropped in training.
+        dropout: Dropout probability of the hidden features.
+        encoders: Encoders of your own by modality, from items (B, *shape) to features (B, D); the joint expert gets
+            copies of them.
 
     Attributes:
         prior: Class probabilities p(y), (K,): uniform as in the paper, until :meth:`set_prior` is called.
@@ -102,28 +127,32 @@ class I2M2(Method):
     )
 
     def __init__(
-        self, shapes: Shapes = AV_MNIST, classes: int = 10, experts: Sequence[str] | None = None,
-        encoder: EncoderKind = "perceptron", width: int = 64, fusion: FusionKind = "concatenation",
+        self,
+        shapes: Shapes,
+        classes: int = 10,
+        experts: Sequence[str] | None = None,
+        encoder: EncoderKind = "perceptron",
+        width: int = 64,
+        fusion: FusionKind = "concatenation",
         dropout: float = 0.0,
-    ) -> None:  # fmt: skip
+        encoders: Mapping[str, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
-        self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
+        self.shapes = sorted_shapes(shapes)
         self.classes = classes
-        names = [*self.shapes, JOINT] if experts is None else list(experts)
         known = [*self.shapes, JOINT]
+        names = known if experts is None else list(experts)
         if not names or len(set(names)) < len(names) or not set(known) >= set(names) or JOINT in self.shapes:
             choices = f"different names out of {', '.join(known)}; no modality can be called {JOINT!r}"
             raise ValueError(f"experts={names} must be {choices}.")
 
-        def encode(modality: str) -> nn.Module:
-            return make_encoder(encoder, self.shapes[modality], width, dropout)
-
         def expert(name: str) -> nn.Module:  # its parameters are called as those of Unimodal and LateFusion
+            seen = self.shapes if name == JOINT else {name: self.shapes[name]}
+            own = {m: copy.deepcopy(f) for m, f in (encoders or {}).items() if m in seen}
+            parts = ModalityEncoders(seen, encoder, width, dropout, own)
             if name == JOINT:
-                head = make_fusion(fusion, list(self.shapes), width, classes, dropout=dropout)
-                return Joint({m: encode(m) for m in self.shapes}, head)
-            parts = {"encoder": encode(name), "answer": classifier(width, width, classes, dropout)}
-            return nn.Sequential(OrderedDict(parts))
+                return Joint(parts, make_fusion(fusion, list(seen), width, classes, dropout=dropout))
+            return Single(parts, classifier(width, width, classes, dropout))
 
         self.experts = nn.ModuleDict({name: expert(name) for name in names})
         self.prior: Tensor
@@ -147,32 +176,33 @@ class I2M2(Method):
     def expert_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the experts say, in their order: logits (B, E, K), and which of them have their inputs (B, E)."""
         inputs, present = read(batch, self.shapes)
-        logits, shown = [], []
+        logits = []
+        complete = []  # which items have all that the expert sees
         for name, expert in self.experts.items():
             seen = list(self.shapes) if name == JOINT else [name]
             logits.append(expert(*(inputs[m] for m in seen)))
-            shown.append(torch.stack([present[m] for m in seen]).all(0))
-        return torch.stack(logits, 1), torch.stack(shown, 1)
+            complete.append(torch.stack([present[m] for m in seen]).all(0))
+        return torch.stack(logits, 1), torch.stack(complete, 1)
 
     def log_probabilities(self, batch: Batch) -> Tensor:
         """The model: log p(y | what is present, v = 1), shape (B, K), in training as in testing."""
-        logits, shown = self.expert_logits(batch)
-        return posterior(logits, self.prior, shown)
+        logits, present = self.expert_logits(batch)
+        return posterior(logits, self.prior, present)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy of the product, with its accuracy and that of each expert where it is present.
 
         Args:
-            batch: The modalities, (B, ...) each, ``label`` (B,), and ``<modality>_present`` (B,) where some are absent.
+            batch: The modalities (B, ...), optionally their masks, and ``label`` (B,).
             rng: Not used: nothing is drawn.
         """
         label = batch["label"]
-        logits, shown = self.expert_logits(batch)
-        product = posterior(logits, self.prior, shown)
-        right = (logits.argmax(-1) == label[:, None]) & shown  # (B, E)
-        accuracies = right.sum(0) / shown.sum(0).clamp(min=1)
+        logits, present = self.expert_logits(batch)
+        product = posterior(logits, self.prior, present)  # (B, K)
+        right = (logits.argmax(-1) == label[:, None]) & present  # (B, E)
+        accuracies = right.sum(0) / present.sum(0).clamp(min=1)
         return {
-            "loss": F.nll_loss(product, label),  # Eq. (3)
+            "loss": cross_entropy(product, label),  # Eq. (3)
             "accuracy": (product.argmax(-1) == label).float().mean(),
             **{f"accuracy_{name}": value for name, value in zip(self.experts, accuracies, strict=True)},
         }
@@ -214,10 +244,13 @@ class I2M2(Method):
             if name not in self.experts:
                 raise ValueError(f"warm_start: there is no expert {name!r}, only {', '.join(self.experts)}.")
             source = part.experts[name] if isinstance(part, I2M2) and name in part.experts else part
-            state, own = source.state_dict(), self.experts[name].state_dict()
-            if wrong := {(k, v.shape) for k, v in own.items()} ^ {(k, v.shape) for k, v in state.items()}:
+            state = source.state_dict()
+            own = self.experts[name].state_dict()
+            wrong = [key for key in {**own, **state} if key not in own or key not in state]
+            wrong += [key for key in own if key in state and own[key].shape != state[key].shape]
+            if wrong:
                 raise ValueError(
-                    f"warm_start: the {type(part).__name__} does not fit the expert {name!r} (see {min(wrong)[0]}): "
+                    f"warm_start: the {type(part).__name__} does not fit the expert {name!r} (see {min(wrong)}): "
                     "build both with the same shapes, classes, encoder, width and fusion."
                 )
             states[name] = state

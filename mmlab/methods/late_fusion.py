@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.losses.classification import cross_entropy
 from mmlab.method import Batch, Method
-from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.nn.encoders import EncoderKind
 from mmlab.nn.fusion import FusionKind, make_fusion
-from mmlab.nn.modalities import AV_MNIST, drop_modalities, read
+from mmlab.nn.modalities import ModalityEncoders, drop_modalities
 
 __all__ = ["LateFusion"]
-
-"""Shapes of AV-MNIST-mini with real digits: the default."""
 
 
 class LateFusion(Method):
@@ -34,8 +33,12 @@ class LateFusion(Method):
         width: Features per modality D, and width of the head's hidden layer.
         fusion: Kind of the head, see :func:`mmlab.nn.fusion.make_fusion`.
         rank: Rank R of the heads ``"low_rank"`` and ``"bilinear"``.
-        dropout: Share of hidden features dropped in training.
+        dropout: Dropout probability of the hidden features.
         modality_dropout: Probability with which a modality of an item is hidden in training, never its last one.
+        encoders: Encoders of your own by modality, from items (B, *shape) to features (B, D).
+
+    Raises:
+        ValueError: If ``modality_dropout`` is no probability below 1.
 
     Source:
         Liang et al. 2021, MultiBench, which gives these heads one interface; each head names its own paper.
@@ -57,7 +60,7 @@ class LateFusion(Method):
 
     def __init__(
         self,
-        shapes: Mapping[str, Sequence[int]] = AV_MNIST,
+        shapes: Mapping[str, Sequence[int]],
         classes: int = 10,
         encoder: EncoderKind = "perceptron",
         width: int = 64,
@@ -65,26 +68,15 @@ class LateFusion(Method):
         rank: int = 4,
         dropout: float = 0.0,
         modality_dropout: float = 0.0,
+        encoders: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= modality_dropout < 1:
             raise ValueError(f"modality_dropout is a probability below 1, not {modality_dropout}.")
-        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.modality_dropout = modality_dropout
-        self.encoders = nn.ModuleDict(
-            {name: make_encoder(encoder, shape, width, dropout) for name, shape in sorted(shapes.items())}
-        )
+        self.encoders = ModalityEncoders(shapes, encoder, width, dropout, encoders)  # Eq. (1)
         # Eqs. (2), (3), (4), (5), (6), (7) and (8): one for each kind
-        self.fusion = make_fusion(fusion, list(shapes), width, classes, rank=rank, dropout=dropout)
-
-    def features(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Features (B, D) and presence (B,) by modality.
-
-        Args:
-            batch: The modalities (B, ...), and optionally ``"<modality>_present"`` (B,).
-        """
-        inputs, there = read(batch, self.shapes)
-        return {name: self.encoders[name](x) for name, x in inputs.items()}, there  # Eq. (1)
+        self.fusion = make_fusion(fusion, list(self.encoders), width, classes, rank=rank, dropout=dropout)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy of the fused answer, and the accuracy on the batch.
@@ -93,12 +85,13 @@ class LateFusion(Method):
             batch: The modalities (B, ...), optionally their masks, and ``label`` (B,).
             rng: Draws which modalities are hidden, in training.
         """
-        features, there = self.features(batch)
+        label = batch["label"]
+        z, present = self.encoders(batch)
         if self.training and self.modality_dropout:
-            there = drop_modalities(there, self.modality_dropout, rng)
-        answer = self.fusion(features, there).log_softmax(-1)
-        right = (answer.argmax(-1) == batch["label"]).float().mean()
-        return {"loss": -answer.gather(1, batch["label"][:, None]).mean(), "accuracy": right}  # Eq. (9)
+            present = drop_modalities(present, self.modality_dropout, rng)
+        logits = self.fusion(z, present)
+        right = (logits.argmax(-1) == label).float().mean()
+        return {"loss": cross_entropy(logits, label), "accuracy": right}  # Eq. (9)
 
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (B, K), without dropout of any kind.
@@ -107,7 +100,7 @@ class LateFusion(Method):
             batch: As for the loss; a label is not looked at.
         """
         with self.evaluating():
-            return self.fusion(*self.features(batch)).softmax(-1)
+            return self.fusion(*self.encoders(batch)).softmax(-1)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

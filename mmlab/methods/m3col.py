@@ -1,4 +1,4 @@
-"""M3CoL: classify from all modalities, and pull together what two modalities say of the same, or of a mixed, item.
+"""M3CoL: a classifier on all modalities, with a contrastive loss between embeddings of two modalities, mixed or clean.
 
 Symbols: z_m are the embeddings (B, D) of modality m, p_m the answer of its own head, p the answer of the head on all,
 y the class, β_i the weight of item i in its mixture, π its partner, τ a temperature, λ the weight of the contrast.
@@ -11,18 +11,16 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.losses.classification import cross_entropy
 from mmlab.losses.contrastive import draw_mixing, mix, mixup_targets, similarity_targets, soft_contrastive
 from mmlab.method import Batch, Method
-from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.nn.encoders import EncoderKind
 from mmlab.nn.fusion import classifier, make_fusion
-from mmlab.nn.modalities import read
+from mmlab.nn.modalities import ModalityEncoders
 
 __all__ = ["M3CoL", "cycle", "mixup_contrast", "softclip_contrast"]
-
-ROSMAP = {"methylation": (200,), "mirna": (200,), "mrna": (200,)}
 
 
 def cycle(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -54,14 +52,14 @@ class M3CoL(Method):
         classes: Number of classes K.
         encoder: Kind of the encoders, see :func:`mmlab.nn.encoders.make_encoder`.
         width: Embedding size D, and width of the hidden layer of each head.
-        dropout: Share of hidden features dropped in training.
+        dropout: Dropout probability of the hidden features.
         contrast: λ, weight of the contrast.
         auxiliary: Weight of the heads on single modalities; the paper's is 1.
-        temperature: τ of the mixtures.
-        soft_temperature: τ of the soft targets and of what they are compared with.
+        temperatures: τ of the mixtures; and τ of the soft targets and of what they are compared with.
         concentration: c of β ~ Beta(c, c).
-        mixed: Share of the items that are mixed at all.
-        switch: Share of the training after which soft targets replace mixtures.
+        mixed: Probability with which an item is mixed at all.
+        switch: Fraction of training after which soft targets replace mixtures.
+        encoders: Encoders of your own by modality, from items (B, *shape) to embeddings (B, D).
 
     Source:
         Kumar et al. 2024.
@@ -79,24 +77,35 @@ class M3CoL(Method):
     )
 
     def __init__(
-        self, shapes: Mapping[str, Sequence[int]] = ROSMAP, classes: int = 2, encoder: EncoderKind = "perceptron",
-        width: int = 200, dropout: float = 0.0, contrast: float = 0.1, auxiliary: float = 1.0,
-        temperature: float = 0.1, soft_temperature: float = 0.125, concentration: float = 0.15, mixed: float = 0.5,
+        self,
+        shapes: Mapping[str, Sequence[int]],
+        classes: int = 2,
+        encoder: EncoderKind = "perceptron",
+        width: int = 200,
+        dropout: float = 0.0,
+        contrast: float = 0.1,
+        auxiliary: float = 1.0,
+        temperatures: Sequence[float] = (0.1, 0.125),
+        concentration: float = 0.15,
+        mixed: float = 0.5,
         switch: float = 1 / 3,
-    ) -> None:  # fmt: skip
+        encoders: Mapping[str, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
-        self.shapes = {name: tuple(shape) for name, shape in sorted(shapes.items())}
-        self.contrast, self.auxiliary, self.switch = contrast, auxiliary, switch
-        self.temperature, self.soft_temperature = temperature, soft_temperature
-        self.concentration, self.mixed = concentration, mixed
-        self.encoders = nn.ModuleDict({m: make_encoder(encoder, s, width, dropout) for m, s in self.shapes.items()})
-        self.heads = nn.ModuleDict({name: classifier(width, width, classes, dropout) for name in self.shapes})
-        self.fusion = make_fusion("concatenation", list(self.shapes), width, classes, dropout=dropout)
-
-    def embed(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Embeddings z (B, D) and presence (B,) by modality."""
-        inputs, there = read(batch, self.shapes)
-        return {name: self.encoders[name](x) for name, x in inputs.items()}, there
+        if len(temperatures) != 2 or min(temperatures) <= 0:
+            raise ValueError(
+                f"temperatures={list(temperatures)} must be two positive numbers, of mixtures and of soft targets, "
+                "such as (0.1, 0.125)."
+            )
+        self.contrast = contrast
+        self.auxiliary = auxiliary
+        self.temperature, self.soft_temperature = temperatures
+        self.concentration = concentration
+        self.mixed = mixed
+        self.switch = switch
+        self.encoders = ModalityEncoders(shapes, encoder, width, dropout, encoders)
+        self.heads = nn.ModuleDict({name: classifier(width, width, classes, dropout) for name in self.encoders})
+        self.fusion = make_fusion("concatenation", list(self.encoders), width, classes, dropout=dropout)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy of all heads, and the contrast of the present phase.
@@ -108,15 +117,15 @@ class M3CoL(Method):
         Returns:
             ``loss``, and its parts before they are weighed: ``fused``, ``auxiliary`` and ``contrast``.
         """
-        z, there = self.embed(batch)
-        logits, label = self.fusion(z, there), batch["label"]
-        fused = F.cross_entropy(logits, label)
-        auxiliary = contrast = torch.zeros_like(fused)
+        label = batch["label"]
+        z, present = self.encoders(batch)
+        fused = cross_entropy(self.fusion(z, present), label)
+        auxiliary = torch.zeros_like(fused)
         for name, head in self.heads.items():
-            errors = F.cross_entropy(head(z[name]), label, reduction="none")
-            auxiliary = auxiliary + (errors * there[name]).sum() / there[name].sum().clamp_min(1)
+            auxiliary = auxiliary + cross_entropy(head(z[name]), label, present[name])
+        contrast = torch.zeros_like(fused)
         for first, second in cycle(list(z)):
-            both = there[first] & there[second]
+            both = present[first] & present[second]
             contrast = contrast + self._contrast(z[first][both], z[second][both], rng)
         total = fused + self.auxiliary * auxiliary + self.contrast * contrast  # Eq. (6)
         return {"loss": total, "fused": fused, "auxiliary": auxiliary, "contrast": contrast}
@@ -124,7 +133,7 @@ class M3CoL(Method):
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (B, K) of the fused head, without dropout; a label in the batch is not looked at."""
         with self.evaluating():
-            return self.fusion(*self.embed(batch)).softmax(-1)
+            return self.fusion(*self.encoders(batch)).softmax(-1)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
@@ -135,7 +144,7 @@ class M3CoL(Method):
             method = cls({"methylation": (6,), "mirna": (4,), "mrna": (8,)}, width=16)
         label = torch.arange(24) % 2
         batch = {"label": label, "mirna_present": torch.arange(24) % 7 != 3}
-        for name, (size,) in method.shapes.items():
+        for name, (size,) in method.encoders.shapes.items():
             batch[name] = torch.randn(2, size, generator=rng)[label] + torch.randn(24, size, generator=rng)
         return method, batch
 

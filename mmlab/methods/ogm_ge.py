@@ -12,13 +12,14 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.losses.classification import cross_entropy, true_class
 from mmlab.method import Batch, Method
-from mmlab.nn.encoders import EncoderKind, make_encoder
-from mmlab.nn.gradients import modulated
-from mmlab.nn.modalities import AV_MNIST, read
+from mmlab.nn.encoders import EncoderKind
+from mmlab.nn.gradients import StepSums, draw_noise, scale_gradients
+from mmlab.nn.modalities import ModalityEncoders
+from mmlab.wording import nearest
 
 __all__ = ["OGMGE", "discrepancy", "modulation", "own_logits"]
 
@@ -28,24 +29,24 @@ def own_logits(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     Args:
         features: z, shape (M, B, D).
-        weight: Of the classifier on the concatenation, shape (K, M·D).
+        weight: Weights of the classifier on the concatenation, shape (K, M·D).
         bias: b, shape (K,).
     """
     columns = weight.view(len(weight), len(features), -1)  # (K, M, D)
     return torch.einsum("mbd,kmd->mbk", features, columns) + bias / len(features)  # Eq. (1)
 
 
-def discrepancy(scores: Tensor, seen: Tensor | None = None) -> Tensor:
+def discrepancy(scores: Tensor, present: Tensor | None = None) -> Tensor:
     """Leads ρ: the score of each modality over the mean score of the others; the paper has one other.
 
     Args:
         scores: s, shape (M,).
-        seen: Whether the batch has the modality at all, bool (M,); None: all. Without rivals ρ is 1.
+        present: Whether the batch has the modality at all, bool (M,); None: all. Without rivals ρ is 1.
     """
-    there = torch.ones_like(scores) if seen is None else seen.to(scores.dtype)
-    rivals = there.sum() - there
-    mean = ((scores * there).sum() - scores * there) / rivals.clamp(min=1)
-    return torch.where((rivals > 0) & (there > 0), scores / mean.clamp(min=1e-30), 1.0)  # Eq. (3)
+    counted = torch.ones_like(scores) if present is None else present.to(scores.dtype)
+    rivals = counted.sum() - counted  # (M,)
+    mean = ((scores * counted).sum() - scores * counted) / rivals.clamp(min=1)
+    return torch.where((rivals > 0) & (counted > 0), scores / mean.clamp(min=1e-30), 1.0)  # Eq. (3)
 
 
 def modulation(rho: Tensor, alpha: float) -> Tensor:
@@ -56,21 +57,33 @@ def modulation(rho: Tensor, alpha: float) -> Tensor:
 class OGMGE(Method):
     """A linear classifier on concatenated features, whose encoders get modulated gradients.
 
+    The order of events in a step: :meth:`loss` and its backward pass are those of plain joint training;
+    :meth:`after_backward` then measures the scores, computes k, and scales the encoders' gradients; the optimiser
+    steps. :func:`mmlab.fit` does so; a loop of your own calls ``after_backward`` between backward and step.
+
     All parameters of an encoder are modulated; the authors' code does so for convolutions only. The classifier's
-    gradient is left alone. An optimiser that divides by the size of the gradient, as Adam does, undoes most of it.
+    gradient is left alone. An optimiser that divides by the size of the gradient, as Adam does, undoes most of it:
+    train with ``optimiser="sgd"``.
 
     Args:
         shapes: Shape of one item of each modality; with one only this is a plain classifier.
         classes: Number of classes K.
         encoder: Kind of the encoders, see :func:`mmlab.nn.encoders.make_encoder`.
-        width: Features per modality, D.
-        dropout: Share of features dropped in training.
+        width: Number of features D of each modality.
+        dropout: Dropout probability of the encoders.
         alpha: α, how hard a lead is punished; 0 leaves plain joint training. The authors' code has no default.
         noise: GE: whether the gradients of all encoders get Gaussian noise with their own spread, Eq. (5).
-        start: Share of the training after which the modulation is on.
-        end: Share of the training until which it is on: half, as in the authors' code.
-        fixed: The dull control: constant coefficients by modality in place of k, as different learning rates are.
-        unimodal_weight: The other dull control: weight of the cross-entropies of the modalities' own logits.
+        start: Fraction of training after which the modulation is on.
+        end: Fraction of training until which it is on: half, as in the authors' code.
+        fixed: Baseline: constant coefficients by modality in place of k, as different learning rates are.
+        unimodal_weight: Baseline: weight of the cross-entropies of the modalities' own logits.
+        encoders: Encoders of your own by modality, from items (B, *shape) to features (B, D).
+
+    Attributes:
+        k: Coefficient of each encoder in the last step, by modality.
+
+    Raises:
+        ValueError: If ``alpha`` is negative or ``fixed`` names no modality.
 
     Source:
         Peng et al. 2022, Equations 8 to 10, and its noise.
@@ -88,50 +101,95 @@ class OGMGE(Method):
     )
 
     def __init__(
-        self, shapes: Mapping[str, Sequence[int]] = AV_MNIST, classes: int = 10, encoder: EncoderKind = "perceptron",
-        width: int = 64, dropout: float = 0.0, alpha: float = 0.5, noise: bool = True, start: float = 0.0,
-        end: float = 0.5, fixed: Mapping[str, float] | None = None, unimodal_weight: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        shapes: Mapping[str, Sequence[int]],
+        classes: int = 10,
+        encoder: EncoderKind = "perceptron",
+        width: int = 64,
+        dropout: float = 0.0,
+        alpha: float = 0.5,
+        noise: bool = True,
+        start: float = 0.0,
+        end: float = 0.5,
+        fixed: Mapping[str, float] | None = None,
+        unimodal_weight: float = 0.0,
+        encoders: Mapping[str, nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         if alpha < 0:
             raise ValueError(f"alpha must be 0 or more, not {alpha}: below 0 the leader would be sped up.")
         if unknown := sorted(set(fixed or {}) - set(shapes)):
-            raise ValueError(f"fixed names {unknown[0]!r}, which is none of the modalities {', '.join(shapes)}.")
-        self.shapes = {name: tuple(shapes[name]) for name in sorted(shapes)}
-        self.alpha, self.noise, self.fixed, self.unimodal_weight = alpha, noise, fixed, unimodal_weight
-        self.start, self.end = start, end
-        self.encoders = nn.ModuleDict({n: make_encoder(encoder, s, width, dropout) for n, s in self.shapes.items()})
-        self.classifier = nn.Linear(width * len(self.shapes), classes)
+            raise ValueError(
+                f"fixed names {unknown[0]!r}, which is none of the modalities; {nearest(unknown[0], shapes)}"
+            )
+        self.alpha = alpha
+        self.noise = noise
+        self.start = start
+        self.end = end
+        self.fixed = fixed
+        self.unimodal_weight = unimodal_weight
+        self.encoders = ModalityEncoders(shapes, encoder, width, dropout, encoders)
+        self.classifier = nn.Linear(width * len(self.encoders), classes)
+        self.k = dict.fromkeys(self.encoders, 1.0)
+        self._measured = StepSums()
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Cross-entropy of the joint classifier; rng draws the noise of the gradients, if it is on."""
-        (inputs, present), label = read(batch, self.shapes), batch["label"]
-        on = self.start <= self.progress <= self.end
-        noise = rng if self.noise and on else None
-        k = {name: torch.ones((), device=label.device) for name in inputs}  # filled in below, read in the backward pass
-        features = {n: modulated(self.encoders[n], x, factor=k[n], rng=noise) for n, x in inputs.items()}  # Eq. (5)
-        own = self._own(features, present)  # (M, B, K)
-        fused = functional.cross_entropy(own.sum(0), label)
-        there = torch.stack(list(present.values()))  # (M, B)
-        shares = there / there.sum(1, keepdim=True).clamp(min=1)  # the mean over the items that are present
-        nll = -own.log_softmax(-1).gather(-1, label.expand(len(own), -1).unsqueeze(-1)).squeeze(-1)  # (M, B)
-        scores = (nll.detach().neg().exp() * shares).sum(1)  # Eq. (2)
-        found = dict(zip(inputs, modulation(discrepancy(scores, there.any(1)), self.alpha), strict=True))
-        for name in inputs if on else ():
-            k[name].copy_(found[name] if self.fixed is None else torch.as_tensor(self.fixed.get(name, 1.0)))
-        report = {f"k {name}": value.clone() for name, value in k.items()} | {"fused": fused.detach()}
-        report |= {f"score {name}": score for name, score in zip(inputs, scores, strict=True)}
-        return {"loss": fused + self.unimodal_weight * (nll * shares).sum(), **report}
+        """Cross-entropy of the joint classifier; rng draws the noise of the gradients, if it is on.
 
-    def embed(self, batch: Batch) -> dict[str, Tensor]:
-        """Features z_m of each modality, (B, D), for a probe."""
-        with self.evaluating():
-            return {name: self.encoders[name](x) for name, x in read(batch, self.shapes)[0].items()}
+        Args:
+            batch: The modalities (B, ...), optionally their masks, and ``label`` (B,).
+            rng: Draws the noise that :meth:`after_backward` adds.
+
+        Returns:
+            ``loss``, its first part ``fused``, and the score s of each modality on this batch.
+        """
+        label = batch["label"]
+        z, present = self.encoders(batch)
+        own = self._own(z, present)  # (M, B, K)
+        mask = torch.stack(list(present.values()))  # (M, B)
+        fused = cross_entropy(own.sum(0), label)
+        auxiliary = cross_entropy(own, label, mask).sum()
+        truth = (true_class(own.detach(), label) * mask).sum(1)  # (M,)
+        count = mask.sum(1)
+        if torch.is_grad_enabled():  # a backward pass may follow
+            self._measured.add(truth=truth, count=count)
+            if self.noise and self._is_on():
+                self._measured.add(draws=torch.ones((), device=label.device), **draw_noise(self.encoders, rng))
+        scores = truth / count.clamp(min=1)
+        report = {f"score {name}": score for name, score in zip(z, scores, strict=True)}
+        return {"loss": fused + self.unimodal_weight * auxiliary, "fused": fused.detach(), **report}
 
     @torch.no_grad()
+    def after_backward(self) -> None:
+        """Measure, and scale the encoders' gradients. The optimiser steps after this."""
+        seen = self._measured.take()
+        self.k = dict.fromkeys(self.encoders, 1.0)
+        if not seen or not self._is_on():
+            return
+        # 1. Measure: how sure is each modality alone?
+        s = seen["truth"] / seen["count"].clamp(min=1)  # Eq. (2)
+        rho = discrepancy(s, seen["count"] > 0)
+        # 2. Coefficients: the leader's is below 1.
+        coefficients = modulation(rho, self.alpha).tolist()
+        self.k = dict(zip(self.encoders, coefficients, strict=True))
+        if self.fixed is not None:
+            self.k = {name: float(self.fixed.get(name, 1.0)) for name in self.encoders}
+        # 3. Scale, and add noise: g becomes k g + ε.
+        for name, encoder in self.encoders.items():
+            noise = None
+            if "draws" in seen:  # the noise of several pieces is summed: keep its variance
+                noise = {p: seen[f"{name}.{p}"] / seen["draws"].sqrt() for p, _ in encoder.named_parameters()}
+            scale_gradients(encoder, self.k[name], noise)  # Eq. (5)
+
+    def embed(self, batch: Batch) -> dict[str, Tensor]:
+        """Features z_m of each modality, (B, D), for a linear probe."""
+        with self.evaluating():
+            return self.encoders(batch)[0]
+
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities, shape (B, K)."""
-        return self._own(self.embed(batch), read(batch, self.shapes)[1]).sum(0).softmax(-1)
+        with self.evaluating():
+            return self._own(*self.encoders(batch)).sum(0).softmax(-1)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
@@ -144,7 +202,10 @@ class OGMGE(Method):
         x = torch.randn(3, 22, generator=rng)[label] + torch.randn(32, 22, generator=rng)
         return method, {"image": x[:, :16].reshape(-1, 1, 4, 4), "audio": x[:, 16:], "label": label}
 
-    def _own(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """The modalities' own logits (M, B, K); an absent one adds its share of the bias only."""
-        stacked = torch.stack([z * present[name].unsqueeze(1) for name, z in features.items()])  # (M, B, D)
+    def _is_on(self) -> bool:
+        return self.start <= self.progress <= self.end
+
+    def _own(self, z: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """The modalities' own logits (M, B, K); an absent one adds its part of the bias only."""
+        stacked = torch.stack([z[name] * present[name].unsqueeze(1) for name in self.encoders])  # (M, B, D)
         return own_logits(stacked, self.classifier.weight, self.classifier.bias)

@@ -1,33 +1,24 @@
-"""One encoder and one classifier on one modality: the plainest member of the family, and the ruler for all others.
+"""One encoder and one classifier on one modality: the reference baseline of every fusion method.
 
 Symbols: x is an item of the modality, y its class among K, f the encoder, z its features, p the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.losses.classification import cross_entropy
 from mmlab.method import Batch, Method
-from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.nn.encoders import EncoderKind
 from mmlab.nn.fusion import classifier
-from mmlab.nn.modalities import read
+from mmlab.nn.modalities import ModalityEncoders
 
-__all__ = ["Unimodal", "cross_entropy"]
-
-
-def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """Mean of -log p(y): log Σ_k exp(l_k) - l_y.
-
-    Args:
-        logits: l, shape (B, K). A constant added to a row changes nothing.
-        label: y, integers of shape (B,).
-    """
-    return (logits.logsumexp(-1) - logits.gather(1, label[:, None])[:, 0]).mean()  # Eq. (2)
+__all__ = ["Unimodal"]
 
 
 class Unimodal(Method):
@@ -41,7 +32,8 @@ class Unimodal(Method):
         classes: Number of classes K.
         encoder: Kind of the encoder, see :func:`mmlab.nn.encoders.make_encoder`.
         width: Number of features D, and width of the classifier's hidden layer.
-        dropout: Share of hidden features dropped in training.
+        dropout: Dropout probability of the hidden features.
+        encoders: An encoder of your own, ``{modality: module}``, from items (B, *shape) to features (B, D).
 
     Source:
         Wang, Tran and Feiszli 2020, who ask that a multimodal network be compared with this.
@@ -51,7 +43,7 @@ class Unimodal(Method):
         name="Unimodal classifier",
         family="fusion",
         paper="wang2020blending",
-        summary="Classifies from one modality alone: the ruler that every fusion method is measured with.",
+        summary="Classifies from one modality alone: the reference baseline of every fusion method.",
         inputs=("image", "label"),
         outputs=("label",),
         claims=(
@@ -63,17 +55,17 @@ class Unimodal(Method):
 
     def __init__(
         self,
-        modality: str = "image",
-        shape: Sequence[int] = (1, 28, 28),
+        modality: str,
+        shape: Sequence[int],
         classes: int = 10,
         encoder: EncoderKind = "perceptron",
         width: int = 64,
         dropout: float = 0.0,
+        encoders: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.shapes = {modality: tuple(shape)}
         self.modality = modality
-        self.encoder = make_encoder(encoder, shape, width, dropout)
+        self.encoders = ModalityEncoders({modality: shape}, encoder, width, dropout, encoders)
         self.answer = classifier(width, width, classes, dropout)
 
     def logits(self, batch: Batch) -> Tensor:
@@ -82,9 +74,9 @@ class Unimodal(Method):
         Args:
             batch: The modality (B, ...), and optionally ``"<modality>_present"`` (B,).
         """
-        inputs, there = read(batch, self.shapes)
-        logits = self.answer(self.encoder(inputs[self.modality]))  # Eq. (1)
-        return torch.where(there[self.modality][:, None], logits, 0)
+        z, present = self.encoders(batch)
+        logits = self.answer(z[self.modality])  # Eq. (1)
+        return torch.where(present[self.modality][:, None], logits, 0)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy, and the accuracy on the batch.
@@ -95,7 +87,7 @@ class Unimodal(Method):
         """
         logits = self.logits(batch)
         right = (logits.argmax(-1) == batch["label"]).float().mean()
-        return {"loss": cross_entropy(logits, batch["label"]), "accuracy": right}
+        return {"loss": cross_entropy(logits, batch["label"]), "accuracy": right}  # Eq. (2)
 
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (B, K), without dropout.

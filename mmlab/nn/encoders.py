@@ -28,7 +28,7 @@ def make_encoder(kind: EncoderKind, shape: Sequence[int], width: int, dropout: f
             (C, H, W), ``"recurrent"`` or ``"transformer"`` for sequences (T, C).
         shape: Shape of one item.
         width: Number of features D.
-        dropout: Share of hidden features dropped in training.
+        dropout: Dropout probability of the hidden features.
 
     Raises:
         ValueError: If there is no such kind, or it does not fit the shape.
@@ -55,18 +55,23 @@ class Convolutional(nn.Module):
     Args:
         shape: Shape of one image, (C, H, W).
         width: Number of features D.
-        dropout: Share of the summary dropped in training.
+        dropout: Dropout probability of the summary.
         channels: Maps of the first convolution; the second has twice as many.
     """
 
     def __init__(self, shape: Sequence[int], width: int, dropout: float = 0.0, channels: int = 16) -> None:
         super().__init__()
         self.maps = nn.Sequential(
-            nn.Conv2d(shape[0], channels, 3, padding=1), nn.GroupNorm(1, channels), nn.ReLU(),
+            nn.Conv2d(shape[0], channels, 3, padding=1),
+            nn.GroupNorm(1, channels),
+            nn.ReLU(),
             nn.MaxPool2d(2, ceil_mode=True),
-            nn.Conv2d(channels, 2 * channels, 3, padding=1), nn.GroupNorm(1, 2 * channels), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(2), nn.Flatten(),
-        )  # fmt: skip
+            nn.Conv2d(channels, 2 * channels, 3, padding=1),
+            nn.GroupNorm(1, 2 * channels),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+        )
         self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * channels, width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,7 +89,7 @@ class LeNet(nn.Module):
         shape: Shape of one image, (C, H, W), with sides of at least 2.
         width: Number of features D.
         channels: Maps of the first convolution.
-        dropout: Share of the last maps dropped in training.
+        dropout: Dropout probability of the last maps.
 
     Source:
         Liang et al. 2021, MultiBench, the unimodal encoders of AV-MNIST.
@@ -139,7 +144,7 @@ class TokenTransformer(nn.Module):
         width: Number of features D.
         depth: Number of blocks.
         heads: Attention heads; they must divide the width.
-        dropout: Share of hidden features dropped in training.
+        dropout: Dropout probability of the hidden features.
     """
 
     def __init__(self, shape: Sequence[int], width: int, depth: int = 2, heads: int = 4, dropout: float = 0.0) -> None:
@@ -163,7 +168,7 @@ class AttentionBlock(nn.Module):
     Args:
         width: Width of the tokens D.
         heads: Attention heads H; they must divide the width.
-        dropout: Share of the perceptron's features dropped in training.
+        dropout: Dropout probability of the perceptron's features.
 
     Raises:
         ValueError: If the heads do not divide the width.

@@ -37,15 +37,15 @@ __all__ = [
 FusionKind = Literal["concatenation", "mean", "product", "low_rank", "gated", "bilinear", "cross_attention"]
 
 
-def product_of_experts(log_probabilities: Tensor, shown: Tensor) -> Tensor:
+def product_of_experts(log_probabilities: Tensor, present: Tensor) -> Tensor:
     """Multiply the experts' probabilities and renormalise: log-softmax of Σ_m log p_m over those present.
 
     An absent expert counts as uniform, which changes nothing.
 
     Args:
-        log_probabilities: Of each expert, shape (B, M, K). A constant added to an expert's row has no effect, so
-            logits do as well.
-        shown: Which experts are present, boolean (B, M).
+        log_probabilities: Log-probabilities of each expert, shape (B, M, K). A constant added to an expert's row has
+            no effect, so logits do as well.
+        present: Which experts are present, boolean (B, M).
 
     Returns:
         Log-probabilities, shape (B, K).
@@ -53,22 +53,22 @@ def product_of_experts(log_probabilities: Tensor, shown: Tensor) -> Tensor:
     Source:
         Hinton 2002, Training products of experts.
     """
-    return torch.where(shown[..., None], log_probabilities, 0).sum(1).log_softmax(-1)
+    return torch.where(present[..., None], log_probabilities, 0).sum(1).log_softmax(-1)
 
 
-def mean_of_probabilities(log_probabilities: Tensor, shown: Tensor) -> Tensor:
+def mean_of_probabilities(log_probabilities: Tensor, present: Tensor) -> Tensor:
     """Logarithm of the mean of the experts' probabilities, over those present; uniform where there is none.
 
     Args:
-        log_probabilities: Of each expert, normalised, shape (B, M, K).
-        shown: Which experts are present, boolean (B, M).
+        log_probabilities: Normalised log-probabilities of each expert, shape (B, M, K).
+        present: Which experts are present, boolean (B, M).
 
     Returns:
         Log-probabilities, shape (B, K).
     """
     uniform = -math.log(log_probabilities.shape[-1])
-    known = torch.where(shown[..., None], log_probabilities, uniform)
-    counted = shown | ~shown.any(1, keepdim=True)  # with nothing present, count the uniform stand-ins
+    known = torch.where(present[..., None], log_probabilities, uniform)
+    counted = present | ~present.any(1, keepdim=True)  # with nothing present, count the uniform stand-ins
     total = known.masked_fill(~counted[..., None], -math.inf).logsumexp(1)
     return total - counted.sum(1, keepdim=True).log()
 
@@ -130,12 +130,12 @@ class FusionHead(nn.Module):
         """Features (B, M, D) with zeros for absent ones, and presence (B, M)."""
         if missing := [name for name in self.modalities if name not in features]:
             raise KeyError(f"The head fuses {', '.join(self.modalities)}; there are no features of {missing[0]!r}.")
-        every = torch.stack([features[name] for name in self.modalities], dim=1)
-        all_there = torch.ones(len(every), dtype=torch.bool, device=every.device)
-        shown = torch.stack([present.get(name, all_there) for name in self.modalities], dim=1)
-        return torch.where(shown[..., None], every, 0), shown
+        every = torch.stack([features[name] for name in self.modalities], dim=1)  # (B, M, D)
+        everywhere = torch.ones(len(every), dtype=torch.bool, device=every.device)
+        mask = torch.stack([present.get(name, everywhere) for name in self.modalities], dim=1)  # (B, M)
+        return torch.where(mask[..., None], every, 0), mask
 
-    def fuse(self, z: Tensor, shown: Tensor) -> Tensor:
+    def fuse(self, z: Tensor, present: Tensor) -> Tensor:
         """Logits (B, K) from features (B, M, D), zero where absent, and presence (B, M)."""
         raise NotImplementedError
 
@@ -150,9 +150,9 @@ class Concatenation(FusionHead):
         super().__init__(modalities)
         self.answer = classifier(len(self.modalities) * (width + 1), width, classes, dropout)
 
-    def fuse(self, z: Tensor, shown: Tensor) -> Tensor:
+    def fuse(self, z: Tensor, present: Tensor) -> Tensor:
         """One classifier on everything."""
-        return self.answer(torch.cat([z.flatten(1), shown.to(z)], dim=1))
+        return self.answer(torch.cat([z.flatten(1), present.to(z)], dim=1))
 
 
 class Experts(FusionHead):
@@ -175,10 +175,10 @@ class Experts(FusionHead):
         answers = [answer(values) for answer, values in zip(self.answers, z.unbind(1), strict=True)]
         return torch.stack(answers, dim=1).log_softmax(-1)
 
-    def fuse(self, z: Tensor, shown: Tensor) -> Tensor:
+    def fuse(self, z: Tensor, present: Tensor) -> Tensor:
         """Log-probabilities of all experts together."""
         combine = product_of_experts if self.kind == "product" else mean_of_probabilities
-        return combine(self.log_probabilities(z), shown)
+        return combine(self.log_probabilities(z), present)
 
 
 class LowRank(FusionHead):
@@ -197,25 +197,30 @@ class LowRank(FusionHead):
     """
 
     def __init__(
-        self, modalities: Sequence[str], width: int, classes: int, rank: int = 4, append_one: bool = True,
+        self,
+        modalities: Sequence[str],
+        width: int,
+        classes: int,
+        rank: int = 4,
+        append_one: bool = True,
         dropout: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(modalities)
         self.append_one = append_one
-        size = width + append_one
+        size = width + 1 if append_one else width
         factors = [torch.randn(rank, size, width) / math.sqrt(size) for _ in self.modalities]
         self.factors = nn.ParameterList(nn.Parameter(factor) for factor in factors)
         self.weights = nn.Parameter(torch.full((rank,), 1 / math.sqrt(rank)))
         self.answer = classifier(width, width, classes, dropout)
 
-    def fuse(self, z: Tensor, shown: Tensor) -> Tensor:
+    def fuse(self, z: Tensor, present: Tensor) -> Tensor:
         """Contract and classify."""
         if self.append_one:
             vectors = [torch.cat([torch.ones_like(values[:, :1]), values], dim=1) for values in z.unbind(1)]
             return self.answer(low_rank_product(vectors, list(self.factors), self.weights))
         parts = torch.ones((), device=z.device)
-        for values, factor, there in zip(z.unbind(1), self.factors, shown.unbind(1), strict=True):
-            parts = parts * torch.where(there[None, :, None], torch.einsum("bd,rdh->rbh", values, factor), 1)
+        for values, factor, known in zip(z.unbind(1), self.factors, present.unbind(1), strict=True):
+            parts = parts * torch.where(known[None, :, None], torch.einsum("bd,rdh->rbh", values, factor), 1)
         return self.answer(torch.einsum("r,rbh->bh", self.weights, parts))
 
 
@@ -234,11 +239,11 @@ class Gated(FusionHead):
         self.gates = nn.Linear(len(self.modalities) * width, len(self.modalities) * width)
         self.answer = classifier(width, width, classes, dropout)
 
-    def fuse(self, z: Tensor, shown: Tensor) -> Tensor:
+    def fuse(self, z: Tensor, present: Tensor) -> Tensor:
         """Weigh, add and classify."""
         values = torch.stack([layer(z[:, m]).tanh() for m, layer in enumerate(self.values)], dim=1)  # (B, M, D)
         scores = self.gates(z.flatten(1)).view_as(z)
-        gates = scores.masked_fill(~shown[..., None], -1e9).softmax(1)  # finite: with nothing present all weigh alike
+        gates = scores.masked_fill(~present[..., None], -1e9).softmax(1)  # finite: with nothing present all weigh alike
         return self.answer((gates * values).sum(1))
 
 
@@ -259,11 +264,11 @@ class CrossAttention(FusionHead):
         self.norm = nn.LayerNorm(width)
         self.answer = nn.Linear(width, classes)
 
-    def fuse(self, z: Tensor, shown: Tensor) -> Tensor:
+    def fuse(self, z: Tensor, present: Tensor) -> Tensor:
         """Attend and classify."""
         query = self.query.expand(len(z), 1, -1)  # (B, 1, D)
         tokens = torch.cat([query, z + self.names], dim=1)  # (B, 1 + M, D)
-        mask = F.pad(shown, (1, 0), value=True)
+        mask = F.pad(present, (1, 0), value=True)
         return self.answer(self.norm(self.block(query, tokens, mask)[:, 0]))
 
 
@@ -279,7 +284,7 @@ def make_fusion(
         width: Number of features D of each modality; for cross-attention a multiple of 4.
         classes: Number of classes K.
         rank: Rank R of ``"low_rank"`` and ``"bilinear"``.
-        dropout: Share of hidden features dropped in training.
+        dropout: Dropout probability of the hidden features.
 
     Raises:
         ValueError: If there is no such kind, or the names of the modalities are not unique.

@@ -1,17 +1,18 @@
-"""Gradients that are scaled, or made noisy, on their way back to the parameters of one part of a network.
+"""Gradients of one part of a network, scaled or made noisy between the backward pass and the step of the optimiser.
 
-What the part puts out is unchanged; so is the gradient that goes on through it to what lies before it.
+The order of events in a step that modulates gradients: forward and backward as always; measure how the parts of the
+network are doing; scale the gradients that the parameters hold; step. What a part puts out never changes, nor does the
+gradient that went through it to what lies before it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-__all__ = ["modulated", "spread"]
+__all__ = ["StepSums", "draw_noise", "scale_gradients", "spread"]
 
 
 def spread(gradient: Tensor) -> Tensor:
@@ -19,46 +20,64 @@ def spread(gradient: Tensor) -> Tensor:
     return gradient.std() if gradient.numel() > 1 else gradient.new_zeros(())
 
 
-def modulated(module: nn.Module, *inputs: Any, factor: Tensor, rng: torch.Generator | None = None) -> Any:
-    """Run a module whose parameters will get other gradients: factor · g + ε instead of g.
+def draw_noise(module: nn.Module, rng: torch.Generator) -> dict[str, Tensor]:
+    """Standard normal noise for each parameter of a module, by the parameter's name."""
+    return {
+        name: torch.randn(parameter.shape, generator=rng, device=parameter.device, dtype=parameter.dtype)
+        for name, parameter in module.named_parameters()
+    }
+
+
+@torch.no_grad()
+def scale_gradients(module: nn.Module, factor: Tensor | float, noise: Mapping[str, Tensor] | None = None) -> None:
+    """Replace the gradient g of each parameter by factor · g + spread(g) · ε. Call it after the backward pass.
 
     Args:
-        module: The part of the network.
-        inputs: What it is called with.
-        factor: A scalar tensor. It is read in the backward pass, so that it may be filled in place after this call,
-            with a number that only the output tells; not again after the backward pass has begun.
-        rng: Draws, now, the noise ε: for each parameter tensor normal, with the standard deviation :func:`spread` of
-            its gradient g before scaling. None for no noise.
-
-    Returns:
-        What the module returns.
+        module: The part of the network whose gradients change.
+        factor: A number, or a tensor with a single entry and no dimension.
+        noise: ε for each parameter, by name, as :func:`draw_noise` draws it; None for no noise. Its standard deviation
+            is that of the gradient before scaling.
 
     Raises:
         ValueError: If the factor is not a scalar.
     """
-    if factor.shape != ():
-        raise ValueError(f"modulated: the factor must be a scalar tensor, not one of shape {tuple(factor.shape)}.")
-    parameters = {}
+    if isinstance(factor, Tensor) and factor.shape != ():
+        raise ValueError(f"factor must be a scalar, not a tensor of shape {tuple(factor.shape)}: take one entry of it.")
     for name, parameter in module.named_parameters():
-        noise = None
-        if rng is not None:
-            noise = torch.randn(parameter.shape, generator=rng, device=parameter.device, dtype=parameter.dtype)
-        parameters[name] = _Modulate.apply(parameter, factor, noise)  # type: ignore[no-untyped-call]
-    return functional_call(module, parameters, inputs)
+        if parameter.grad is None:
+            continue
+        changed = factor * parameter.grad
+        if noise is not None:
+            changed = changed + spread(parameter.grad) * noise[name]
+        parameter.grad.copy_(changed)
 
 
-class _Modulate(torch.autograd.Function):
-    """The identity, with another gradient."""
+class StepSums:
+    """What was measured on the batch of one step, summed over its pieces and over the processes that share it.
 
-    @staticmethod
-    def forward(ctx: Any, parameter: Tensor, factor: Tensor, noise: Tensor | None) -> Tensor:
-        ctx.factor, ctx.noise = factor, noise  # not save_for_backward, which forbids to fill the factor later
-        return parameter.view_as(parameter)
+    A batch may reach the loss in several pieces. A score over the batch, such as a mean probability, is the ratio of
+    two of these sums, and does not depend on how the batch was cut.
+    """
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = gradients
-        changed = ctx.factor * gradient
-        if ctx.noise is not None:
-            changed = changed + spread(gradient) * ctx.noise
-        return changed, None, None
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, **values: Tensor) -> None:
+        """Add one piece's values, each under its name, without their graph."""
+        for name, value in values.items():
+            value = value.detach()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def clear(self) -> None:
+        """Forget what was added, before a step begins."""
+        self._sums = {}
+
+    def take(self) -> dict[str, Tensor]:
+        """The sums over all pieces and processes, by name; empties the collection."""
+        sums = self._sums
+        self._sums = {}
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for name in sorted(sums):
+                sums[name] = sums[name].clone()
+                torch.distributed.all_reduce(sums[name])
+        return sums

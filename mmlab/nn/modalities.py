@@ -1,4 +1,4 @@
-"""Reading several modalities from one flat batch, some of them absent for some items.
+"""Reading and encoding several modalities of one flat batch, some of them absent for some items.
 
 A batch holds one tensor per modality, ``batch["image"]`` of shape (B, ...), and may hold ``batch["image_present"]``, a
 boolean tensor of shape (B,). Without it, all items have the modality. The value of an absent item never matters.
@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["AV_MNIST", "drop_modalities", "present", "read"]
+from mmlab.nn.encoders import EncoderKind, make_encoder
+from mmlab.wording import nearest
 
-AV_MNIST = {"audio": (1, 32, 32), "image": (1, 28, 28)}
-"""Shapes of the book's standard pair: a log spectrogram and a digit."""
+__all__ = ["ModalityEncoders", "drop_modalities", "presence", "read", "sorted_shapes"]
 
 
-def present(batch: Mapping[str, Tensor], name: str) -> Tensor:
+def sorted_shapes(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """Shape of one item of each modality, in sorted order of the names: the order of every fusion method."""
+    return {name: tuple(shapes[name]) for name in sorted(shapes)}
+
+
+def presence(batch: Mapping[str, Tensor], name: str) -> Tensor:
     """Which items of the batch have this modality.
 
     Args:
@@ -32,8 +37,8 @@ def present(batch: Mapping[str, Tensor], name: str) -> Tensor:
         ValueError: If the mask is not boolean or not of shape (B,).
     """
     if name not in batch:
-        there = ", ".join(sorted(batch))
-        raise KeyError(f"The batch has no {name!r}, only {there}: give absent items any values and a {name}_present.")
+        keys = ", ".join(sorted(batch))
+        raise KeyError(f"The batch has no {name!r}, only {keys}: give absent items any values and a {name}_present.")
     values, key = batch[name], f"{name}_present"
     if key not in batch:
         return torch.ones(len(values), dtype=torch.bool, device=values.device)
@@ -61,34 +66,99 @@ def read(
         KeyError: If the batch lacks a modality.
         ValueError: If a modality has another shape, or its mask is no mask.
     """
-    inputs, there = {}, {}
-    for name in sorted(shapes):
-        mask = present(batch, name)
-        values, shape = batch[name], tuple(shapes[name])
+    inputs: dict[str, Tensor] = {}
+    present: dict[str, Tensor] = {}
+    for name, shape in sorted_shapes(shapes).items():
+        mask = presence(batch, name)
+        values = batch[name]
         if tuple(values.shape[1:]) != shape:
             raise ValueError(f"An item of {name!r} has shape {tuple(values.shape[1:])}, but {shape} was promised.")
         # where() and not a product: an absent item may be NaN.
         inputs[name] = torch.where(mask.view(-1, *[1] * len(shape)), values, torch.zeros_like(values))
-        there[name] = mask
-    return inputs, there
+        present[name] = mask
+    return inputs, present
 
 
-def drop_modalities(there: Mapping[str, Tensor], probability: float, rng: torch.Generator) -> dict[str, Tensor]:
+class ModalityEncoders(nn.ModuleDict):
+    """One encoder for each modality, by name: a batch in, features and presence out.
+
+    Args:
+        shapes: Shape of one item of each modality.
+        kind: Kind of the encoders, see :func:`mmlab.nn.encoders.make_encoder`.
+        width: Number of features D of each modality.
+        dropout: Dropout probability of the encoders that are made here.
+        encoders: Encoders of your own by modality, from items (B, *shape) to features (B, D). Modalities that are not
+            named get an encoder of ``kind``.
+
+    Raises:
+        TypeError: If one of your encoders is no module.
+        ValueError: If one of your encoders belongs to no modality.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, Sequence[int]],
+        kind: EncoderKind = "perceptron",
+        width: int = 64,
+        dropout: float = 0.0,
+        encoders: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.shapes = sorted_shapes(shapes)
+        self.width = width
+        own = dict(encoders or {})
+        for name, encoder in own.items():
+            if name not in self.shapes:
+                raise ValueError(f"encoders: there is no modality {name!r}; {nearest(name, self.shapes)}")
+            if not isinstance(encoder, nn.Module):
+                kind_of = type(encoder).__name__
+                raise TypeError(
+                    f"encoders[{name!r}] is a {kind_of}; give an nn.Module that makes features (B, {width})."
+                )
+        for name, shape in self.shapes.items():
+            self[name] = own[name] if name in own else make_encoder(kind, shape, width, dropout)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Encode what is there.
+
+        Args:
+            batch: The modalities (B, ...), and optionally ``"<modality>_present"`` (B,).
+
+        Returns:
+            Features z (B, D) and presence (B,), each by modality in sorted order of the names. The features of an
+            absent item are those of zeros: whoever uses them looks at its presence.
+
+        Raises:
+            KeyError: If the batch lacks a modality.
+            ValueError: If a modality, its mask or the output of an encoder has another shape than it should.
+        """
+        inputs, present = read(batch, self.shapes)
+        z = {name: self[name](x) for name, x in inputs.items()}  # (B, D) each
+        for name, features in z.items():
+            if features.shape != (len(inputs[name]), self.width):
+                raise ValueError(
+                    f"encoders[{name!r}] made {tuple(features.shape)} of {len(inputs[name])} items; "
+                    f"with width={self.width} features are (B, {self.width}): change the encoder's output or width."
+                )
+        return z, present
+
+
+def drop_modalities(present: Mapping[str, Tensor], probability: float, rng: torch.Generator) -> dict[str, Tensor]:
     """Modality dropout: hide each modality of each item with this probability, but never an item's last one.
 
     An item that would lose all it has keeps all it has, so that of two modalities each is hidden with probability
     p(1 - p).
 
     Args:
-        there: Presence (B,) by modality.
+        present: Presence (B,) by modality.
         probability: p, in [0, 1).
         rng: Draws what is hidden.
 
     Returns:
         Presence after hiding, by modality, in sorted order of the names.
     """
-    names = sorted(there)
-    known = torch.stack([there[name] for name in names], dim=1)  # (B, M)
-    kept = known & (torch.rand(known.shape, generator=rng, device=known.device) >= probability)
-    kept = torch.where(kept.any(1, keepdim=True), kept, known)
+    names = sorted(present)
+    before = torch.stack([present[name] for name in names], dim=1)  # (B, M)
+    kept = before & (torch.rand(before.shape, generator=rng, device=before.device) >= probability)
+    kept = torch.where(kept.any(1, keepdim=True), kept, before)
     return dict(zip(names, kept.unbind(1), strict=True))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mmlab.methods.iemf import IEMF, coefficient, true_class, weakness
+from mmlab.losses.classification import true_class
+from mmlab.methods.iemf import IEMF, coefficient, weakness
 
 
 def generator(seed=0):
@@ -17,6 +18,7 @@ def gradients(method, batch, seed=0):
     method.zero_grad()
     values = method.loss(batch, generator(seed))
     values["loss"].backward()
+    method.after_backward()
     return values, {name: p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
 
 
@@ -34,14 +36,9 @@ def trained(**changes):
     for _ in range(60):
         optimiser.zero_grad()
         method.loss(batch, generator())["loss"].backward()
+        method.after_backward()
         optimiser.step()
     return twin(method, **changes), batch
-
-
-def test_true_class_is_the_softmax_there():
-    logits = torch.tensor([[[math.log(3), 0.0], [0.0, math.log(4)]], [[0.0, 0.0], [math.log(9), 0.0]]])
-    expected = torch.tensor([[0.75, 0.8], [0.5, 0.1]])
-    torch.testing.assert_close(true_class(logits, torch.tensor([0, 1])), expected)
 
 
 def test_ratio_and_coefficient_by_hand():
@@ -77,10 +74,10 @@ def test_only_the_fused_classifiers_gradient_is_multiplied():
     method, batch = trained()
     values, changed = gradients(method, batch)
     plain_values, plain = gradients(twin(method, fixed=1.0), batch)
-    xi = values["coefficient"]
+    xi = method.xi
     assert values["loss"] == plain_values["loss"]
     assert 1 < xi < 1 + math.tanh(1)
-    assert xi.item() == pytest.approx(1 + math.tanh(1 - values["ratio"].item()))
+    assert xi == pytest.approx(1 + math.tanh(1 - values["ratio"].item()))
     for name, gradient in plain.items():
         factor = xi if name.startswith("fusion") else 1
         assert torch.equal(changed[name], factor * gradient), name
@@ -89,7 +86,7 @@ def test_only_the_fused_classifiers_gradient_is_multiplied():
 def test_the_ratio_is_that_of_the_heads():
     method, batch = IEMF.demo()
     with torch.no_grad():
-        features, present = method._features(batch)
+        features, present = method.encoders(batch)
         own = [functional.softmax(method.heads[name](z), 1) for name, z in features.items()]
         fused = functional.softmax(method.fusion(features, present), 1)
     sums = [sum(p[i, y].item() for i, y in enumerate(batch["label"])) for p in (*own, fused)]
@@ -98,9 +95,10 @@ def test_the_ratio_is_that_of_the_heads():
 
 def test_a_fixed_coefficient_is_that_coefficient():
     method, batch = IEMF.demo()
-    values, fixed = gradients(twin(method, fixed=1.36), batch)
+    constant = twin(method, fixed=1.36)
+    _, fixed = gradients(constant, batch)
     _, plain = gradients(twin(method, fixed=1.0), batch)
-    assert values["coefficient"].item() == pytest.approx(1.36)
+    assert constant.xi == 1.36
     for name, gradient in plain.items():
         torch.testing.assert_close(fixed[name], (1.36 if name.startswith("fusion") else 1) * gradient)
 
@@ -108,8 +106,8 @@ def test_a_fixed_coefficient_is_that_coefficient():
 def test_noise_is_that_of_the_gradient_and_in_the_fused_classifier_only():
     method, batch = IEMF.demo()
     _, silent = gradients(method, batch)
-    values, noisy = gradients(twin(method, noise=True), batch, seed=4)
-    xi, rng = values["coefficient"], generator(4)
+    _, noisy = gradients(twin(method, noise=True), batch, seed=4)
+    xi, rng = method.xi, generator(4)
     for name, gradient in silent.items():
         if not name.startswith("fusion"):
             assert torch.equal(noisy[name], gradient), name
@@ -119,13 +117,54 @@ def test_noise_is_that_of_the_gradient_and_in_the_fused_classifier_only():
         torch.testing.assert_close(noisy[name], expected)
 
 
+def pieces(method, batch, count, seed=0):
+    """Gradients of the batch that reaches the loss in pieces, as accumulation cuts it."""
+    method.zero_grad()
+    rng = generator(seed)
+    for part in range(count):
+        piece = {key: value[part::count] for key, value in batch.items()}
+        (method.loss(piece, rng)["loss"] / count).backward()
+    method.after_backward()
+    return {name: p.grad.clone() for name, p in method.named_parameters()}
+
+
+def test_the_coefficient_is_that_of_the_whole_batch_however_it_is_cut():
+    method, batch = trained()
+    _, whole = gradients(method, batch)
+    xi = method.xi
+    cut = pieces(method, batch, 4)
+    assert method.xi == pytest.approx(xi, rel=1e-5)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(cut[name], gradient, msg=name)
+
+
+def test_the_noise_of_a_batch_in_pieces_has_the_same_variance():
+    method, batch = trained()
+    cut = pieces(method, batch, 4)
+    draws = [pieces(twin(method, noise=True), batch, 4, seed) for seed in range(200)]
+    gradient = cut["fusion.answer.1.weight"] / method.xi
+    noise = torch.stack([draw["fusion.answer.1.weight"] - cut["fusion.answer.1.weight"] for draw in draws])
+    ratio = (noise / gradient.std()).var().item()
+    assert ratio == pytest.approx(1, abs=4 * (2 / noise.numel()) ** 0.5)
+
+
+def test_a_validation_between_two_steps_leaves_no_trace():
+    method, batch = trained()
+    _, alone = gradients(method, batch)
+    other = {key: value.flip(0) for key, value in batch.items()} | {"label": (batch["label"] + 1) % 3}
+    with torch.no_grad():
+        method.loss(other, generator())
+    _, again = gradients(method, batch)
+    assert all(torch.equal(alone[name], again[name]) for name in alone)
+
+
 def test_it_is_on_between_start_and_end():
     method, batch = trained(start=0.25, end=0.75)
     seen = []
     for progress in (0.0, 0.25, 0.5, 0.75, 0.8):
         method.progress = progress
-        values = method.loss(batch, generator())
-        seen.append(values["coefficient"].item() > 1)
+        values, _ = gradients(method, batch)
+        seen.append(method.xi > 1)
         assert values["unimodal"] > 0  # the auxiliary losses are on throughout
     assert seen == [False, True, True, True, False]
 
@@ -181,7 +220,7 @@ def test_the_loss_is_that_of_the_modalities_that_are_there():
         gradient.any() for name, gradient in found.items() if name.startswith(("encoders.audio", "heads.audio"))
     )
     with torch.no_grad():
-        features, present = method._features(batch)
+        features, present = method.encoders(batch)
         head = true_class(method.heads["image"](features["image"]), batch["label"])
         fused = true_class(method.fusion(features, present), batch["label"])
     assert values["ratio"].item() == pytest.approx((head.sum() / fused.sum()).item())

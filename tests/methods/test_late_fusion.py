@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmlab.data.worlds.dependency_world import dependency_world
+from mmlab.losses.classification import cross_entropy
 from mmlab.methods.late_fusion import LateFusion
-from mmlab.methods.unimodal import cross_entropy
 from mmlab.metrics.classification import accuracy
 from mmlab.nn.fusion import FusionKind, product_of_experts
 from mmlab.train.fit import fit
@@ -59,7 +59,7 @@ def test_gradients_probabilities_and_absence(fusion):
 
 def test_loss_is_the_cross_entropy_of_the_product():
     method, batch = built("product").eval(), dependency_world(12, 4, seed=1).pairs.tensors
-    features, there = method.features(batch)
+    features, there = method.encoders(batch)
     experts = method.fusion.log_probabilities(method.fusion.stack(features, there)[0])
     total = experts[:, 0] + experts[:, 1]
     value = method.loss(batch, generator())["loss"]

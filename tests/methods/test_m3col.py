@@ -81,7 +81,7 @@ def test_mixing_stops_after_a_third(progress, mixes):
 def test_the_clean_partner_is_never_mixed():
     """The released code mixes in place: by the third pair, the clean side has been mixed, too."""
     method, batch = built(), batch_of()
-    z, _ = method.embed(batch)
+    z, _ = method.encoders(batch)
     before = {name: value.clone() for name, value in z.items()}
     method.embed = lambda _: (z, {name: torch.ones(16).bool() for name in SHAPES})
     method.loss(batch, generator())
@@ -100,7 +100,7 @@ def test_without_contrast_it_is_the_model_with_auxiliary_heads():
 
 def test_without_mixtures_it_is_clip():
     method, batch = built(mixed=0.0, switch=2.0), batch_of()
-    z, _ = method.embed(batch)
+    z, _ = method.encoders(batch)
     expected = sum(soft_contrastive(z[m], z[n], identity_targets(16), 0.1) for m, n in cycle("abc"))
     torch.testing.assert_close(method.loss(batch, generator())["contrast"], expected)
 
@@ -166,7 +166,7 @@ def test_the_contrast_aligns_modalities():
             optimiser.zero_grad()
             method.loss(batch, generator(step))["loss"].backward()
             optimiser.step()
-        z, _ = method.embed(batch)
+        z, _ = method.encoders(batch)
         cosines = cosine_similarity(z["a"], z["b"])
         return float((cosines.diagonal().mean() - cosines.mean()).detach())
 

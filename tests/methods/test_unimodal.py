@@ -6,30 +6,13 @@ import pytest
 import torch
 
 from mmlab.data.tensors import TensorData
-from mmlab.methods.unimodal import Unimodal, cross_entropy
+from mmlab.methods.unimodal import Unimodal
 from mmlab.metrics.classification import accuracy
 from mmlab.train.fit import fit
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def test_cross_entropy_by_hand():
-    logits, label = torch.tensor([[0.0, math.log(3.0)], [5.0, 5.0]]), torch.tensor([1, 0])
-    assert cross_entropy(logits, label).item() == pytest.approx(-(math.log(0.75) + math.log(0.5)) / 2)
-    shifted = logits + torch.tensor([[7.0], [-3.0]])
-    assert cross_entropy(shifted, label).item() == pytest.approx(cross_entropy(logits, label).item(), rel=1e-5)
-
-
-def test_cross_entropy_and_its_gradient_are_those_of_torch():
-    logits = torch.randn(6, 4, generator=generator(), dtype=torch.float64, requires_grad=True)
-    label = torch.tensor([0, 1, 2, 3, 0, 1])
-    ours = cross_entropy(logits, label)
-    torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits, label))
-    ours.backward()
-    residual = logits.detach().softmax(-1) - torch.nn.functional.one_hot(label, 4)
-    torch.testing.assert_close(logits.grad, residual / 6)
 
 
 @pytest.mark.parametrize("encoder", ["perceptron", "lenet", "transformer"])

@@ -1,4 +1,4 @@
-"""Modulated gradients: exactly scaled, with noise of exactly the stated spread, and nothing else changed."""
+"""Scaled gradients: exactly scaled, with noise of exactly the stated spread, and nothing else changed."""
 
 import copy
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmlab.nn.gradients import modulated, spread
+from mmlab.nn.gradients import StepSums, draw_noise, scale_gradients, spread
 
 
 def generator(seed=0):
@@ -20,31 +20,44 @@ def network(*, normalised=True):
         return nn.Sequential(nn.Linear(5, 7), middle, nn.ReLU(), nn.Linear(7, 3)).double()
 
 
-def gradients(module, x, factor=None, rng=None, late=False):
+def gradients(module, x, factor=None, rng=None):
     """Output, gradients of the parameters, and gradient of the input, of a fixed function of the output."""
     module, x = copy.deepcopy(module), x.clone().requires_grad_()
-    if factor is None:
-        output = module(x)
-    else:
-        value = torch.ones((), dtype=x.dtype) if late else torch.tensor(factor, dtype=x.dtype)
-        output = modulated(module, x, factor=value, rng=rng)
-        value.fill_(factor)
+    output = module(x)
     (output**2 * torch.arange(1, 4)).sum().backward()
+    if factor is not None:
+        scale_gradients(module, factor, None if rng is None else draw_noise(module, rng))
     return output, {name: p.grad for name, p in module.named_parameters()}, x.grad, module
 
 
-@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("as_tensor", [False, True])
 @pytest.mark.parametrize("factor", [0.0, 0.25, 1.0, 1.76])
-def test_gradients_of_the_parameters_are_scaled_and_nothing_else(factor, late):
+def test_gradients_of_the_parameters_are_scaled_and_nothing_else(factor, as_tensor):
     x = torch.randn(9, 5, generator=generator(), dtype=torch.float64)
     output, plain, through, module = gradients(network(), x)
-    same, scaled, also_through, other = gradients(network(), x, factor, late=late)
+    given = torch.tensor(factor, dtype=x.dtype) if as_tensor else factor
+    same, scaled, also_through, other = gradients(network(), x, given)
     assert torch.equal(output, same)
     assert torch.equal(through, also_through)
     for name, gradient in plain.items():
         assert torch.equal(scaled[name], factor * gradient), name
     for key, value in module.state_dict().items():  # the running statistics move as always
         assert torch.equal(value, other.state_dict()[key]), key
+
+
+def test_only_the_part_is_scaled():
+    x = torch.randn(9, 5, generator=generator(), dtype=torch.float64)
+    _, plain, _, _ = gradients(network(), x)
+    _, _, _, whole = gradients(network(), x)
+    scale_gradients(whole[3], 0.5)
+    for name, parameter in whole.named_parameters():
+        assert torch.equal(parameter.grad, 0.5 * plain[name] if name.startswith("3.") else plain[name]), name
+
+
+def test_a_parameter_without_a_gradient_is_left_alone():
+    module = network()
+    scale_gradients(module, 2.0, draw_noise(module, generator()))
+    assert all(parameter.grad is None for parameter in module.parameters())
 
 
 def test_noise_has_the_spread_of_the_unscaled_gradient():
@@ -60,11 +73,10 @@ def test_noise_has_the_spread_of_the_unscaled_gradient():
 
 def test_noise_is_normal_with_the_stated_variance():
     layer, x = nn.Linear(400, 300), torch.randn(8, 400, generator=generator())
-    modulated(layer, x, factor=torch.zeros(()), rng=generator(1)).square().sum().backward()
-    noise = layer.weight.grad.clone()
-    layer.zero_grad()
     layer(x).square().sum().backward()
-    noise = noise / layer.weight.grad.std()
+    plain = layer.weight.grad.clone()
+    scale_gradients(layer, 0.0, draw_noise(layer, generator(1)))
+    noise = layer.weight.grad / plain.std()
     assert noise.mean().item() == pytest.approx(0, abs=0.01)  # 3 standard errors
     assert noise.var().item() == pytest.approx(1, abs=0.013)
     assert noise.pow(4).mean().item() == pytest.approx(3, abs=0.1)
@@ -72,7 +84,8 @@ def test_noise_is_normal_with_the_stated_variance():
 
 def test_one_entry_has_no_spread():
     layer = nn.Linear(2, 1)
-    modulated(layer, torch.ones(3, 2), factor=torch.tensor(0.5), rng=generator()).sum().backward()
+    layer(torch.ones(3, 2)).sum().backward()
+    scale_gradients(layer, 0.5, draw_noise(layer, generator()))
     assert spread(torch.ones(1)) == 0
     assert layer.bias.grad.item() == 1.5
 
@@ -87,15 +100,30 @@ def test_parameter_used_twice_gets_the_noise_once():
             return (self.weight * x).sum() + (self.weight * x * x).sum()
 
     module, x = Twice(), torch.tensor([1.0, 2.0, 3.0, 4.0])
-    modulated(module, x, factor=torch.tensor(0.5), rng=generator(2)).backward()
+    module(x).backward()
+    scale_gradients(module, 0.5, draw_noise(module, generator(2)))
     whole = x + x * x
     expected = 0.5 * whole + whole.std() * torch.randn(4, generator=generator(2))
     torch.testing.assert_close(module.weight.grad, expected)
 
 
 def test_a_factor_with_a_shape_is_refused():
-    with pytest.raises(ValueError, match="must be a scalar tensor"):
-        modulated(nn.Linear(2, 2), torch.ones(1, 2), factor=torch.ones(1))
+    with pytest.raises(ValueError, match=r"factor must be a scalar, not a tensor of shape \(1,\): take one"):
+        scale_gradients(nn.Linear(2, 2), torch.ones(1))
+
+
+def test_sums_of_a_step_add_up_and_are_taken_once():
+    sums = StepSums()
+    sums.add(score=torch.tensor(1.0, requires_grad=True), count=torch.tensor([1, 2]))
+    sums.add(score=torch.tensor(2.0), count=torch.tensor([3, 4]))
+    taken = sums.take()
+    assert taken["score"] == 3
+    assert not taken["score"].requires_grad
+    assert taken["count"].tolist() == [4, 6]
+    assert sums.take() == {}
+    sums.add(score=torch.tensor(1.0))
+    sums.clear()
+    assert sums.take() == {}
 
 
 def train(optimiser, factor, steps=40, **settings):
@@ -104,8 +132,8 @@ def train(optimiser, factor, steps=40, **settings):
     steer = optimiser(module.parameters(), **settings)
     for _ in range(steps):
         steer.zero_grad()
-        output = modulated(module, x, factor=torch.tensor(factor, dtype=x.dtype))
-        nn.functional.cross_entropy(output, y).backward()
+        nn.functional.cross_entropy(module(x), y).backward()
+        scale_gradients(module, factor)
         steer.step()
     return torch.nn.utils.parameters_to_vector(module.parameters())
 

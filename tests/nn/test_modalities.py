@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from mmlab.nn.modalities import drop_modalities, present, read
+from mmlab.nn.modalities import ModalityEncoders, drop_modalities, presence, read, sorted_shapes
 
 SHAPES = {"image": (1, 4, 4), "audio": (6,)}
 
@@ -14,7 +15,7 @@ def batch():
 
 
 def test_without_a_mask_everything_is_present():
-    assert present(batch(), "image").tolist() == [True, True, True]
+    assert presence(batch(), "image").tolist() == [True, True, True]
     inputs, there = read(batch(), SHAPES)
     assert list(inputs) == list(there) == ["audio", "image"]
     assert torch.equal(inputs["image"], batch()["image"])
@@ -54,3 +55,37 @@ def test_modality_dropout_hides_as_often_as_it_says_and_never_the_last():
     assert kept["image"][~alone].float().mean().item() == pytest.approx(1 - 0.3 * 0.7, abs=0.015)
     same = drop_modalities(dict(reversed(there.items())), 0.3, torch.Generator().manual_seed(0))
     assert all(torch.equal(kept[name], same[name]) for name in there)
+
+
+def test_encoders_give_features_and_presence_in_sorted_order():
+    encoders = ModalityEncoders(SHAPES, width=5)
+    given = batch() | {"audio_present": torch.tensor([True, False, True])}
+    given["audio"][1] = torch.nan
+    z, present = encoders(given)
+    assert list(z) == list(present) == list(encoders) == list(sorted_shapes(SHAPES)) == ["audio", "image"]
+    assert z["audio"].shape == z["image"].shape == (3, 5)
+    assert z["audio"].isfinite().all()
+    assert present["audio"].tolist() == [True, False, True]
+    torch.testing.assert_close(z["image"], encoders["image"](given["image"]))
+
+
+def test_an_encoder_of_your_own_takes_its_place_and_the_others_are_made():
+    mine = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
+    encoders = ModalityEncoders(SHAPES, "perceptron", 5, encoders={"image": mine})
+    assert encoders["image"] is mine
+    torch.testing.assert_close(encoders(batch())[0]["image"], mine(batch()["image"]))
+    assert isinstance(encoders["audio"], nn.Sequential)
+
+
+def test_an_encoder_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="encoders: there is no modality 'imag'; did you mean 'image'"):
+        ModalityEncoders(SHAPES, encoders={"imag": nn.Flatten()})
+    with pytest.raises(
+        TypeError, match=r"encoders\['image'\] is a str; give an nn.Module that makes features \(B, 64\)"
+    ):
+        ModalityEncoders(SHAPES, encoders={"image": "lenet"})
+    encoders = ModalityEncoders(SHAPES, width=5, encoders={"image": nn.Flatten()})
+    with pytest.raises(
+        ValueError, match=r"encoders\['image'\] made \(3, 16\) of 3 items; with width=5 features are \(B, 5\)"
+    ):
+        encoders(batch())
