@@ -48,7 +48,8 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
                     "pass numbers, strings, booleans, or lists and dicts of them."
                 )
         method = super().__new__(cls, *args, **kwargs)
-        method._hub_mixin_config = method.config  # a copy: later changes of a list do not reach it
+        config = method.config  # a copy: later changes of a list do not reach it
+        method._hub_mixin_config = {name: config[name] for name in names if name in config}  # the constructor's order
         return method
 
     def save_pretrained(
