@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
+from mmlab.compare.intervals import paired_interval
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
 from mmlab.metrics.classification import accuracy, area_under_curve, expected_calibration_error, macro_f1
@@ -89,30 +88,6 @@ class Comparison:
         """The same trained rows on another test set: a modality missing, noise in one, other people."""
         scores = score(self.predictors, test, self.metrics)
         return Comparison(self.proposed, self.predictors, scores, self.metrics, self.trained)
-
-
-def paired_interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval for the mean of paired differences.
-
-    It says what other seeds would do on the same training and test set. What another draw of people would do is not in
-    it, and is usually more.
-
-    Args:
-        differences: One for each seed.
-        level: Coverage, in (0, 1).
-
-    Returns:
-        Lower and upper bound; infinite for a single difference.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} is not between 0 and 1.")
-    from scipy.stats import t
-
-    values = torch.tensor(differences, dtype=torch.float64)
-    if len(values) < 2:
-        return -math.inf, math.inf
-    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * float(values.std()) / math.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def unlabelled(data: TensorData) -> Batch:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["frames", "record", "say", "show", "table"]
+__all__ = ["claim", "claimed", "frames", "record", "say", "show", "table"]
 
 if TYPE_CHECKING:
+    from mmlab.viz.claims import claim, claimed
     from mmlab.viz.display import record, say, show, table
     from mmlab.viz.widgets import frames
 
 _HOME = {
+    "claim": "mmlab.viz.claims",
+    "claimed": "mmlab.viz.claims",
     "frames": "mmlab.viz.widgets",
     "record": "mmlab.viz.display",
     "say": "mmlab.viz.display",

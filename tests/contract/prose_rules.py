@@ -1,7 +1,7 @@
 r"""The rule of numbers in prose, as a function that returns what is wrong: so that tests can show that it finds it.
 
 **Rule.** A number that a run produces never stands in a chapter's prose by hand. Prose is each markdown cell, and the
-fixed text of what `say`, `show`, `table` and `frames` are given. Three kinds of numbers are looked at, since these are
+fixed text of what `say`, `show`, `table`, `frames` and `claim` are given. Three kinds of numbers are looked at, since these are
 what measurements look like:
 
 1. decimals: `0.93`, `1.5 s`;
@@ -28,7 +28,9 @@ from fractions import Fraction
 from pathlib import Path
 
 STYLE = {"lw", "linewidth", "ms", "markersize", "alpha", "figsize", "fontsize", "width", "height"} | {"xlim", "ylim"}
-SHOWN = {"say", "show", "table", "frames"}
+SHOWN = {"say", "show", "table", "frames", "claim", "claimed"}
+OUTCOMES = ("better", "worse", "undecided", "equivalent")
+TEXTS = ("alt", "caption", "title", *OUTCOMES)
 WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 WORDS |= {"twelve": 12, "twenty": 20, "fifty": 50, "hundred": 100, "thousand": 1000}
 
@@ -98,11 +100,39 @@ def shown(source: str) -> Iterator[Prose]:
     """The fixed text in the arguments of what shows text; what stands in braces of an f-string is a result."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHOWN:
-            for argument in [*node.args, *(k.value for k in node.keywords if k.arg in ("alt", "caption", "title"))]:
+            for argument in [*node.args, *(k.value for k in node.keywords if k.arg in TEXTS)]:
                 pieces = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
                 texts = [p.value if isinstance(p, ast.Constant) and isinstance(p.value, str) else "\0" for p in pieces]
                 if any(text != "\0" for text in texts):
                     yield Prose(argument.lineno, "".join(texts))
+
+
+def claims(source: str) -> Iterator[ast.Call]:
+    """The calls of `claim` and `claimed` in a chapter."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("claim", "claimed"):
+            yield node
+
+
+def unfit_claims(source: str) -> list[tuple[int, str]]:
+    """Claims that some run could not make: an outcome without its sentence, or a name that is used twice or made up.
+
+    The name may be an f-string where a claim stands in a loop; its fixed part counts as the name.
+    """
+    found, names = [], set()
+    for call in claims(source):
+        given = {keyword.arg for keyword in call.keywords}
+        needed = ["better", "worse", "undecided", *(["equivalent"] if "margin" in given else [])]
+        found += [(call.lineno, f"has no sentence for {outcome!r}") for outcome in needed if outcome not in given]
+        name = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "name"), None)
+        fixed = [p.value for p in ast.walk(name) if isinstance(p, ast.Constant)] if name else []
+        text = "".join(str(part) for part in fixed)
+        if not isinstance(name, ast.Constant | ast.JoinedStr) or not re.fullmatch(r"[a-z0-9-]{3,}", text):
+            found.append((call.lineno, "has no name that stands in the call"))
+        elif text in names:
+            found.append((call.lineno, f"has the name {text!r}, as another before it"))
+        names.add(text)
+    return found
 
 
 def constants(source: str, root: Path) -> set[Fraction]:

@@ -15,6 +15,39 @@ def test_a_chapter_has_no_measured_number_by_hand(path: Path) -> None:
     assert not wrong, f"notebooks/{path.name}: {prose_rules.REMEDY} {'; '.join(wrong)}"
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_claim_has_a_name_of_its_own_and_a_sentence_for_every_outcome(path: Path) -> None:
+    wrong = [f"line {line}: a claim {what}" for line, what in prose_rules.unfit_claims(path.read_text("utf-8"))]
+    assert not wrong, f"notebooks/{path.name}: {'; '.join(wrong)}"
+
+
+SENTENCES = 'better="b", worse="w", undecided="u"'
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (f'claim("a-b", x, y, {SENTENCES})\nclaimed("a-b", x, y, {SENTENCES})', "as another before it"),
+        (
+            f'for n in names:\n    claim(f"a-b-{{n}}", x, y, {SENTENCES})\nclaim(f"a-b-{{m}}", x, y, {SENTENCES})',
+            "as another",
+        ),
+        ('claim("a-b", x, y, better="b", undecided="u")', "no sentence for 'worse'"),
+        (f'claim("a-b", x, y, margin=0.1, {SENTENCES})', "no sentence for 'equivalent'"),
+        (f"claim(name, x, y, {SENTENCES})", "no name that stands in the call"),
+        (f'claim(f"{{name}}", x, y, {SENTENCES})', "no name that stands in the call"),
+    ],
+)
+def test_a_claim_that_some_run_could_not_make_is_found(code: str, what: str) -> None:
+    (one,) = prose_rules.unfit_claims(code)
+    assert what in one[1]
+
+
+def test_claims_that_every_run_can_make_are_left_alone() -> None:
+    code = f'claim("a-b", x, y, {SENTENCES})\nclaim(f"a-c-{{n}}", x, y, margin=1, equivalent="e", {SENTENCES})\n'
+    assert prose_rules.unfit_claims(code) == []
+
+
 CODE = """
 # %% tags=["parameters"]
 rho = 0.2
@@ -99,7 +132,8 @@ def test_other_numbers_are_left_alone(tmp_path: Path, text: str) -> None:
 
 def test_what_the_code_says_in_fixed_words_is_looked_at_too(tmp_path: Path) -> None:
     code = CODE + 'say("It is 0.93.")\nshow(figure, alt=f"At {x:.3f} it is 0.94.", caption="")\nprint("0.95")\n'
-    assert found(tmp_path, "Toys.", code) == ["0.93", "0.94"]
+    code += 'claim("a-b", x, y, better="By 0.96.", worse="Not by {gap}.")\n'
+    assert found(tmp_path, "Toys.", code) == ["0.93", "0.94", "0.96"]
 
 
 def test_the_line_is_named(tmp_path: Path) -> None:
