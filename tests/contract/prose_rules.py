@@ -1,8 +1,8 @@
 r"""The rule of numbers in prose, as a function that returns what is wrong: so that tests can show that it finds it.
 
 **Rule.** A number that a run produces never stands in a chapter's prose by hand. Prose is each markdown cell, and the
-fixed text of what `say`, `show`, `table`, `frames` and `claim` are given. Three kinds of numbers are looked at, since these are
-what measurements look like:
+fixed text of what `say`, `show`, `table`, `frames` and `claim` are given. Three kinds of numbers are looked at, since
+these are what measurements look like:
 
 1. decimals: `0.93`, `1.5 s`;
 2. percentages: `93 %`, `93 per cent`;
