@@ -94,7 +94,7 @@ def predictions(connectivity: Tensor, activation: Tensor, train: Tensor, test: T
         activation: (S, C, N), likewise.
         train: Indices of the training people.
         test: Indices of the others.
-        seed: Of the choice of another person's connectome.
+        seed: Seed of the choice of another person's connectome.
     """
     mean = activation[train].mean(0)  # (C, N)
     known, asked = activation[train] - mean, activation[test] - mean

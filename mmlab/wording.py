@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["few", "nearest"]
+__all__ = ["few", "nearest", "require_at_least"]
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -26,3 +26,17 @@ def few(items: Iterable[str], separator: str = ", ") -> str:
     items = [item if len(item) <= 200 else f"{item[:197]}..." for item in items]
     rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
     return separator.join(items[:3]) + rest
+
+
+def require_at_least(**bounds: tuple[float, float]) -> None:
+    """Refuse an argument that is too small, in a sentence with its name, its value and the bound.
+
+    Args:
+        **bounds: Value and smallest allowed value of each argument, by the argument's name.
+
+    Raises:
+        ValueError: For the first argument below its bound.
+    """
+    for name, (value, least) in bounds.items():
+        if not value >= least:  # so that NaN is refused, too
+            raise ValueError(f"{name}={value} is too small: choose at least {least}.")

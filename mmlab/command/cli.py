@@ -131,7 +131,7 @@ def where(name: str) -> None:
 @book.command()
 def sync(
     stems: Names = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is not in step.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of sync.")] = False,
 ) -> None:
     """Make the .ipynb files from their sources, and the README's table of methods from the cards."""
     from mmlab.command.scaffold import refresh_readme

@@ -44,7 +44,7 @@ def plan(method: Method, items: Any, *, steps: int, batch_size: int, average: bo
         steps: Optimiser steps.
         batch_size: Items per step.
         average: Whether an average of the weights is kept.
-        seed: Of the batch's randomness.
+        seed: Seed of the batch's randomness.
     """
     trainable = [p for objective in method.objectives() for p in objective.parameters]
     moved = sum(p.numel() * p.element_size() for p in trainable)

@@ -18,7 +18,7 @@ __all__ = ["draw", "evaluate"]
 
 
 def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Measure a method on the test items, beside the dull rivals where the kind of data has some.
+    """Measure a method on the test items, beside the baselines where the kind of data has some.
 
     Args:
         method: The trained method.

@@ -48,7 +48,7 @@ def stratified(label: Tensor, share: float, seed: int = 0) -> tuple[Tensor, Tens
     Args:
         label: (N,) int64.
         share: Share of each class that is held out, above 0 and below 1.
-        seed: Of the order.
+        seed: Seed of the order.
 
     Returns:
         Positions that are kept and positions that are held out, each in ascending order.

@@ -86,7 +86,7 @@ def hold_out_groups(groups: Sequence[str], share: float, seed: int) -> tuple[lis
     Args:
         groups: The group of each item.
         share: About this share of the items is held out: whole groups until it is reached. 0 holds out none.
-        seed: Of the order of the groups.
+        seed: Seed of the order of the groups.
 
     Returns:
         Positions that are kept and positions that are held out.

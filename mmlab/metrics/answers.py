@@ -33,7 +33,7 @@ def vqa_accuracy(answer: str, humans: Sequence[str]) -> float:
     """VQA accuracy (Antol et al. 2015): full marks if three people said the same, on the mean over leaving one out.
 
     Args:
-        answer: Of the system.
+        answer: What the system answered.
         humans: Answers of two or more people, ten in the benchmark.
 
     Returns:

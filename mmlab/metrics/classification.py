@@ -28,7 +28,7 @@ def accuracy(probabilities: Tensor, label: Tensor) -> float:
     """Share of items whose most probable class is the right one.
 
     Args:
-        probabilities: Of the classes, (N, K); rows sum to one.
+        probabilities: Probabilities of the classes, (N, K); rows sum to one.
         label: Right classes, integers (N,) in [0, K).
 
     Raises:
@@ -44,7 +44,7 @@ def macro_f1(probabilities: Tensor, label: Tensor) -> float:
     A class that is neither right nor predicted for any item does not count.
 
     Args:
-        probabilities: Of the classes, (N, K).
+        probabilities: Probabilities of the classes, (N, K).
         label: Right classes, (N,).
     """
     probabilities, label = _checked(probabilities, label)
@@ -58,7 +58,7 @@ def area_under_curve(probabilities: Tensor, label: Tensor) -> float:
     """Area under the ROC curve; of more than two classes, the mean over classes of one against the rest.
 
     Args:
-        probabilities: Of the classes, (N, K).
+        probabilities: Probabilities of the classes, (N, K).
         label: Right classes, (N,); each class must occur.
 
     Raises:
@@ -80,7 +80,7 @@ def log_loss(probabilities: Tensor, label: Tensor) -> float:
     """Mean of -log p(label), in nats; probabilities below the precision of their type count as that precision.
 
     Args:
-        probabilities: Of the classes, (N, K).
+        probabilities: Probabilities of the classes, (N, K).
         label: Right classes, (N,).
     """
     smallest = torch.finfo(probabilities.dtype).eps if probabilities.is_floating_point() else 0.0
@@ -92,7 +92,7 @@ def brier(probabilities: Tensor, label: Tensor) -> float:
     """Mean squared distance of the probabilities from the right corner, summed over classes: in [0, 2] (Brier 1950).
 
     Args:
-        probabilities: Of the classes, (N, K).
+        probabilities: Probabilities of the classes, (N, K).
         label: Right classes, (N,).
     """
     probabilities, label = _checked(probabilities, label)
@@ -106,7 +106,7 @@ def expected_calibration_error(probabilities: Tensor, label: Tensor, bins: int =
     bins hold few items: compare it only between results on the same items with the same bins.
 
     Args:
-        probabilities: Of the classes, (N, K).
+        probabilities: Probabilities of the classes, (N, K).
         label: Right classes, (N,).
         bins: Number of bins of (0, 1].
     """
@@ -119,7 +119,7 @@ def reliability(probabilities: Tensor, label: Tensor, bins: int = 15) -> tuple[T
     """The curve behind the calibration error.
 
     Args:
-        probabilities: Of the classes, (N, K).
+        probabilities: Probabilities of the classes, (N, K).
         label: Right classes, (N,).
         bins: Number of bins; bin b holds confidences in (b/bins, (b+1)/bins].
 
@@ -156,7 +156,7 @@ def fit_temperature(probabilities: Tensor, label: Tensor) -> float:
     """The temperature with the least log loss (Guo et al. 2017, section 4.2). Fit it on held-out items, never on test.
 
     Args:
-        probabilities: Of the classes, (N, K), on items that the classifier was not trained on.
+        probabilities: Probabilities of the classes, (N, K), on items that the classifier was not trained on.
         label: Right classes, (N,).
 
     Returns:

@@ -40,7 +40,7 @@ def matrices_figure(
         edges: Edges (E,) of each matrix by its title.
         regions: The N regions; their networks give the order, the lines and the labels.
         limit: Colours go from -limit to limit; by default the largest absolute value shown.
-        label: Of the colour bar. For differences say so.
+        label: Label of the colour bar. For differences say so.
         columns: Matrices per row, at most.
         size: Width of one matrix in inches.
 
@@ -92,7 +92,7 @@ def connectome_figure(
         regions: The N regions, with coordinates.
         strongest: How many edges are drawn: those largest in absolute value.
         limit: Colours go from -limit to limit; by default the largest absolute value.
-        label: Of the colour bar.
+        label: Label of the colour bar.
         title: Above the figure.
 
     Raises:

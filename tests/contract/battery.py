@@ -151,7 +151,7 @@ def gradients_reach_every_parameter(cls: MethodClass) -> None:
 
 
 def loss_falls_on_a_fixed_batch(cls: MethodClass, steps: int = 80) -> None:
-    """Of adversaries, each loss falls while the others stand still: side by side none of them need fall."""
+    """Each loss falls; those of adversaries while the others stand still, since side by side none need fall."""
     method, batch = cls.demo()
     for number, objective in enumerate(method.objectives()):
         if number:

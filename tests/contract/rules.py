@@ -127,6 +127,22 @@ def docstrings(root: Path) -> list[str]:
     return wrong
 
 
+def fragments(root: Path) -> list[str]:
+    """No description begins with "Of": the noun is said, and not left to the name of what is described."""
+    wrong = []
+    for path in [*sorted((root / "mmlab").rglob("*.py")), *sorted((root / "benchmarks").glob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                lines = node.value.value.splitlines()
+                found = [at for at, line in enumerate(lines) if re.match(r"(\s*\**\w+( \(.+\))?:)?\s*Of\s", line)]
+                wrong += [f"{path.relative_to(root)}, line {node.lineno + at} begins with 'Of'" for at in found]
+    return wrong
+
+
 def executable_reading(root: Path) -> list[str]:
     """Nothing that could run code is ever read: no pickle in any of its disguises, no eval, no shell."""
     wrong = []

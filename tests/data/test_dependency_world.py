@@ -1,4 +1,4 @@
-"""The dial: its law, its posterior and its Bayes rate, against samples and an independent transcription."""
+"""The dataset with controllable dependency: its law, its posterior and its Bayes rate, against samples and an independent transcription."""
 
 import math
 
@@ -116,10 +116,12 @@ def test_same_arguments_same_items_half_of_each_class() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"items": 1}, "at least 2 items"),
-        ({"features": 1}, "2 features"),
-        ({"intra": -0.1}, "intra is at least 0"),
-        ({"inter": 1.1}, "inter 0 to 1"),
+        ({"items": 1}, "items=1 is too small: choose at least 2"),
+        ({"features": 1}, "features=1 is too small"),
+        ({"intra": -0.1}, "intra=-0.1 is too small: choose at least 0"),
+        ({"inter": 1.1}, "inter=1.1 is no probability"),
+        ({"intra": math.inf}, "intra=inf"),
+        ({"intra": math.nan}, "intra=nan"),
         ({"noise": -1.0}, "0 or more"),
         ({"noise": (1.0, 2.0, 3.0)}, "or two"),
     ],

@@ -92,10 +92,10 @@ def test_no_strength_is_chance() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"people": 1}, "2 people"),
+        ({"people": 1}, "people=1 is too small: choose at least 2"),
         ({"noise": 0}, "above 0"),
         ({"shared_strength": -1}, ">= 0"),
-        ({"private": 0}, "1 feature"),
+        ({"private": 0}, "private=0 is too small: choose at least 1"),
     ],
 )
 def test_impossible_worlds_are_refused(arguments: dict[str, int], sentence: str) -> None:

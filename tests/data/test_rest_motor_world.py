@@ -134,9 +134,9 @@ def test_large_worlds_are_possible() -> None:
     [
         ({"regions": 11}, "choose 12 to 600"),
         ({"regions": 601}, "choose 12 to 600"),
-        ({"subjects": 1}, "at least 2 subjects"),
+        ({"subjects": 1}, "subjects=1 is too small: choose at least 2"),
         ({"coupling": 1.1}, "choose 0 to 1"),
-        ({"motor_frames": 2}, "3 frames"),
+        ({"motor_frames": 2}, "motor_frames=2 is too small: choose at least 3"),
     ],
 )
 def test_impossible_worlds_are_refused(arguments: dict[str, int], sentence: str) -> None:

@@ -138,3 +138,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
             read_wav(path)
     with pytest.raises(FileNotFoundError):
         read_wav(tmp_path / "none.wav")
+
+
+@pytest.mark.parametrize("arguments", [{"takes": 0}, {"speakers": -1}])
+def test_nobody_and_nothing_spoken_are_refused(arguments: dict[str, int]) -> None:
+    ((name, value),) = arguments.items()
+    with pytest.raises(ValueError, match=f"{name}={value} is too small: choose at least 1"):
+        spoken_digits(**arguments)

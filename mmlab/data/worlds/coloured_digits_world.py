@@ -73,7 +73,7 @@ def coloured_digits_world(origin: str = "scikit-learn", test: int = 400, seed: i
         origin: ``"scikit-learn"``, 1797 digits of 8 × 8 that come with the library; or ``"mnist"``, 28 × 28, from
             ``mnist/mnist.npz`` in the folder that ``MMLAB_DATA`` names.
         test: Number of test images.
-        seed: Of the split, of who is unpaired and of the colours.
+        seed: Seed of the split, the choice of unpaired items and the colours.
 
     Raises:
         ValueError: If the origin is unknown or too few images would be left to train on.

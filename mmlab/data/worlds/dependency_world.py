@@ -1,4 +1,4 @@
-"""The dial: two modalities whose intra- and inter-modality dependency on the label are set by hand.
+"""A dataset with controllable dependency: how two modalities tell of the label, each alone and both together.
 
 The label y is -1 or +1 with equal chances (class 0 and class 1 in the tensors). Each of the two modalities is a vector
 of D features with unit variance around their means:
@@ -37,6 +37,7 @@ import torch
 from torch import Tensor
 
 from mmlab.data.tensors import TensorData
+from mmlab.wording import require_at_least
 
 __all__ = ["MODALITIES", "DependencyWorld", "agreement", "dependency_world"]
 
@@ -74,7 +75,7 @@ class DependencyWorld:
             ValueError: If a name is not one of :data:`MODALITIES`.
         """
         if unknown := set(modalities) - set(MODALITIES):
-            raise ValueError(f"The dial has the modalities x1 and x2, not {min(unknown)!r}.")
+            raise ValueError(f"dependency_world has the modalities x1 and x2, not {min(unknown)!r}.")
         variances = [1 + s**2 for m, s in zip(MODALITIES, self.noise, strict=True) if m in modalities]
         mean = sum(2 * self.intra**2 / v for v in variances)
         weight = torch.full((1,), 0.5, dtype=torch.float64)
@@ -124,7 +125,7 @@ def dependency_world(
     noise: float | tuple[float, float] = 0.0,
     seed: int = 0,
 ) -> DependencyWorld:
-    """Draw items from the dial. The same arguments give the same items; another seed gives fresh items of the same law.
+    """Draw items. The same arguments give the same items; another seed gives fresh items of the same law.
 
     Args:
         items: N, half of each class (class 1 gets the odd one).
@@ -132,7 +133,7 @@ def dependency_world(
         intra: a at or above 0, what each modality says on its own.
         inter: q from 0 to 1, what the two say together; 0.5 is nothing.
         noise: Standard deviation of the noise added to all features: one number, or one for each modality.
-        seed: Of everything that is random.
+        seed: Seed of everything that is random.
 
     Returns:
         The items with their posterior and Bayes rate.
@@ -141,10 +142,11 @@ def dependency_world(
         ValueError: If an argument is out of its range.
     """
     levels = (noise, noise) if isinstance(noise, int | float) else tuple(noise)
-    if items < 2 or features < 2:
-        raise ValueError(f"The dial needs at least 2 items and 2 features, not {items} and {features}.")
-    if not (math.isfinite(intra) and intra >= 0) or not 0 <= inter <= 1:
-        raise ValueError(f"The dial cannot have intra={intra} and inter={inter}: intra is at least 0, inter 0 to 1.")
+    require_at_least(items=(items, 2), features=(features, 2), intra=(intra, 0))
+    if not math.isfinite(intra):
+        raise ValueError(f"intra={intra} leaves no finite items: choose a finite shift of at least 0.")
+    if not 0 <= inter <= 1:
+        raise ValueError(f"inter={inter} is no probability: choose inter from 0 to 1.")
     if len(levels) != 2 or not all(math.isfinite(s) and s >= 0 for s in levels):
         raise ValueError(f"noise={noise} is not one standard deviation, or two: give numbers of 0 or more.")
     rng = torch.Generator().manual_seed(seed)

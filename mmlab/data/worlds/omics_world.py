@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from mmlab.data.tensors import TensorData
+from mmlab.wording import require_at_least
 
 __all__ = ["VIEWS", "OmicsWorld", "omics_world"]
 
@@ -128,7 +129,7 @@ def omics_world(
         shared_strength: |μ₀|: what the shared factors tell, in standard deviations from the class border.
         private_strengths: |μₘ| of methylation, miRNA and mRNA.
         noise: σ, against the standard deviation 1 that each factor gives a feature.
-        seed: Of everything that is random.
+        seed: Seed of everything that is random.
 
     Returns:
         The people with their posterior and Bayes rate.
@@ -136,8 +137,7 @@ def omics_world(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    if people < 2 or min(features, shared, private) < 1:
-        raise ValueError("This world needs at least 2 people, and 1 feature, shared factor and private factor.")
+    require_at_least(people=(people, 2), features=(features, 1), shared=(shared, 1), private=(private, 1))
     strengths = (shared_strength, *private_strengths)
     if len(strengths) != 4 or not all(math.isfinite(s) and s >= 0 for s in strengths):
         raise ValueError(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mmlab.data.tensors import TensorData
+from mmlab.wording import nearest
 
 __all__ = ["Planar", "PlanarWorld", "planar_sample", "planar_world"]
 
@@ -37,7 +38,7 @@ def planar_sample(name: Planar, count: int, rng: torch.Generator) -> Tensor:
         ValueError: If there is no such distribution.
     """
     if name not in get_args(Planar):
-        raise ValueError(f"{name!r} is not one of the planar distributions {', '.join(get_args(Planar))}.")
+        raise ValueError(f"name={name!r} is no planar distribution: {nearest(name, get_args(Planar))}")
     noise = torch.randn(count, 2, generator=rng)
     if name == "normal":
         return noise
@@ -87,7 +88,7 @@ def planar_world(
         target: Distribution of the targets.
         points: Training points of each.
         fresh: Test points of each.
-        seed: Of all points.
+        seed: Seed of all points.
     """
     rng = torch.Generator().manual_seed(seed)
 

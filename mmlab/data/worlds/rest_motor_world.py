@@ -26,19 +26,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlab.data.connectome import ConnectomePairs, Regions, edges
+from mmlab.wording import require_at_least
 
 __all__ = ["RestMotorWorld", "atlas_regions", "rest_motor_world"]
 
 Array = NDArray[np.float64]
 
-STRENGTH = 0.77
+SUBJECT_SCALE = 0.77
 """Scale a of individual differences in the log of the covariance."""
-BLOCK_SHARE = 0.02
-"""Share of the variance of each direction V_k that is constant within a block of networks."""
-OWN = 0.32
+BLOCK_FRACTION = 0.02
+"""Fraction of the variance of each direction V_k that is constant within a block of networks."""
+UNIQUE_VARIANCE = 0.32
 """Variance of a region that it shares with no other."""
-STATE = 0.4
+STATE_SHIFT = 0.4
 """How far the motor state brings sensorimotor regions together, and away from the default mode."""
+GRADIENT_LOADING = 0.55
+"""Loading of the factors that follow the gradient from unimodal to transmodal cortex."""
+NETWORK_LOADING = 0.5
+"""Loading of the factor of a network on its own regions."""
+NEARNESS_VARIANCE = 0.15
+"""Variance that a region shares with those near it, and with those near its mirror image."""
+MIRROR_WEIGHT = 0.8
+"""Nearness to the mirror image of a region in the other hemisphere, beside 1 to the region itself."""
+MOTOR_AXIS = (0.8, -0.55)
+"""Direction in the plane of the gradient in which the motor state moves sensorimotor regions."""
 
 # Place of a network between unimodal (0) and transmodal (1) cortex. Only the order matters.
 _GRADIENT = {
@@ -79,7 +90,7 @@ class RestMotorWorld:
         Args:
             indices: B positions of subjects.
             draws: Monte-Carlo draws of ε, in pairs ε and -ε.
-            seed: Of the draws.
+            seed: Seed of the draws.
 
         Returns:
             (B, E).
@@ -120,7 +131,7 @@ def rest_motor_world(
     Args:
         subjects: S, number of subjects.
         regions: N, 12 to 160 from the Dosenbach atlas, to 300 from the Seitzman atlas, to 600 with made-up neighbours.
-        seed: Of everything that is random.
+        seed: Seed of everything that is random.
         latents: K, dimension of individual differences.
         coupling: ρ in [0, 1], how much of a subject's rest latent is left in the motor state.
         reconfiguration: Size of the rotation between the states: root mean square angle, in radians, by which it
@@ -135,8 +146,8 @@ def rest_motor_world(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    if subjects < 2 or latents < 1 or min(rest_frames, motor_frames) < 3:
-        raise ValueError("A world needs at least 2 subjects, 1 latent and 3 frames per scan.")
+    require_at_least(subjects=(subjects, 2), latents=(latents, 1))
+    require_at_least(rest_frames=(rest_frames, 3), motor_frames=(motor_frames, 3))
     if not 0 <= coupling <= 1:
         raise ValueError(f"coupling={coupling} is not a correlation of latents: choose 0 to 1.")
     rng = np.random.default_rng(seed)
@@ -144,7 +155,7 @@ def rest_motor_world(
     rest_mean, motor_mean = _group_means(atlas, rng)
     rest_root = torch.from_numpy(_root(rest_mean))
     motor_root = torch.from_numpy(_root(motor_mean) @ _rotation(regions, reconfiguration, rng))
-    directions = torch.from_numpy(STRENGTH * _directions(atlas, latents, rng))
+    directions = torch.from_numpy(SUBJECT_SCALE * _directions(atlas, latents, rng))
     latent = torch.from_numpy(rng.standard_normal((subjects, latents)))
     innovation = torch.from_numpy(rng.standard_normal((subjects, latents)))
     motor_latent = coupling * latent + (1 - coupling**2) ** 0.5 * innovation
@@ -201,7 +212,7 @@ def atlas_regions(count: int) -> Regions:
 
 
 def _group_means(regions: Regions, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Mean covariances (N, N) of rest and motor: factors of networks, nearness and symmetry, and own variance."""
+    """Mean covariances (N, N) of rest and motor: factors of networks, nearness and symmetry, and unique variance."""
     count = len(regions)
     gradient = np.array([_GRADIENT[network] for network in regions.networks])
     motor = np.array([network in _MOTOR for network in regions.networks], dtype=np.float64)
@@ -214,15 +225,15 @@ def _group_means(regions: Regions, rng: np.random.Generator) -> tuple[Array, Arr
     assert regions.coordinates is not None
     place = regions.coordinates.double().numpy()
     mirrored = place * np.array([-1.0, 1.0, 1.0])
-    near = _kernel(place, place) + 0.8 * _kernel(place, mirrored)  # positive semi-definite
+    near = _kernel(place, place) + MIRROR_WEIGHT * _kernel(place, mirrored)  # positive semi-definite
     state = 0.1 * rng.standard_normal((count, 3))
     means = []
-    for shift in (0.0, STATE):
+    for shift in (0.0, STATE_SHIFT):
         # The motor state strengthens the sensorimotor network and moves it away from the default mode.
-        own = member * (1 + shift * motor[:, None])
-        moved = along + shift * motor[:, None] * np.array([0.8, -0.55])
-        factors = np.column_stack([0.55 * jitter * moved, 0.5 * own, (shift > 0) * state])
-        means.append(factors @ factors.T + 0.15 * near + OWN * np.eye(count))
+        networks = member * (1 + shift * motor[:, None])
+        moved = along + shift * motor[:, None] * np.array(MOTOR_AXIS)
+        factors = np.column_stack([GRADIENT_LOADING * jitter * moved, NETWORK_LOADING * networks, (shift > 0) * state])
+        means.append(factors @ factors.T + NEARNESS_VARIANCE * near + UNIQUE_VARIANCE * np.eye(count))
     return means[0], means[1]
 
 
@@ -243,7 +254,7 @@ def _directions(regions: Regions, latents: int, rng: np.random.Generator) -> Arr
     member /= np.sqrt(member.sum(0))  # orthonormal columns
     fine = rng.standard_normal((latents, count, count))
     coarse = rng.standard_normal((latents, len(names), len(names))) * np.sqrt(count / len(names))
-    total = np.sqrt(1 - BLOCK_SHARE) * fine + np.sqrt(BLOCK_SHARE) * (member @ coarse @ member.T)
+    total = np.sqrt(1 - BLOCK_FRACTION) * fine + np.sqrt(BLOCK_FRACTION) * (member @ coarse @ member.T)
     symmetric = (total + total.transpose(0, 2, 1)) / np.sqrt(2)
     return np.asarray(symmetric / np.sqrt(latents * count))
 

@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmlab.wording import require_at_least
+
 __all__ = ["RATE", "SAMPLES", "Clips", "babble", "brown", "log_spectrogram", "mix", "read_wav", "spoken_digits"]
 
 RATE = 8000
@@ -81,11 +83,15 @@ def spoken_digits(takes: int = 16, speakers: int = 6, seed: int = 0) -> Clips:
     Args:
         takes: Recordings of each digit by each speaker.
         speakers: Their number; half of them have long vocal tracts and low voices.
-        seed: Of everything that is random.
+        seed: Seed of everything that is random.
 
     Returns:
         10·takes·speakers clips.
+
+    Raises:
+        ValueError: If there are no takes or no speakers.
     """
+    require_at_least(takes=(takes, 1), speakers=(speakers, 1))
     rng = np.random.default_rng(seed)
     pitch = np.where(np.arange(speakers) % 2, 200, 115) * rng.uniform(0.85, 1.15, speakers)
     scale = np.where(np.arange(speakers) % 2, 1.12, 0.97) * rng.uniform(0.95, 1.05, speakers)
