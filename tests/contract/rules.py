@@ -15,6 +15,8 @@ LONG_MODULE, LONG_FUNCTION = 300, 40  # in lines: an alarm to look at, not a lim
 
 DOCUMENTED_ELSEWHERE = {"Settings"}  # its fields are the arguments of fit, whose docstring explains them
 
+_FRAGMENT = re.compile(r"(?:\A|^\s*\**\w+(?: \([^)\n]*\))?:|^\s*(?:Returns|Yields):\s*\n)[ ]*Of\s", re.MULTILINE)
+
 FORBIDDEN_IMPORTS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 FORBIDDEN_CALLS = {
     "torch.load",
@@ -132,14 +134,10 @@ def fragments(root: Path) -> list[str]:
     wrong = []
     for path in [*sorted((root / "mmlab").rglob("*.py")), *sorted((root / "benchmarks").glob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(node.value, ast.Constant)
-                and isinstance(node.value.value, str)
-            ):
-                lines = node.value.value.splitlines()
-                found = [at for at, line in enumerate(lines) if re.match(r"(\s*\**\w+( \(.+\))?:)?\s*Of\s", line)]
-                wrong += [f"{path.relative_to(root)}, line {node.lineno + at} begins with 'Of'" for at in found]
+            text = node.value.value if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) else ""
+            for match in _FRAGMENT.finditer(text) if isinstance(text, str) else ():
+                line = node.lineno + text.count("\n", 0, match.end())
+                wrong.append(f"{path.relative_to(root)}, line {line}: a description begins with 'Of'")
     return wrong
 
 

@@ -1,5 +1,6 @@
 """The tree keeps its rules, and the rules find what breaks them."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +151,24 @@ def test_what_is_long_raises_an_alarm_and_breaks_no_rule(tree: Path) -> None:
 def test_an_undocumented_argument_is_found(tree: Path) -> None:
     _replace(tree / "mmlab" / "methods" / "toy.py", "width: Its width.", "breadth: Its width.")
     assert rules.docstrings(tree) == ["mmlab/methods/toy.py: Toy does not document width"]
+
+
+@pytest.mark.parametrize(
+    ("docstring", "found"),
+    [
+        ("Of a toy.", 1),
+        ("A toy.\n\n    Args:\n        width: Of the toy.\n        height (int): Of it.", 2),
+        ("A toy.\n\n    Returns:\n        Of each toy, its width.", 1),
+        ("A toy.\n\n    Of several toys, the first.\n\n    Args:\n        width: Width of the toy.", 0),
+    ],
+)
+def test_a_description_without_its_noun_is_found(tree: Path, docstring: str, found: int) -> None:
+    (tree / "benchmarks").mkdir()
+    (tree / "benchmarks" / "toy.py").write_text(f'def toy():\n    """{docstring}"""\n', encoding="utf-8")
+    wrong = rules.fragments(tree)
+    assert len(wrong) == found
+    lines = (tree / "benchmarks" / "toy.py").read_text(encoding="utf-8").splitlines()
+    assert all("Of " in lines[int(re.findall(r"line (\d+)", line)[0]) - 1] for line in wrong)
 
 
 RECORD = '''"""Toys."""

@@ -1,4 +1,4 @@
-"""The dataset with controllable dependency: its law, its posterior and its Bayes rate, against samples and an independent transcription."""
+"""Controllable dependency: law, posterior and Bayes rate, against samples and an independent transcription."""
 
 import math
 

@@ -47,7 +47,7 @@ def test_empirical_is_pearson() -> None:
 
 
 def test_ledoit_wolf_shrinks_towards_zero() -> None:
-    """The covariance of the standardised series: r (1-s), with the shrinkage s that scikit-learn's estimator reports."""
+    """Standardised series: r (1-s), with the shrinkage s that scikit-learn's estimator reports."""
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     values = series(0, frames=12)
