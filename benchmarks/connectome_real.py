@@ -200,7 +200,7 @@ def noise_ceiling(first: Tensor, second: Tensor, scans: int) -> dict[str, float]
 
 
 def ceilings() -> dict[str, dict[str, float]]:
-    """The measurements of both sets. The target of the second is the mean of two scans, which are its two measurements."""
+    """The measurements of both sets. The target of the second is the mean of two scans: its two measurements."""
     halves, runs = hcp_rest_task30("half1", "half2"), mist122_rest_pain("run03", "run07")
     known = set(mist122_rest_pain("passive", "regulate").subjects)
     kept = [number for number, name in enumerate(runs.subjects) if name in known]
