@@ -101,9 +101,9 @@ def c2c(train: ConnectomePairs, test: ConnectomePairs, seed: int) -> Tensor:
     error = torch.zeros(len(DIRECTIONS), dtype=torch.float64)
     for inner, held_out in train.folds(4, seed):
         for i, directions in enumerate(DIRECTIONS):
-            prediction = _solved(inner, directions).predict(held_out.source)
+            prediction = _solved(inner, directions).sample(held_out.source)
             error[i] += (prediction - held_out.target).double().square().sum()
-    return _solved(train, DIRECTIONS[int(error.argmin())]).predict(test.source)
+    return _solved(train, DIRECTIONS[int(error.argmin())]).sample(test.source)
 
 
 def _solved(train: ConnectomePairs, directions: int) -> C2C:

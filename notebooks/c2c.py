@@ -205,7 +205,7 @@ def by_hand(x, y, new, components, directions):
 ours = by_hand(
     train.source.double(), train.target.double(), test.source.double(), 30, 8
 )
-theirs = C2C((edges,), 30, 8).solve(train).predict(test.source)
+theirs = C2C((edges,), 30, 8).solve(train).sample(test.source)
 assert torch.allclose(ours.float(), theirs, atol=1e-5)
 say(
     f"Both predictions agree to {float((ours - theirs).abs().max()):.0e} on every edge of every test person."
@@ -236,9 +236,7 @@ def chosen_by_cross_validation(pairs, components, folds=5):
     for part, held_out in pairs.folds(folds, seed=0):
         for count in GRID:
             guess = (
-                C2C((edges,), components, count)
-                .solve(part)
-                .predict(held_out.source)
+                C2C((edges,), components, count).solve(part).sample(held_out.source)
             )
             error[count] += float((guess - held_out.target).square().sum())
     return min(error, key=error.get)
@@ -267,7 +265,7 @@ for seed, (world, (train_set, test_set)) in enumerate(
         ("C2C, pairs shuffled", shuffled(train_set, seed), best),
     ]:
         method = C2C((edges,), components, count).solve(items)
-        predictions[name] = method.predict(test_set.source)
+        predictions[name] = method.sample(test_set.source)
     predictions["attainable from rest"] = world.attainable_for(test_set, draws=32)
     predictions["ceiling"] = world.true_motor[world.indices(test_set)]
     for name, prediction in predictions.items():
@@ -342,7 +340,7 @@ swept = {}
 group_mean = train.target.mean(0)
 for kept in KEPT:
     for count in [c for c in GRID if c <= kept]:
-        guess = C2C((edges,), kept, count).solve(train).predict(test.source)
+        guess = C2C((edges,), kept, count).solve(train).sample(test.source)
         values = evaluate(guess, test.target, group_mean)
         swept[kept, count] = (
             values["demeaned_r"],
@@ -511,7 +509,7 @@ check_count((full, bases, coefficients))
 from mmlab.metrics.correlation_geometry import violation
 
 method = C2C((edges,), components, chosen[0]).solve(train)
-found, measured = violation(method.predict(test.source)), violation(test.target)
+found, measured = violation(method.sample(test.source)), violation(test.target)
 say(
     f"No: it is a linear combination with weights of both signs, and they need not sum to one. The mean over people of the smallest "
     f"eigenvalue, where it is negative, is {found['negative_eigenvalue']:.3f} for the predictions and {measured['negative_eigenvalue']:.3f} "

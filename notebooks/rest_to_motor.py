@@ -377,7 +377,7 @@ def directions(pairs):
     def error(count):
         return sum(
             rmse(
-                C2C((E,), 100, count).solve(inner).predict(held.source), held.target
+                C2C((E,), 100, count).solve(inner).sample(held.source), held.target
             )
             for inner, held in pairs.folds(3, seed=0)
         )
@@ -407,7 +407,7 @@ def contest(seed):
     seconds = time.process_time() - begun
     enter(
         "C2C",
-        linear.predict(test_set.source).float()[None],
+        linear.sample(test_set.source).float()[None],
         **{"training, s": seconds},
     )
     for name, build in (CONTROLS | FIELD).items():

@@ -104,14 +104,9 @@ def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) ->
     Raises:
         ValueError: If the method or an argument is unknown, or the dataset lacks an input of the method.
     """
-    import torch
-
     cls = load(stem)
     _check_inputs(stem, data)
-    arguments = {**cls.arguments_for(data.train[0]), **parse(cls, settings)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return cls(**arguments)
+    return cls.seeded(seed, **{**cls.arguments_for(data.train[0]), **parse(cls, settings)})
 
 
 def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed: int, out: Path) -> None:
@@ -153,9 +148,8 @@ def learn(method: Method, data: Data, **options: Any) -> None:
     """
     import mmlab
 
-    solve: Any = getattr(method, "solve", None)
-    if solve is not None:
-        solve(data.train)
+    if method.is_solved():
+        method.solve(data.train)
     else:
         train, validation = data.train, data.validation
         if validation is None and options.get("validate_every") is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mmlab.command.arguments import parse
@@ -37,7 +36,7 @@ def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> di
 
     from mmlab.data.batches import read, read_all
     from mmlab.data.connectome import ConnectomePairs
-    from mmlab.method import Method
+    from mmlab.method import Classifier
 
     method.eval()
     if isinstance(data.test, ConnectomePairs):
@@ -47,13 +46,10 @@ def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> di
         predictions = {**baselines(data.train, data.test), "method": draw(method, data.test, draws, seed).mean(0)}
         mean, networks = data.train.target.mean(0), data.test.regions.networks
         return {name: score(made, data.test.target, mean, networks) for name, made in predictions.items()}
-    if "label" in data.test[0] and "batch" in _parameters(getattr(method, "predict", None)):
-        labels = (
-            read_all(data.train)["label"],
-            read_all(data.test)["label"],
-        )
-        return _classes(draw(method, data.test, 1, seed)[0], *labels)
-    if type(method).loss is Method.loss:
+    if "label" in data.test[0] and isinstance(method, Classifier):
+        known = read_all(data.train)["label"]
+        return _classes(draw(method, data.test, 1, seed)[0], known, read_all(data.test)["label"])
+    if not method.is_trained():
         raise ValueError(f"{type(method).__name__} has no loss, and {data.name} nothing to compare its answers with.")
     rng = torch.Generator(method.device).manual_seed(seed)
     totals: dict[str, float] = {}
@@ -100,23 +96,17 @@ def draw(method: Method, items: Any, draws: int = 1, seed: int = 0, settings: It
     import torch
 
     from mmlab.data.batches import read_all
+    from mmlab.method import Classifier, Translator
 
-    function = getattr(method, "sample", None) or getattr(method, "predict", None)
-    if function is None:
+    if not isinstance(method, Translator | Classifier):
         raise ValueError(f"{type(method).__name__} has neither sample() nor predict(): it cannot be sampled from here.")
-    batch = read_all(items)
-    parameters = _parameters(function)
-    batch = {name: value.to(method.device) for name, value in batch.items()}
-    inputs = {name: value for name, value in {**batch, "batch": batch}.items() if name in parameters}
-    arguments = parse(function, settings, taken=[*inputs, "rng"])
+    function = method.sample if isinstance(method, Translator) else method.predict
+    arguments = parse(function, settings, taken=["source", "batch", "rng"])
+    batch = {name: value.to(method.device) for name, value in read_all(items).items()}
     rng = torch.Generator(method.device).manual_seed(seed)
-    given = {**inputs, **arguments, **({"rng": rng} if "rng" in parameters else {})}
-    lacking = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty and n not in given]
-    if lacking:
-        raise ValueError(f"{function.__qualname__} needs {', '.join(lacking)}, which the dataset does not give.")
+    if isinstance(method, Translator) and "source" not in batch:
+        raise ValueError(f"{function.__qualname__} needs source, which the dataset does not give.")
     with torch.no_grad():
-        return torch.stack([function(**given) for _ in range(draws)]).cpu()
-
-
-def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(function).parameters if function is not None else {}
+        if isinstance(method, Translator):
+            return torch.stack([method.sample(batch["source"], rng=rng, **arguments) for _ in range(draws)]).cpu()
+        return torch.stack([method.predict(batch, **arguments) for _ in range(draws)]).cpu()

@@ -137,8 +137,12 @@ class C2C(Method):
         return self
 
     @torch.no_grad()
-    def predict(self, source: Tensor) -> Tensor:
+    def sample(self, source: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """Targets expected from sources: (S, E) -> (S, E).
+
+        Args:
+            source: Sources, shape (S, E).
+            rng: Not used, since nothing is drawn: every sample is the expected target.
 
         Raises:
             ValueError: If the sources have another shape or values that are not finite, or nothing was solved yet.

@@ -7,7 +7,7 @@ of the fused classifier, r the mean of the s_m over s_f, ξ the coefficient of t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,7 @@ class IEMF(Method):
         He et al. 2025.
     """
 
+    uses_progress: ClassVar[bool] = True
     card = Card(
         name="IEMF",
         family="fusion",

@@ -7,7 +7,7 @@ y the class, β_i the weight of item i in its mixture, π its partner, τ a temp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,7 @@ class M3CoL(Method):
         Kumar et al. 2024.
     """
 
+    uses_progress: ClassVar[bool] = True
     card = Card(
         name="M3CoL",
         family="fusion",

@@ -8,7 +8,7 @@ coefficient of its encoder's gradient, α how hard a lead is punished.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +89,7 @@ class OGMGE(Method):
         Peng et al. 2022, Equations 8 to 10, and its noise.
     """
 
+    uses_progress: ClassVar[bool] = True
     card = Card(
         name="OGM-GE",
         family="fusion",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,7 @@ class SchrodingerBridge(BridgeMatching):
         Shi et al. 2023; Peluchetti 2023; Tong et al. 2024.
     """
 
+    uses_progress: ClassVar[bool] = True
     card = Card(
         name="Schrödinger bridge (DSBM)",
         family="translation",

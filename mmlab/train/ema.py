@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from mmlab.train.shards import gathered, placed_like
+
 __all__ = ["Average"]
 
 
@@ -41,6 +43,16 @@ class Average:
             weights = parameter.detach().clone()
             parameter.copy_(self.tensors[name])
             self.tensors[name].copy_(weights)
+
+    def state(self) -> dict[str, Tensor]:
+        """The averaged weights by name, gathered from all processes."""
+        return {name: gathered(tensor) for name, tensor in self.tensors.items()}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave, with the same names and shapes."""
+        for name, tensor in self.tensors.items():
+            tensor.copy_(placed_like(state[name], tensor))
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from mmlab.method import Method
 from mmlab.train.checkpoint import Store
 from mmlab.train.history import History
 from mmlab.train.memory import compiled, recomputed
+from mmlab.train.optimisers import Optimiser
 from mmlab.train.prepare import check_data, check_trackers
 from mmlab.train.randomness import preserved
 from mmlab.train.run import Run
@@ -30,6 +31,7 @@ def fit(
     steps: int,
     batch_size: int = 64,
     lr: float | Mapping[str, float] = 1e-3,
+    optimiser: str | Optimiser = "adamw",
     out: str | Path | None = None,
     seed: int = 0,
     validation: Any = None,
@@ -51,7 +53,7 @@ def fit(
     trackers: Iterable[str] = (),
     progress: bool = True,
 ) -> History:
-    """Train a method with AdamW, on whatever devices Accelerate finds.
+    """Train a method on whatever devices Accelerate finds.
 
     Afterwards the method is in evaluation mode and holds the averaged weights, if averaging is on. The caller's global
     random states are left as they were found.
@@ -63,12 +65,14 @@ def fit(
         steps: Number of optimiser steps of the whole run, those before a resumption included.
         batch_size: Items per step, over all processes.
         lr: Learning rate; or one for each objective, by name.
+        optimiser: ``"adamw"``, ``"adam"`` or ``"sgd"``, or :class:`mmlab.train.optimisers.Optimiser` with settings of
+            its own, such as ``Optimiser("sgd", momentum=0.9)``. An objective may bring another.
         out: Folder for ``history.csv`` and ``checkpoint/``, seen by all processes. None: nothing is written.
-        seed: Of the order of the data and of all randomness.
+        seed: Seed of the order of the data and of all randomness.
         validation: Like ``dataset``; measured whole and in order, with the averaged weights and fixed randomness.
         validate_every: Steps between validations; the default is once, at the end.
-        weight_decay: Of AdamW, on parameters with two dimensions or more.
-        betas: Of AdamW.
+        weight_decay: Weight decay, on parameters with two dimensions or more.
+        betas: Decay of the two moments of AdamW and Adam.
         warmup: Steps over which the rate rises linearly.
         schedule: ``"constant"``, or ``"cosine"`` to zero at the end.
         clip_norm: Bound of the gradient's norm, for each objective; None for none.
@@ -100,7 +104,7 @@ def fit(
         steps=steps, batch_size=batch_size, lr=lr, seed=seed, validate_every=validate_every,
         weight_decay=weight_decay, betas=betas, warmup=warmup, schedule=schedule, clip_norm=clip_norm,
         ema_decay=ema_decay, accumulation=accumulation, precision=precision, save_every=save_every,
-        log_every=log_every, workers=workers,
+        log_every=log_every, workers=workers, optimiser=optimiser,
     )  # fmt: skip
     names = (trackers,) if isinstance(trackers, str) else tuple(trackers)
     check_data(dataset, validation, settings)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     import pandas
@@ -99,6 +103,28 @@ class History:
         from mmlab.store.files import replace_file
 
         replace_file(Path(path), [self.csv().encode()])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Steps and values of each series, under its number, for a checkpoint; :meth:`keys` says which is which."""
+        named: dict[str, Tensor] = {}
+        for number, (steps, values) in enumerate(self.series.values()):
+            named[f"{number}.steps"] = torch.from_numpy(np.array(steps, dtype=np.int64))
+            named[f"{number}.values"] = torch.from_numpy(np.array(values, dtype=np.float64))
+        return named
+
+    def keys(self) -> list[list[str]]:
+        """Split and metric of each series, in the order of :meth:`tensors`."""
+        return [list(key) for key in self.series]
+
+    @classmethod
+    def from_tensors(cls, keys: Iterable[Iterable[str]], tensors: Mapping[str, Tensor]) -> History:
+        """The history that gave these :meth:`keys` and :meth:`tensors`."""
+        history = cls()
+        for number, (split, metric) in enumerate(keys):
+            steps = array("q", tensors[f"{number}.steps"].tolist())
+            values = array("d", tensors[f"{number}.values"].tolist())
+            history.series[split, metric] = (steps, values)
+        return history
 
     def __len__(self) -> int:
         return sum(len(steps) for steps, _ in self.series.values())

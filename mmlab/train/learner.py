@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mmlab.method import Batch, Method
+from mmlab.method import Batch, Method, Objective
+from mmlab.train.numbers import as_whole
+from mmlab.train.optimisers import Optimiser
 from mmlab.train.randomness import derive, seed_dropout
 from mmlab.train.settings import Settings
+from mmlab.train.shards import gathered, placed_like
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -44,7 +47,8 @@ class NotFiniteError(Exception):
 
     def __init__(self, what: str, pieces: list[int] | None) -> None:
         super().__init__(what)
-        self.what, self.pieces = what, pieces
+        self.what = what
+        self.pieces = pieces
 
 
 class LossModule(nn.Module):
@@ -61,7 +65,7 @@ class LossModule(nn.Module):
 
 
 class Learner:
-    """An objective, prepared by Accelerate, and its AdamW.
+    """An objective, prepared by Accelerate, and its optimiser.
 
     Args:
         accelerator: Places, wraps and synchronises.
@@ -70,29 +74,40 @@ class Learner:
         settings: Of the run.
 
     Raises:
-        ValueError: If the objective has no parameter to train, or one that is not the method's.
+        ValueError: If the objective has no parameter to train, one that is not the method's, or an impossible setting.
     """
 
     def __init__(self, accelerator: Accelerator, method: Method, number: int, settings: Settings) -> None:
-        self.accelerator, self.method, self.settings = accelerator, method, settings
-        self.name = method.objectives()[number].name
+        self.accelerator = accelerator
+        self.method = method
+        self.settings = settings
+        objective = method.objectives()[number]
+        self.name = objective.name
+        self.title = _title(method, self.name)
+        self.every = self._count("every", objective)
+        self.times = self._count("times", objective)
+        self.kind = self._optimiser(objective.optimiser)
         self.rng = torch.Generator(accelerator.device)
         with _frozen(_others(method, number)):  # a distributed wrapper synchronises what is trainable now
-            optimizer = _adamw(_trained(method, number), settings)
+            optimizer = self.kind.build(_trained(method, number))
             self.loss, prepared = accelerator.prepare(LossModule(method, number), optimizer)
+        self.scaled = accelerator.scaler is not None
         # Without a gradient scaler, Accelerate's wrapper of the optimiser adds nothing but a search for an uninstalled
         # package on the disk, in every step: a quarter of a millisecond.
-        self.optimizer = prepared if accelerator.scaler is not None else prepared.optimizer
+        self.optimizer = prepared if self.scaled else prepared.optimizer
         # In the same way its `backward` divides by one, where it does not scale.
-        self.backward = accelerator.backward if accelerator.scaler is not None else torch.autograd.backward
+        self.backward = accelerator.backward if self.scaled else torch.autograd.backward
         self.parameters = _trained(method, number)  # a sharding wrapper may have put others in their place
         self.others = _others(method, number)
         named = {id(parameter): name for name, parameter in method.named_parameters()}
         if any(id(parameter) not in named for parameter in self.parameters):
-            raise ValueError(f"{_title(method, self.name)} trains a parameter that is not one of the method's.")
+            raise ValueError(f"{self.title} trains a parameter that is not one of the method's.")
         self.names = [named[id(parameter)] for parameter in self.parameters]
-        self.sharded = hasattr(self.parameters[0], "full_tensor")
         self._forget()
+
+    def due(self, step: int) -> bool:
+        """Whether the objective is updated in this step (from 0)."""
+        return (step + 1) % self.every == 0
 
     def measure(self, batch: Batch, *purpose: int | str) -> tuple[list[str], Tensor, Tensor]:
         """The objective on one batch, with the randomness that belongs to a purpose.
@@ -108,23 +123,17 @@ class Learner:
         seed_dropout(self.rng.device, seed ^ 0x5DEECE66D)  # another seed than that of the noise, without another hash
         values = self.loss(batch, self.rng)
         if not isinstance(values, dict) or "loss" not in values:
-            raise ValueError(f"{_title(self.method, self.name)} must return a dict with the key 'loss'.")
+            raise ValueError(f"{self.title} must return a dict with the key 'loss'.")
         names = sorted(values)
         return names, values["loss"], torch.stack([self._scalar(name, values[name]) for name in names])
 
-    def _scalar(self, name: str, value: Any) -> Tensor:
-        value = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, device=self.accelerator.device)
-        if value.numel() != 1:
-            shape = tuple(value.shape)
-            raise ValueError(f"{_title(self.method, self.name)} returned {name!r} of shape {shape}, not a scalar.")
-        return value.float() if value.ndim == 0 else value.float().reshape(())
-
-    def update(self, pieces: list[Piece], step: int) -> dict[str, float]:
+    def update(self, pieces: list[Piece], step: int, turn: int = 0) -> dict[str, float]:
         """One step of the optimiser on one batch.
 
         Args:
             pieces: The part of the batch that is this process's.
-            step: Number of the update, from 0.
+            step: Number of the step, from 0.
+            turn: Number of the update within the step, from 0.
 
         Returns:
             What was measured, averaged over the items of all processes, with the objective's name in front.
@@ -132,40 +141,108 @@ class Learner:
         Raises:
             NotFiniteError: If the loss or the norm of the gradient is not finite. The parameters are untouched then.
         """
-        processes = self.accelerator.num_processes
+        purpose = ("train", step) if turn == 0 else ("train", step, "turn", turn)
         names: list[str] = []
-        each: list[Tensor] = []
-        with _frozen(self.others) if self.others else nullcontext():
+        measured: list[Tensor] = []
+        with _frozen(self.others):
             for piece in pieces:
-                final = processes == 1 or piece is pieces[-1]
-                with nullcontext() if final else self.accelerator.no_sync(self.loss):
-                    names, loss, values = self.measure(piece.batch, "train", step, piece.number)
-                    share = piece.weight * processes  # the wrapper averages over processes; we want the sum
-                    self.backward(loss if share == 1 else loss * share)
-                each.append(values if piece.weight == 1 else values * piece.weight)
-        total = each[0] if len(each) == 1 else torch.stack(each).sum(0)
-        if processes > 1:
-            total = self.accelerator.reduce(total, "sum")
-        numbers = dict(zip(names, total.tolist(), strict=True))
+                with self._synchronised(last=piece is pieces[-1]):
+                    names, loss, values = self.measure(piece.batch, *purpose, piece.number)
+                    self.backward(loss * (piece.weight * self.accelerator.num_processes))  # a wrapper takes the mean
+                measured.append(values * piece.weight)
+        numbers = dict(zip(names, self._summed(measured).tolist(), strict=True))
         if not math.isfinite(numbers["loss"]):
-            at = names.index("loss")
-            bad = [piece.number for piece, values in zip(pieces, each, strict=True) if not values[at].isfinite()]
             self._forget()
-            raise NotFiniteError(f"loss is {numbers['loss']}", bad if processes == 1 else None)
+            raise NotFiniteError(f"loss is {numbers['loss']}", self._to_blame(pieces, names, measured))
         self._descend(step)
         return {f"{self.name}/{name}" if self.name else name: value for name, value in numbers.items()}
 
+    def state(self) -> dict[str, Tensor]:
+        """What the optimiser holds: ``parameter.moment``, for parameters that have had a gradient; shards gathered."""
+        return {
+            f"{name}.{key}": gathered(value)
+            for name, parameter in zip(self.names, self.parameters, strict=True)
+            for key, value in self.optimizer.state.get(parameter, {}).items()
+            if isinstance(value, Tensor)  # SGD notes None where it has no momentum
+        }
+
+    def expected(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors like those that :meth:`load` needs, for the parameters that a state has anything of."""
+        known = {name.rpartition(".")[0] for name in state}
+        return {
+            f"{name}.{key}": like
+            for name, parameter in zip(self.names, self.parameters, strict=True)
+            for key, like in self.kind.moments(parameter).items()
+            if name in known
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave; its names, shapes and types must be those that are expected."""
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            held = {key: state[f"{name}.{key}"] for key in self.kind.moments(parameter) if f"{name}.{key}" in state}
+            if not held:
+                continue  # it never had a gradient
+            for key, value in held.items():
+                if key == "step":
+                    where = parameter.device if self.optimizer.defaults.get("fused") else "cpu"
+                    held[key] = value.to(where, copy=True)
+                else:
+                    held[key] = placed_like(value, parameter)
+            self.optimizer.state[parameter] = held
+
+    def identity(self) -> dict[str, Any]:
+        """What decides how the parameters are moved."""
+        return {"every": self.every, "times": self.times, "optimiser": self.kind.identity()}
+
+    def _count(self, name: str, objective: Objective) -> int:
+        value = getattr(objective, name)
+        count = as_whole(value)
+        if count is None or count < 1:
+            raise ValueError(f"{self.title} has {name}={value!r}; it must be a whole number, 1 or more.")
+        return count
+
+    def _optimiser(self, own: Any) -> Optimiser:
+        chosen = self.settings.optimiser if own is None else own
+        try:
+            chosen = Optimiser(chosen) if isinstance(chosen, str) else chosen
+        except ValueError as error:
+            raise ValueError(f"{self.title}: {error}") from None
+        if not isinstance(chosen, Optimiser):
+            raise ValueError(f"{self.title} has the optimiser {chosen!r}; it must be a name or an Optimiser.")
+        return chosen.with_defaults(self.settings.weight_decay, self.settings.betas)
+
+    def _scalar(self, name: str, value: Any) -> Tensor:
+        value = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, device=self.accelerator.device)
+        if value.numel() != 1:
+            raise ValueError(f"{self.title} returned {name!r} of shape {tuple(value.shape)}, not a scalar.")
+        return value.float() if value.ndim == 0 else value.float().reshape(())
+
+    def _synchronised(self, last: bool) -> Any:
+        """Processes exchange gradients in the backward pass of the last piece only."""
+        if last or self.accelerator.num_processes == 1:
+            return nullcontext()
+        return self.accelerator.no_sync(self.loss)
+
+    def _summed(self, measured: list[Tensor]) -> Tensor:
+        total = torch.stack(measured).sum(0)
+        return self.accelerator.reduce(total, "sum") if self.accelerator.num_processes > 1 else total
+
+    def _to_blame(self, pieces: list[Piece], names: list[str], measured: list[Tensor]) -> list[int] | None:
+        if self.accelerator.num_processes > 1:
+            return None
+        at = names.index("loss")
+        return [p.number for p, values in zip(pieces, measured, strict=True) if not values[at].isfinite()]
+
     def _descend(self, step: int) -> None:
-        bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        scaled = self.accelerator.scaler is not None
-        if scaled:
+        if self.scaled:
             self.accelerator.unscale_gradients(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, bound)
-        size = float(norm.full_tensor() if self.sharded else norm)  # type: ignore[attr-defined]
-        if not scaled and not math.isfinite(size):  # a scaler skips such steps itself
+        self.method.after_backward()
+        bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
+        norm = float(gathered(torch.nn.utils.clip_grad_norm_(self.parameters, bound)))
+        if not self.scaled and not math.isfinite(norm):  # a scaler skips such steps itself
             self._forget()
-            raise NotFiniteError(f"norm of the gradient is {size}", None)
-        rate = self.settings.rate(step, self.name)
+            raise NotFiniteError(f"norm of the gradient is {norm}", None)
+        rate = self.settings.rate(step, self.name, self.kind.settings.get("lr"))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -179,22 +256,11 @@ class Learner:
 def _trained(method: Method, number: int) -> list[nn.Parameter]:
     objective = method.objectives()[number]
     parameters = list({id(p): p for p in objective.parameters if p.requires_grad}.values())
-    if not parameters and hasattr(method, "solve"):
+    if not parameters and method.is_solved():
         raise ValueError(f"{type(method).__name__} is solved and not trained: call its solve(dataset) in place of fit.")
     if not parameters:
         raise ValueError(f"{_title(method, objective.name)} has no parameter that requires a gradient.")
     return parameters
-
-
-def _adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.AdamW:
-    groups = [{"params": parameters, "weight_decay": 0.0}]
-    if settings.weight_decay:  # biases, gains and other vectors are not pulled to zero
-        groups = [
-            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-        ]
-    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=1.0, betas=settings.betas, fused=fused)
 
 
 def _others(method: Method, number: int) -> list[nn.Parameter]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,15 +14,16 @@ from torch import Tensor
 
 from mmlab.data.batches import read
 from mmlab.method import Batch, Method
-from mmlab.train import state
-from mmlab.train.checkpoint import Checkpoint, Store
+from mmlab.train.checkpoint import Checkpoint, Groups, Store
 from mmlab.train.ema import Average
 from mmlab.train.history import History
+from mmlab.train.identity import compare_facts, compare_tensors, data_facts, flat
 from mmlab.train.learner import Learner, NotFiniteError, Piece
 from mmlab.train.prepare import make_accelerator
-from mmlab.train.randomness import derive, seed_everything
+from mmlab.train.randomness import derive, seed_dropout, seed_everything
 from mmlab.train.sampler import Feed, Order, stream
 from mmlab.train.settings import Settings
+from mmlab.train.shards import gathered, placed_like
 from mmlab.train.stopping import StopRequest, StopSignals
 
 __all__ = ["Run"]
@@ -61,16 +64,51 @@ class Run:
         self.order = Order(len(dataset), settings.batch_size, self._pieces(), settings.seed)
         self.history = History()
         self.step = 0
+        self._latest = float("nan")  # the loss that the bar shows
         self._saved: tuple[int, int] | None = None  # step and rows of the history in the last checkpoint
         if trackers:
-            config = {key: str(value) for key, value in state.flat(self.identity).items()}  # not all take lists or None
+            config = {key: str(value) for key, value in flat(self.identity).items()}  # not all take lists or None
             folder = {"dir": str(self.accelerator.project_dir)}  # where Weights & Biases would take the current one
             self.accelerator.init_trackers("mmlab", config=config, init_kwargs={"wandb": folder})
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What makes this run this run; a checkpoint goes on only with the same. The data are read once for it."""
-        return state.identity(self)
+        """All that decides which numbers come out: a checkpoint goes on only with the same. The data are read once."""
+        facts = {
+            "method": self.kind,
+            "config": getattr(self.method, "config", {}),
+            "objectives": [learner.name for learner in self.learners],
+            **self.settings.identity(ends=self.method.uses_progress),
+            "updates": {learner.name or "loss": learner.identity() for learner in self.learners},
+            "dataset": data_facts(self.dataset),
+            "validation": None if self.validation is None else data_facts(self.validation),
+        }
+        result: dict[str, Any] = json.loads(json.dumps(facts))  # as it will be read back: tuples are lists
+        return result
+
+    def tensors(self) -> Groups:
+        """Weights, optimisers, average and history by name; shards are gathered, so all processes call this."""
+        groups: Groups = {"model": {name: gathered(tensor) for name, tensor in self.method.state_dict().items()}}
+        groups["optimizer"] = {
+            f"{number}.{name}": tensor
+            for number, learner in enumerate(self.learners)
+            for name, tensor in learner.state().items()
+        }
+        if self.average is not None:
+            groups["average"] = self.average.state()
+        groups["history"] = self.history.tensors()
+        return groups
+
+    def about(self) -> dict[str, Any]:
+        """Whose checkpoint it is, made with what, and how far the run was."""
+        scaler = self.accelerator.scaler
+        return {
+            "step": self.step,
+            "pieces": self.order.pieces,
+            "history": self.history.keys(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "identity": self.identity,
+        }
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint. Everything is compared before anything is changed.
@@ -78,8 +116,51 @@ class Run:
         Raises:
             ValueError: If it belongs to another method, other arguments or other data; the message names the field.
         """
-        state.restore(self, checkpoint)
+        assert self.store is not None
+        facts = checkpoint.about
+        groups = checkpoint.tensors
+        where = f"The checkpoint in {self.store.folder}"
+        compare_facts(where, self.identity, facts["identity"])
+        if facts["step"] > self.settings.steps:
+            raise ValueError(
+                f"{where} is at step {facts['step']}, beyond steps = {self.settings.steps}: "
+                "ask for more, or use another `out`."
+            )
+        pieces = self._shared_evenly(int(facts["pieces"]), where)
+        ours = self.tensors()
+        for group in ("model", "average"):
+            compare_tensors(where, group, ours.get(group, {}), groups.get(group, {}))
+        expected: dict[str, Tensor] = {}
+        for number, learner in enumerate(self.learners):
+            like = learner.expected(_part(groups["optimizer"], number))
+            expected |= {f"{number}.{name}": tensor for name, tensor in like.items()}
+        compare_tensors(where, "optimizer", expected, groups["optimizer"])
+        self._load(facts, groups)
+        self.order = replace(self.order, pieces=pieces)
         self._saved = self.step, len(self.history)
+
+    def _load(self, facts: Mapping[str, Any], groups: Groups) -> None:
+        own = self.method.state_dict()
+        weights = {name: placed_like(tensor, own[name]) for name, tensor in groups["model"].items()}
+        self.method.load_state_dict(weights)
+        for number, learner in enumerate(self.learners):
+            learner.load(_part(groups["optimizer"], number))
+        if self.average is not None:
+            self.average.load(groups["average"])
+        if facts["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(facts["scaler"])
+        self.history = History.from_tensors(facts["history"], groups["history"])
+        self.step = int(facts["step"])
+
+    def _shared_evenly(self, pieces: int, where: str) -> int:
+        """The number of pieces that the run began with; any number of processes that divides it gives the same run."""
+        processes = self.accelerator.num_processes
+        if pieces % processes:
+            raise ValueError(
+                f"{where} cuts its batches into {pieces} pieces, which {processes} processes cannot share evenly: "
+                "use a number of processes that divides it."
+            )
+        return pieces
 
     def train(self, stop: StopSignals, progress: bool = True) -> None:
         """Do the steps that are left, validate and save when it is time, and leave the averaged weights in place.
@@ -148,9 +229,9 @@ class Run:
         now = self.step, len(self.history)
         if self.store is None or self._saved == now:
             return
-        tensors = state.tensors(self)
+        tensors = self.tensors()
         if self.accelerator.is_main_process:
-            self.store.save(tensors, state.about(self))
+            self.store.save(tensors, self.about())
         self._saved = now
 
     @contextmanager
@@ -171,7 +252,23 @@ class Run:
             if stop.received is None:
                 raise
             raise StopRequest from None  # the signal that we got has ended the workers
-        return [Piece(piece, self.order.weight(piece), batch) for piece, batch in batches]
+        return [
+            Piece(piece, self.order.weight(piece), self._prepared(batch, "train", self.step, piece))
+            for piece, batch in batches
+        ]
+
+    def _prepared(self, batch: Batch, *purpose: int | str) -> Batch:
+        """The batch that the losses see, made by the method where it has a say in it."""
+        if type(self.method).prepare is Method.prepare:
+            return batch
+        seed = derive(self.settings.seed, "prepare", *purpose)
+        seed_dropout(self.device, seed ^ 0x5DEECE66D)
+        with torch.no_grad():
+            batch = self.method.prepare(batch, torch.Generator(self.device).manual_seed(seed))
+        if not isinstance(batch, dict):
+            kind = type(self.method).__name__
+            raise ValueError(f"prepare() of {kind} returned a {type(batch).__name__}; it must return a batch, a dict.")
+        return batch
 
     def _placed(self, batch: Batch) -> Batch:
         return {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
@@ -180,15 +277,18 @@ class Run:
         values: dict[str, float] = {}
         self.method.progress = self.step / self.settings.steps
         for learner in self.learners:
-            try:
-                values |= learner.update(pieces, self.step)
-            except NotFiniteError as error:
-                raise FloatingPointError(self._not_finite(learner, error)) from None
+            for turn in range(learner.times if learner.due(self.step) else 0):
+                try:
+                    values |= learner.update(pieces, self.step, turn)
+                except NotFiniteError as error:
+                    raise FloatingPointError(self._not_finite(learner, error)) from None
+        with torch.no_grad():
+            self.method.after_step()
         self.step += 1
         self.method.progress = self.step / self.settings.steps
         if self.average is not None:
             self.average.update(self.step)
-        self._latest = values[next(name for name in values if name.endswith("loss"))]
+        self._latest = next((value for name, value in values.items() if name.endswith("loss")), self._latest)
         if self.step % self.settings.log_every == 0:
             self.history.add(self.step, "train", values)
             self._track(values, "train")
@@ -223,7 +323,7 @@ class Run:
         rows = torch.arange(number * size, min((number + 1) * size, len(self.validation)))
         if not hasattr(self.validation, "batch"):
             seed_everything(derive(self.settings.seed, "validation data", number))
-        batch = self._placed(read(self.validation, rows))
+        batch = self._prepared(self._placed(read(self.validation, rows)), "validation", number)
         sums: dict[str, Tensor] = {}
         for learner in self.learners:
             names, _, values = learner.measure(batch, "validation", number)
@@ -276,3 +376,9 @@ class Run:
             return None
         trained = {n: p for learner in self.learners for n, p in zip(learner.names, learner.parameters, strict=True)}
         return Average(trained, self.settings.ema_decay)
+
+
+def _part(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """The tensors of one learner, without its number in front."""
+    prefix = f"{number}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

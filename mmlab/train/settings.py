@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from mmlab.train.numbers import as_float, as_whole
+from mmlab.train.optimisers import OPTIMISERS, Optimiser
 
 __all__ = ["Precision", "Schedule", "Settings"]
 
@@ -37,6 +43,7 @@ class Settings:
     save_every: int | None = None
     log_every: int = 1
     workers: int = 0
+    optimiser: str | Optimiser = "adamw"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "log_every"):
@@ -46,24 +53,28 @@ class Settings:
         for name in ("validate_every", "save_every"):
             if getattr(self, name) is not None:
                 self._whole(name, 1)
-        rates = self.lr if isinstance(self.lr, Mapping) else {"": self.lr}
-        for objective, rate in rates.items():
-            self._check(f"lr of {objective!r}" if objective else "lr", rate, 0 < rate < math.inf, "a positive number")
-        self._check("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
-        self._check(
-            "betas", self.betas, len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two numbers in [0, 1)"
-        )
+        self._rates()
+        self._number("weight_decay", "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
+        if self.clip_norm is not None:
+            self._number("clip_norm", "a positive number, or None for no clipping", lambda value: value > 0)
+        if self.ema_decay is not None:
+            self._number("ema_decay", "a number in [0, 1), or None for no averaging", lambda value: 0 <= value < 1)
+        self._betas()
         self._check("schedule", self.schedule, self.schedule in ("constant", "cosine"), "'constant' or 'cosine'")
         self._check("precision", self.precision, self.precision in ("no", "bf16", "fp16"), "'no', 'bf16' or 'fp16'")
-        clip, decay = self.clip_norm, self.ema_decay
-        self._check("clip_norm", clip, clip is None or clip > 0, "a positive number, or None for no clipping")
-        self._check("ema_decay", decay, decay is None or 0 <= decay < 1, "a number in [0, 1), or None for no averaging")
         enough = self.batch_size >= self.accumulation
         self._check("accumulation", self.accumulation, enough, f"at most the batch_size, {self.batch_size}")
+        self._optimiser()
 
-    def rate(self, step: int, objective: str = "") -> float:
-        """The learning rate of the update number ``step`` (from 0): linear warm-up, then constant or half a cosine."""
-        base = self.lr if isinstance(self.lr, float) else self._base(objective)
+    def rate(self, step: int, objective: str = "", own: float | None = None) -> float:
+        """The learning rate of an objective in a step (from 0): linear warm-up, then constant or half a cosine.
+
+        Args:
+            step: Number of the step.
+            objective: Its name, where there is one rate for each.
+            own: The rate that the objective's optimiser brings, in place of ``lr``.
+        """
+        base = self._base(objective) if own is None else own
         if step < self.warmup:
             return base * (step + 1) / self.warmup
         if self.schedule == "constant":
@@ -89,14 +100,47 @@ class Settings:
         Args:
             ends: Whether the method itself depends on ``steps``; they count under a schedule that ends, too.
         """
-        free = {"steps", "save_every", "workers"}
-        values = {name: value for name, value in asdict(self).items() if name not in free}
+        free = {"steps", "save_every", "workers", "optimiser"}  # the optimisers are the objectives' business
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in free}
         return values | {"steps": self.steps} if ends or self.schedule != "constant" else values
 
     def _whole(self, name: str, least: int) -> None:
         value = getattr(self, name)
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        self._check(name, value, whole, f"a whole number, {least} or more")
+        whole = as_whole(value)
+        self._check(name, value, whole is not None and whole >= least, f"a whole number, {least} or more")
+        object.__setattr__(self, name, whole)
+
+    def _number(self, name: str, wanted: str, good: Callable[[float], bool]) -> None:
+        value = getattr(self, name)
+        number = as_float(value)
+        self._check(name, value, number is not None and good(number), wanted)
+        object.__setattr__(self, name, number)
+
+    def _rates(self) -> None:
+        named = isinstance(self.lr, Mapping)
+        rates = {}
+        for objective, rate in (self.lr if isinstance(self.lr, Mapping) else {"": self.lr}).items():
+            number = as_float(rate)
+            title = f"lr of {objective!r}" if objective else "lr"
+            self._check(title, rate, number is not None and 0 < number < math.inf, "a positive number")
+            rates[objective] = number
+        object.__setattr__(self, "lr", rates if named else rates[""])
+
+    def _betas(self) -> None:
+        pair = self.betas if isinstance(self.betas, Sequence | np.ndarray | Tensor) else ()
+        numbers = [as_float(beta) for beta in pair]
+        good = len(numbers) == 2 and all(number is not None and 0 <= number < 1 for number in numbers)
+        self._check("betas", self.betas, good, "two numbers in [0, 1)")
+        object.__setattr__(self, "betas", tuple(numbers))
+
+    def _optimiser(self) -> None:
+        named = isinstance(self.optimiser, str | Optimiser)
+        self._check("optimiser", self.optimiser, named, f"one of {', '.join(map(repr, OPTIMISERS))}, or an Optimiser")
+        if isinstance(self.optimiser, str):
+            try:
+                object.__setattr__(self, "optimiser", Optimiser(self.optimiser))
+            except ValueError as error:
+                raise ValueError(f"fit: {error}") from None
 
     def _check(self, name: str, value: object, good: bool, wanted: str) -> None:
         if not good:

@@ -31,12 +31,40 @@ VERBS = {"sample": "source", "predict": "batch", "embed": "batch", "generate": "
 
 def trains(cls: MethodClass) -> bool:
     """Whether the method has a loss; others are solved, or wrap a model."""
-    return cls.loss is not Method.loss or cls.objectives is not Method.objectives
+    return cls.is_trained()
+
+
+def progress_is_declared(cls: MethodClass) -> None:
+    """A method that looks at ``progress`` in training says so, and no other does: seen by looking, not by reading."""
+    looks: list[str] = []
+
+    class Watched(cls):  # type: ignore[misc, valid-type]
+        @property
+        def progress(self) -> float:
+            looks.append("looked")
+            return self.__dict__.get("_watched", 0.0)
+
+        @progress.setter
+        def progress(self, value: float) -> None:
+            self.__dict__["_watched"] = value
+
+    method, batch = Watched.demo()
+    for done in (0.0, 0.5, 1.0):  # what is read may depend on it
+        method.progress = done
+        method.train()
+        looks_before = len(looks)
+        prepared = method.prepare(batch, _rng(0))
+        for objective in method.objectives():
+            objective.loss(prepared, _rng(0))["loss"].backward()
+            method.after_backward()
+        method.after_step()
+        assert len(looks) == looks_before or cls.uses_progress, "it looks at progress without uses_progress = True"
+    assert bool(looks) == cls.uses_progress, "it declares uses_progress, and never looks at progress"
 
 
 def solves(cls: MethodClass) -> bool:
     """Whether the method is solved from its items, by a ``solve`` of its own."""
-    return getattr(cls, "solve", None) is not getattr(Method, "solve", None)
+    return cls.is_solved()
 
 
 def has_what_its_kind_needs(cls: MethodClass) -> None:
@@ -45,7 +73,7 @@ def has_what_its_kind_needs(cls: MethodClass) -> None:
     assert verbs, f"it has none of {', '.join(VERBS)}: nothing can be done with it"
     for verb in verbs:
         first, *others = list(inspect.signature(getattr(cls, verb)).parameters.values())[1:]
-        assert first.name in (VERBS[verb], "source"), f"{verb}() takes {first.name!r} first, not {VERBS[verb]!r}"
+        assert first.name == VERBS[verb], f"{verb}() takes {first.name!r} first, not {VERBS[verb]!r}"
         keyword = [p.name for p in others if p.kind is inspect.Parameter.KEYWORD_ONLY]
         assert verb != "sample" or "rng" in keyword, "sample() takes no keyword `rng`: its randomness is not handed in"
     method, _ = cls.demo()
@@ -63,7 +91,7 @@ def the_verbs_answer(cls: MethodClass) -> None:
     """Each verb answers the demo's batch, item for item, with finite values, and keeps the global random state."""
     method, batch = cls.demo()
     if solves(cls):
-        method.solve(_items(batch))  # type: ignore[attr-defined]
+        method.solve(_items(batch))
     size = len(next(iter(batch.values())))
     for verb in _verbs(cls):
         if verb == "embed":
@@ -170,7 +198,7 @@ def loss_falls_on_a_fixed_batch(cls: MethodClass, steps: int = 80) -> None:
 
 def solving_depends_on_the_items_alone(cls: MethodClass) -> None:
     """A method that is solved gives the same from the same items, whatever was solved or drawn before."""
-    if not solves(cls):
+    if not cls.is_solved():
         return
     (method, batch), (other, _) = cls.demo(3), cls.demo(4)
     items = _items(batch)

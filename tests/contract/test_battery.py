@@ -261,6 +261,34 @@ class SolvesByChance(Toy):
         return self
 
 
+class ReadsProgressInSecret(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": (2 - self.progress) * super().loss(batch, rng)["loss"]}
+
+
+class ReadsProgressLateInAHook(Toy):
+    def after_step(self) -> None:
+        self.seen = self.progress
+
+
+class HelperReadsProgress(Toy):
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": _weight(self) * super().loss(batch, rng)["loss"]}
+
+
+def _weight(method: Method) -> float:
+    return 2 - method.progress
+
+
+class DeclaresProgressInVain(Toy):
+    uses_progress: ClassVar[bool] = True
+
+
+class PredictsFromASource(Toy):
+    def predict(self, source: Tensor) -> Tensor:
+        return source
+
+
 class LoadsAnything(Toy):
     @classmethod
     def from_pretrained(cls, *arguments: Any, **keywords: Any) -> Self:  # type: ignore[override]
@@ -312,6 +340,11 @@ def test_a_good_method_passes(check: Callable[..., None], tmp_path: Path) -> Non
         (SolvesOnTop, battery.solving_depends_on_the_items_alone),
         (SolvesByChance, battery.solving_depends_on_the_items_alone),
         (HidesState, battery.saves_and_loads_bit_by_bit),
+        (ReadsProgressInSecret, battery.progress_is_declared),
+        (ReadsProgressLateInAHook, battery.progress_is_declared),
+        (HelperReadsProgress, battery.progress_is_declared),
+        (DeclaresProgressInVain, battery.progress_is_declared),
+        (PredictsFromASource, battery.has_what_its_kind_needs),
         (LoadsAnything, battery.saves_and_loads_bit_by_bit),
         (LoadsAnything, battery.refuses_weights_that_do_not_fit),
     ],

@@ -21,6 +21,7 @@ TRAINED = [
     battery.works_with_a_batch_of_one,
     battery.gradients_reach_every_parameter,
     battery.loss_falls_on_a_fixed_batch,
+    battery.progress_is_declared,
 ]
 ALWAYS = [
     battery.has_what_its_kind_needs,

@@ -61,7 +61,7 @@ def test_a_map_of_low_rank_is_recovered_exactly(extra: int) -> None:
     source, target = z @ _random(5, 40, seed=1) + 0.3, z @ _random(5, 40, seed=2) - 1.0
     data = TensorData({"source": source, "target": target})
     method = C2C((40,), components=6 + extra, directions=6).double().solve(data.subset(range(40)))
-    torch.testing.assert_close(method.predict(source[40:]), target[40:], atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(method.sample(source[40:]), target[40:], atol=1e-8, rtol=1e-8)
 
 
 def test_it_is_the_direct_computation() -> None:
@@ -72,20 +72,20 @@ def test_it_is_the_direct_computation() -> None:
     fitted = PLSRegression(1, scale=False, max_iter=20000, tol=1e-14).fit(t.numpy(), s.numpy())
     expected = torch.from_numpy(fitted.predict((source[:3] @ u).numpy())) @ w.T
     method = C2C((12,), components=5, directions=1).double().solve(TensorData({"source": source, "target": target}))
-    torch.testing.assert_close(method.predict(source[:3]), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(method.sample(source[:3]), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_the_order_of_the_people_does_not_matter() -> None:
     source, target = _random(30, 12), _random(30, 12, seed=1)
     data = TensorData({"source": source, "target": target})
     one, other = (C2C((12,), 6, 3).solve(part) for part in (data, data.subset(torch.randperm(30))))
-    torch.testing.assert_close(one.predict(source), other.predict(source), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(one.sample(source), other.sample(source), atol=1e-5, rtol=1e-5)
 
 
 def test_unfit_input_is_refused_in_words() -> None:
     source = _random(4, 12)
     with pytest.raises(ValueError, match="not been solved"):
-        C2C((12,), 6, 3).predict(source)
+        C2C((12,), 6, 3).sample(source)
     with pytest.raises(ValueError, match=r"source is \(4, 11\)"):
         C2C((12,), 6, 3).solve(TensorData({"source": source[:, 1:], "target": source}))
     with pytest.raises(ValueError, match="target holds values that are not finite"):

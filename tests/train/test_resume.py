@@ -7,10 +7,13 @@ from tempfile import mkdtemp
 
 import pytest
 import torch
+from torch import nn
 from training_toys import Adversarial, Augmented, Regression, assert_same, checkpoint, data, make
 
 from mmlab import fit
+from mmlab.method import Method, Objective
 from mmlab.train.checkpoint import Checkpoint
+from mmlab.train.optimisers import Optimiser
 
 # From Python 3.12 on, forking a worker from a process with threads warns; the test runner has threads.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -19,8 +22,42 @@ STEPS = 10  # batch 8 of 40 items: two epochs of five steps
 KINDS = {"one optimiser": Regression, "two optimisers": Adversarial}
 
 
+class Paced(Adversarial):
+    """A critic that is updated twice in each step by SGD, and a generator that waits for every second step."""
+
+    def objectives(self):
+        critic, generator = super().objectives()
+        momentum = Optimiser("sgd", momentum=0.9, nesterov=True, lr=0.01)
+        return [
+            Objective(critic.name, critic.parameters, critic.loss, momentum, times=2),
+            Objective(generator.name, generator.parameters, generator.loss, "adam", every=2),
+        ]
+
+
+class Hooked(Regression):
+    """A teacher in parameters, a queue in a buffer, noise in the targets, and gradients that are changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher = nn.Linear(4, 1).requires_grad_(False)
+        self.register_buffer("queue", torch.zeros(6))
+        self.register_buffer("at", torch.zeros((), dtype=torch.int64))
+
+    def prepare(self, batch, rng):
+        noise = torch.randn(batch["y"].shape, generator=rng)
+        return batch | {"y": batch["y"] + self.teacher(batch["x"]) + 0.1 * noise + self.queue.mean()}
+
+    def after_backward(self):
+        self.net[0].weight.grad.mul_(1 + self.queue.mean())
+
+    def after_step(self):
+        self.teacher.weight.lerp_(self.net[0].weight[:1], 0.1)
+        self.queue[int(self.at)] = self.net[0].bias.sum()
+        self.at.copy_((self.at + 1) % 6)
+
+
 def train(kind, out, ema, accumulation, workers=0, stop=None, steps=STEPS, **changed):
-    method = make(KINDS.get(kind, kind))
+    method = kind if isinstance(kind, Method) else make(KINDS.get(kind, kind))
     calls_per_step = accumulation * len(method.objectives())
     if stop is not None:
         method.signal_at = (stop * calls_per_step, signal.SIGTERM)
@@ -57,6 +94,60 @@ def test_resume_is_bitwise(tmp_path, stop, workers, ema, accumulation, kind):
     assert all(torch.equal(value, state[name]) for name, value in method.state_dict().items())
 
 
+OPTIMISERS = {
+    "adam": "adam",
+    "sgd": "sgd",
+    "momentum": Optimiser("sgd", momentum=0.9),
+    "nesterov": Optimiser("sgd", momentum=0.9, nesterov=True),
+    "betas": Optimiser("adam", betas=(0.5, 0.9)),
+}
+
+
+@cache
+def uninterrupted_with(kind, optimiser, accumulation) -> Checkpoint:
+    out = Path(mkdtemp())
+    train(kind, out, 0.9, accumulation, optimiser=OPTIMISERS[optimiser])
+    return checkpoint(out)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("kind", [Regression, Adversarial, Paced, Hooked])
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_every_optimiser_pace_and_hook_resumes_bitwise(tmp_path, accumulation, kind, optimiser):
+    for stop in (1, 4, STEPS):
+        out = tmp_path / str(stop)
+        method = make(kind)
+
+        class Stopped(kind):
+            def after_step(self):
+                super().after_step()
+                self.steps = getattr(self, "steps", 0) + 1
+                if self.steps == stop:  # noqa: B023
+                    signal.raise_signal(signal.SIGTERM)
+
+        method.__class__ = Stopped
+        Stopped.__module__, Stopped.__qualname__ = kind.__module__, kind.__qualname__
+        with pytest.raises(SystemExit):
+            train(method, out, 0.9, accumulation, optimiser=OPTIMISERS[optimiser])
+        assert checkpoint(out).about["step"] == stop
+        train(kind, out, 0.9, accumulation, optimiser=OPTIMISERS[optimiser])
+        assert_same(checkpoint(out), uninterrupted_with(kind, optimiser, accumulation))
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"optimiser": "adam"}, "updates.loss.optimiser.name = 'adamw', this run has 'adam'"),
+        ({"optimiser": Optimiser("adamw", eps=1e-6)}, "updates.loss.optimiser.eps = None, this run has 1e-06"),
+        ({"optimiser": Optimiser("adamw", lr=0.1)}, "updates.loss.optimiser.lr = None, this run has 0.1"),
+    ],
+)
+def test_another_optimiser_is_refused_by_the_field(tmp_path, changed, field):
+    train(Regression, tmp_path, None, 1, steps=2)
+    with pytest.raises(ValueError, match=field):
+        train(Regression, tmp_path, None, 1, steps=2, **changed)
+
+
 def test_a_batch_that_straddles_epochs_resumes_bitwise(tmp_path):
     train("one optimiser", tmp_path / "whole", 0.9, 1, batch_size=7, steps=13)
     for stop in (5, 6, 12):  # items 35 to 41 of 40: the sixth batch straddles
@@ -88,6 +179,7 @@ def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path):
 class Watching(Regression):
     """Its loss changes with the share of the training that is done."""
 
+    uses_progress = True
     stopped_in_validation = False
 
     def loss(self, batch, rng):
