@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmlab.method import Batch, Method, Objective
 from mmlab.train.numbers import as_whole
 from mmlab.train.optimisers import Optimiser
+from mmlab.train.pieces import Piece
 from mmlab.train.randomness import derive, seed_dropout
 from mmlab.train.settings import Settings
 from mmlab.train.shards import gathered, placed_like
@@ -20,21 +21,7 @@ from mmlab.train.shards import gathered, placed_like
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Learner", "NotFiniteError", "Piece"]
-
-
-class Piece(NamedTuple):
-    """A part of one step's batch.
-
-    Attributes:
-        number: Which part of the batch it is.
-        weight: Its share of the batch's items; the weights of all pieces sum to 1.
-        batch: The items, on the device of the method.
-    """
-
-    number: int
-    weight: float
-    batch: Batch
+__all__ = ["Learner", "NotFiniteError"]
 
 
 class NotFiniteError(Exception):

@@ -12,19 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmlab.data.batches import read
-from mmlab.method import Batch, Method
+from mmlab.method import Method
 from mmlab.train.checkpoint import Checkpoint, Groups, Store
 from mmlab.train.ema import Average
 from mmlab.train.history import History
 from mmlab.train.identity import compare_facts, compare_tensors, data_facts, flat
-from mmlab.train.learner import Learner, NotFiniteError, Piece
+from mmlab.train.learner import Learner, NotFiniteError
+from mmlab.train.pieces import Piece, on_device, pieces_of_a_batch, prepared, shared_evenly
 from mmlab.train.prepare import make_accelerator
-from mmlab.train.randomness import derive, seed_dropout, seed_everything
 from mmlab.train.sampler import Feed, Order, stream
 from mmlab.train.settings import Settings
 from mmlab.train.shards import gathered, placed_like
 from mmlab.train.stopping import StopRequest, StopSignals
+from mmlab.train.validation import Validation
 
 __all__ = ["Run"]
 
@@ -61,7 +61,8 @@ class Run:
             raise ValueError(f"fit: FSDP shards methods with one objective; {type(method).__name__} has {len(names)}.")
         self.learners = [Learner(self.accelerator, method, number, settings) for number in range(len(names))]
         self.average = self._average()
-        self.order = Order(len(dataset), settings.batch_size, self._pieces(), settings.seed)
+        pieces = pieces_of_a_batch(settings, self.accelerator.num_processes)
+        self.order = Order(len(dataset), settings.batch_size, pieces, settings.seed)
         self.history = History()
         self.step = 0
         self._latest = float("nan")  # the loss that the bar shows
@@ -126,7 +127,7 @@ class Run:
                 f"{where} is at step {facts['step']}, beyond steps = {self.settings.steps}: "
                 "ask for more, or use another `out`."
             )
-        pieces = self._shared_evenly(int(facts["pieces"]), where)
+        pieces = shared_evenly(int(facts["pieces"]), self.accelerator.num_processes, where)
         ours = self.tensors()
         for group in ("model", "average"):
             compare_tensors(where, group, ours.get(group, {}), groups.get(group, {}))
@@ -151,16 +152,6 @@ class Run:
             self.accelerator.scaler.load_state_dict(facts["scaler"])
         self.history = History.from_tensors(facts["history"], groups["history"])
         self.step = int(facts["step"])
-
-    def _shared_evenly(self, pieces: int, where: str) -> int:
-        """The number of pieces that the run began with; any number of processes that divides it gives the same run."""
-        processes = self.accelerator.num_processes
-        if pieces % processes:
-            raise ValueError(
-                f"{where} cuts its batches into {pieces} pieces, which {processes} processes cannot share evenly: "
-                "use a number of processes that divides it."
-            )
-        return pieces
 
     def train(self, stop: StopSignals, progress: bool = True) -> None:
         """Do the steps that are left, validate and save when it is time, and leave the averaged weights in place.
@@ -198,31 +189,16 @@ class Run:
         self.method.eval()
 
     def validate(self, stop: StopSignals) -> dict[str, float]:
-        """The objectives on the whole validation set, in evaluation mode, weighted by the number of items.
-
-        There are no gradients: a loss that differentiates inside itself has to enable them.
-        The chunks are as large as the pieces of a training batch and are dealt out to the processes; each has its own
-        fixed randomness, so that the result does not depend on the step or on the number of processes.
-        """
+        """The objectives on the whole validation set, in evaluation mode and with the averaged weights."""
         size = -(-self.order.batch_size // self.order.pieces)
-        chunks = -(-len(self.validation) // size)
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        of = Validation(self.accelerator, self.method, self.learners, self.validation, size, self.settings.seed)
         self.method.eval()
         averaged = self.average.applied() if self.average is not None else nullcontext()
         try:
-            with averaged, torch.no_grad(), stop.abandonable(processes == 1):
-                totals: dict[str, Tensor] = {}
-                for turn in range(-(-chunks // processes)):
-                    number = turn * processes + rank
-                    counted = float(number < chunks)  # all processes take every turn, and each chunk counts once
-                    for name, value in self._validate_chunk(min(number, chunks - 1), size).items():
-                        totals[name] = totals[name] + counted * value if name in totals else counted * value
-                stacked = torch.stack([totals[name] for name in sorted(totals)])
-                if processes > 1:
-                    stacked = self.accelerator.reduce(stacked, "sum")
+            with averaged, stop.abandonable(self.accelerator.num_processes == 1):
+                return of.measure()
         finally:
             self.method.train()
-        return dict(zip(sorted(totals), (stacked / len(self.validation)).tolist(), strict=True))
 
     def save(self) -> None:
         """Write a checkpoint, unless nothing has changed since the last one or there is nowhere to write it."""
@@ -247,31 +223,16 @@ class Run:
     def _fetch(self, feed: Any, mine: range, stop: StopSignals) -> list[Piece]:
         try:
             with stop.abandonable(self.accelerator.num_processes == 1):
-                batches = [(piece, self._placed(next(feed))) for piece in mine]
+                batches = [(piece, on_device(next(feed), self.device)) for piece in mine]
         except RuntimeError:
             if stop.received is None:
                 raise
             raise StopRequest from None  # the signal that we got has ended the workers
+        seed = self.settings.seed
         return [
-            Piece(piece, self.order.weight(piece), self._prepared(batch, "train", self.step, piece))
+            Piece(piece, self.order.weight(piece), prepared(self.method, batch, seed, "train", self.step, piece))
             for piece, batch in batches
         ]
-
-    def _prepared(self, batch: Batch, *purpose: int | str) -> Batch:
-        """The batch that the losses see, made by the method where it has a say in it."""
-        if type(self.method).prepare is Method.prepare:
-            return batch
-        seed = derive(self.settings.seed, "prepare", *purpose)
-        seed_dropout(self.device, seed ^ 0x5DEECE66D)
-        with torch.no_grad():
-            batch = self.method.prepare(batch, torch.Generator(self.device).manual_seed(seed))
-        if not isinstance(batch, dict):
-            kind = type(self.method).__name__
-            raise ValueError(f"prepare() of {kind} returned a {type(batch).__name__}; it must return a batch, a dict.")
-        return batch
-
-    def _placed(self, batch: Batch) -> Batch:
-        return {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
 
     def _advance(self, pieces: list[Piece]) -> None:
         values: dict[str, float] = {}
@@ -319,18 +280,6 @@ class Run:
         self.history.add(self.step, "validation", values)
         self._track(values, "validation")
 
-    def _validate_chunk(self, number: int, size: int) -> dict[str, Tensor]:
-        rows = torch.arange(number * size, min((number + 1) * size, len(self.validation)))
-        if not hasattr(self.validation, "batch"):
-            seed_everything(derive(self.settings.seed, "validation data", number))
-        batch = self._prepared(self._placed(read(self.validation, rows)), "validation", number)
-        sums: dict[str, Tensor] = {}
-        for learner in self.learners:
-            names, _, values = learner.measure(batch, "validation", number)
-            prefix = f"{learner.name}/" if learner.name else ""
-            sums |= {f"{prefix}{name}": value * len(rows) for name, value in zip(names, values.double(), strict=True)}
-        return sums
-
     def _asked(self, stop: StopSignals) -> bool:
         asked = stop.received is not None
         if self.accelerator.num_processes > 1:  # all stop after the same step, whoever heard the signal
@@ -361,15 +310,6 @@ class Run:
             tracker.finish()
         if not quietly:
             self.accelerator.wait_for_everyone()
-
-    def _pieces(self) -> int:
-        """The number of pieces of a batch: as asked for, rounded up so that the processes have equally many."""
-        processes = int(self.accelerator.num_processes)
-        pieces = -(-self.settings.accumulation // processes) * processes
-        if pieces > self.settings.batch_size:
-            size = self.settings.batch_size
-            raise ValueError(f"fit: batch_size is {size}; {processes} processes need {pieces} or more.")
-        return pieces
 
     def _average(self) -> Average | None:
         if self.settings.ema_decay is None:
