@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmlab.data.chat import CAPTIONS, CHAT, IGNORE, IMAGE, Encoded, Template, Turn, encode, read_answers, tokenizer_of
+from mmlab.data.files.pictures import read_picture as read_upright
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -67,7 +68,8 @@ def read_picture(picture: Any, size: int) -> Tensor:
     """A picture as a tensor (3, size, size) in [-1, 1], squeezed to a square as TinyLLaVA does.
 
     Args:
-        picture: Such a tensor already, an image of Pillow's, or a file.
+        picture: Such a tensor already, or an image of Pillow's or a file, which
+            :func:`mmlab.data.files.pictures.read_picture` makes upright, opaque (on black) and eight bits deep.
         size: Side in pixels.
 
     Raises:
@@ -86,17 +88,9 @@ def read_picture(picture: Any, size: int) -> Tensor:
     import numpy as np
     from PIL import Image
 
-    if isinstance(picture, str | Path):
-        if not Path(picture).is_file():
-            raise FileNotFoundError(f"There is no picture {picture}.")
-        try:
-            with Image.open(picture) as opened:
-                picture = opened.convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{picture} cannot be read as a picture ({error}).") from None
-    if not isinstance(picture, Image.Image):
+    if not isinstance(picture, str | Path | Image.Image):
         raise TypeError(f"A picture is a tensor, an image of Pillow's or a file, not a {type(picture).__name__}.")
-    small = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    small = read_upright(picture).resize((size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1) / 127.5 - 1
 
 

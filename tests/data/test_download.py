@@ -13,6 +13,7 @@ import hashlib
 import http.server
 import io
 import json
+import lzma
 import os
 import signal
 import stat
@@ -542,6 +543,67 @@ def test_attacks_by_archive_are_refused_whole(tmp_path: Path, attack: str) -> No
     assert archive.name in str(caught.value)
     assert files_in(tmp_path) == [f"inner/{archive.name}"]
     assert not (inner / "set").exists()
+
+
+def _tar_of(folder: Path, *entries: tuple[str, bytes | None]) -> Path:
+    with tarfile.open(folder / "x.tar.gz", "w:gz") as archive:
+        for name, content in entries:
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            member.size = len(content or b"")
+            archive.addfile(member, None if content is None else io.BytesIO(content))
+    return folder / "x.tar.gz"
+
+
+def _global_header(folder: Path) -> Path:  # as `git archive` writes
+    with tarfile.open(folder / "x.tar", "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "0" * 40}) as archive:
+        archive.addfile(tarfile.TarInfo("a"))
+    return folder / "x.tar"
+
+
+HARMLESS: dict[str, tuple[Callable[[Path], Path], list[str]]] = {
+    "tar of the folder itself": (lambda f: _tar_of(f, ("./", None), ("./a", b"x"), ("./b/", None)), ["a"]),
+    "tar of a dot": (lambda f: _tar_of(f, (".", None), ("a", b"x")), ["a"]),
+    "dots and slashes": (lambda f: _tar_of(f, ("a/./b//c", b"x"), (".//d", b"x")), ["a/b/c", "d"]),
+    "folder twice": (lambda f: _tar_of(f, ("a/", None), ("a", None), ("a/b", b"x")), ["a/b"]),
+    "global header": (_global_header, ["a"]),
+    "zip of Windows": (lambda f: make_zip(f / "x.zip", {"a\\b.txt": b"x", "a\\c\\d": b"x"}), ["a/b.txt", "a/c/d"]),
+    "zip with the folder itself": (lambda f: make_zip(f / "x.zip", {"./": b"", "./a": b"x"}), ["a"]),
+    "time of day": (lambda f: _tar_of(f, ("run_12:30:05.txt", b"x")), ["run_12:30:05.txt"]),
+    "dots in names": (lambda f: _tar_of(f, ("..a/...", b"x"), ("b..", b"x")), ["..a/...", "b.."]),
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_unusual_and_harmless_archives_are_unpacked(tmp_path: Path, kind: str) -> None:
+    make, names = HARMLESS[kind]
+    folder = extract(make(tmp_path), tmp_path / "set")
+    assert files_in(folder) == sorted([MANIFEST, *names])
+    assert intact(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("x.7z", b"7z\xbc\xaf\x27\x1c" + bytes(600), "a 7z archive, .*pack it as .zip"),
+        ("x.tar.zst", b"(\xb5/\xfd" + bytes(600), "zstd"),
+        ("x.csv.gz", gzip.compress(b"a,b\n" * 300), "is one packed file and no archive: unpack it with gunzip"),
+        ("x.csv.xz", lzma.compress(b"a,b\n" * 300), "unpack it with unxz"),
+    ],
+)
+def test_what_is_no_archive_is_called_by_its_name(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArchiveError, match=says):
+        extract(tmp_path / name, tmp_path / "set")
+
+
+def test_the_folder_may_be_written_in_any_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    archive = make_zip(tmp_path / "x.zip", {"a": b"x"})
+    assert extract(Path("~/x.zip"), Path("~/set")) == tmp_path / "set"
+    (tmp_path / "set").rename(tmp_path / "other")
+    monkeypatch.chdir(tmp_path / "other")
+    assert extract(archive, Path()) == tmp_path / "other"
 
 
 def test_the_ratio_counts_for_large_archives_only() -> None:

@@ -13,6 +13,7 @@ import io
 import json
 import lzma
 import os
+import re
 import stat
 import struct
 import tarfile
@@ -25,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
 
 from mmlab.data.files.workshop import workshop
+from mmlab.paths import expand
 
 __all__ = ["ArchiveError", "Limits", "extract", "intact"]
 
@@ -83,6 +85,7 @@ def extract(archive: Path, folder: Path, limits: Limits | None = None) -> Path:
         OSError: If it cannot be read or written; the folder is as before.
     """
     limits = limits or Limits()
+    archive, folder = expand(archive, "archive"), expand(folder, "folder").absolute()
     with archive.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if folder.exists():
@@ -148,6 +151,30 @@ def intact(folder: Path, sha256: str | None = None) -> bool:
     return True
 
 
+# What is often taken for a zip or tar archive.
+_OTHERS = {
+    b"7z": "a 7z archive, which mmlab does not unpack: unpack it and pack it as .zip",
+    b"Ra": "a rar archive, which mmlab does not unpack: unpack it and pack it as .zip",
+    b"(\xb5": "packed with zstd, which mmlab does not unpack: unpack it and pack it as .tar.gz",
+    b"\x1f\x8b": "one packed file and no archive: unpack it with gunzip",
+    b"BZ": "one packed file and no archive: unpack it with bunzip2",
+    b"\xfd7": "one packed file and no archive: unpack it with unxz",
+}
+
+
+def _kind(archive: Path, magic: bytes) -> str | None:
+    """What a file is that tarfile finds no member in, if that can be said; None for one that is damaged."""
+    opener = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}.get(magic)
+    if opener is None:
+        return _OTHERS.get(magic)
+    try:
+        with opener(archive, "rb") as plain:
+            start: bytes = plain.read(512)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        return None
+    return None if start[257:262] == b"ustar" else _OTHERS[magic]
+
+
 class _MemberError(Exception):
     """Why a member was refused; the caller adds the name of the archive."""
 
@@ -194,6 +221,8 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> dict[str, str]:
             if number > limits.members:
                 raise _MemberError(f"has more than the {limits.members} members allowed")
             path = _safe(name)
+            if content is not None and not path.parts:
+                raise _MemberError(f"has the member {name!r}, a file without a name")
             parent = folder / (path if content is None else path.parent)
             parent.mkdir(parents=True, exist_ok=True)
             if content is not None:
@@ -206,6 +235,8 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> dict[str, str]:
     except (FileExistsError, NotADirectoryError):
         raise ArchiveError(f"{archive} was refused: it has two members of the name {name!r}.") from None
     except _DAMAGE as error:
+        if (kind := _kind(archive, magic)) and not hashes:
+            raise ArchiveError(f"{archive} is {kind}.") from None
         raise ArchiveError(
             f"{archive} is damaged ({type(error).__name__}: {str(error)[:200]}): get it again."
         ) from None
@@ -213,14 +244,18 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> dict[str, str]:
 
 
 def _safe(name: str) -> PurePosixPath:
-    """The path of a member inside its folder."""
-    path = PurePosixPath(name)
+    """The path of a member inside its folder, normalised and then judged; ``.`` is the folder itself.
+
+    ``./a``, ``a//b`` and ``a/./b`` are usual. Programs on Windows write ``a\\b`` for ``a/b``.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
     unsafe = (
         not name.strip()
         or path.is_absolute()
-        or not path.parts
         or ".." in path.parts
-        or any(character in name for character in "\\:\0")
+        or "\0" in name
+        or re.match("[A-Za-z]:", name)  # a drive
+        or (os.name == "nt" and ":" in name)
         or path.as_posix() == MANIFEST
     )
     if unsafe:

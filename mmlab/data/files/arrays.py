@@ -18,6 +18,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlab.data.files.numbers import GridError, grid
+from mmlab.data.files.text import read_lines
+
 __all__ = ["Array", "read_array", "read_arrays"]
 
 Shape = tuple[int | None, ...]
@@ -96,7 +99,8 @@ def read_array(path: Path, wanted: Array, remedy: str = "get the file again.") -
 
     Args:
         path: A ``.npy`` file, or one with a row of numbers per line: ``.txt`` and ``.tsv`` with blanks or tabs between
-            them, ``.csv`` with commas. Text is read as float64, shape (rows, columns).
+            them, ``.csv`` with commas. Text is read as float64, shape (rows, columns), without the header and index
+            that it may have; :func:`mmlab.data.files.numbers.read_grid` also gives those.
         wanted: What the array must look like.
         remedy: What to do if the file is not as expected; ends the error's sentence.
 
@@ -118,15 +122,15 @@ def read_array(path: Path, wanted: Array, remedy: str = "get the file again.") -
                 return _read(stream, path.stat().st_size, wanted)
         if suffix not in {".txt", ".tsv", ".csv"}:
             raise _ContentError(f"is of an unknown kind ({suffix or 'no suffix'}): give .npy, .txt, .tsv or .csv")
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if not any(line.split("#")[0].strip() for line in lines):
-            raise _ContentError("holds no numbers")
-        table = np.loadtxt(lines, delimiter="," if suffix == ".csv" else None, ndmin=2)
+        columns = wanted.shape[1] if wanted.shape is not None and len(wanted.shape) == 2 else None
+        table = grid(read_lines(path, remedy), suffix == ".csv", columns).values
         _check_kind(table.dtype, table.shape, wanted)
         _check_values(table, wanted)
-    except _ContentError as error:
+    except (_ContentError, GridError) as error:
         raise ValueError(f"{path} {error}; {remedy}") from None
     except _DAMAGE as error:
+        if str(path) in str(error):
+            raise
         detail = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} cannot be read ({type(error).__name__}: {detail}); {remedy}") from None
     return table

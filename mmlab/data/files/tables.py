@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mmlab.data.files.text import read_json, read_text
 
 __all__ = ["read_records", "read_table"]
 
@@ -49,7 +50,7 @@ def read_table(path: Path, columns: Mapping[str, str], remedy: str = "get the fi
         OSError: If it cannot be read.
         ValueError: If it is not such a table; one sentence names file, line, column and remedy.
     """
-    text = _text(path, remedy)
+    text = read_text(path, remedy)
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
     if path.suffix.lower() == ".tsv":  # tabs need no quotes: a quote is a character like any other
         rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -91,11 +92,10 @@ def read_records(path: Path, fields: Mapping[str, str], remedy: str = "get the f
         OSError: If it cannot be read.
         ValueError: If it is not such a file; one sentence names file, record, field and remedy.
     """
-    text = _text(path, remedy)
+    value = read_json(path, remedy)
     try:
-        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
         if isinstance(value, dict):
-            value = [{"id": key, **record} if isinstance(record, dict) else record for key, record in value.items()]
+            value = [_with_id(key, record) for key, record in value.items()]
         if not isinstance(value, list):
             raise ValueError("it holds no list of records")
         for number, record in enumerate(value):
@@ -103,18 +103,18 @@ def read_records(path: Path, fields: Mapping[str, str], remedy: str = "get the f
                 raise ValueError(f"record {number} is not an object")
             for name, kind in fields.items():
                 record[name] = _field(record.get(name), kind, f"record {number}, field {name!r}")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}; {remedy}") from None
     return value
 
 
-def _text(path: Path, remedy: str) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}: {remedy}")
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: this is not text in UTF-8 (byte {error.start}); {remedy}") from None
+def _with_id(key: str, record: Any) -> Any:
+    """The record of an object of records, with its key as ``id``; its own may not be another."""
+    if not isinstance(record, dict):
+        return record
+    if "id" in record and str(record["id"]) != key:
+        raise ValueError(f"the record {key[:50]!r} calls itself {str(record['id'])[:50]!r}")
+    return {**record, "id": key}
 
 
 def _cell(text: str, kind: str, where: str) -> Any:

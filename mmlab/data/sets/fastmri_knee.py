@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mmlab.data.files import registry
 from mmlab.data.files.tables import read_table
+from mmlab.data.files.text import read_lines
 from mmlab.data.sets.kspace import about, centre_crop, centred_inverse, read_kspace
 
 __all__ = ["FINDINGS", "KneeLabels", "KneeSlices", "class_weights", "fastmri_knee", "knee_labels"]
@@ -187,12 +188,7 @@ def knee_labels(annotations: str | Path | None = None) -> KneeLabels:
     entry = registry.source("fastmri_plus")
     table = read_table(folder / "knee.csv", {"file": "U", "slice": "i", "label": "U"}, entry.how_to_get)
     listing = folder / "knee_file_list.csv"
-    if not listing.is_file():
-        raise FileNotFoundError(f"There is no file {listing}: {entry.how_to_get}")
-    try:
-        lines = listing.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{listing} is not text in UTF-8: {_REMEDY}") from None
+    lines = read_lines(listing, entry.how_to_get)
     found: dict[str, dict[int, tuple[bool, bool, bool, bool]]] = {line.strip(): {} for line in lines if line.strip()}
     for row, (file, number, said) in enumerate(zip(table["file"], table["slice"], table["label"], strict=True), 2):
         if file not in found or number < 0:

@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlab.data.files import registry
+from mmlab.data.files.pictures import read_picture
+from mmlab.data.files.text import read_lines
 from mmlab.data.tensors import TensorData
 from mmlab.data.words import Form, SentenceSplits, as_tensor, hold_out_groups, vocabulary
+from mmlab.paths import expand
 
 __all__ = ["nlvr1", "read_nlvr"]
 
@@ -123,14 +126,11 @@ def read_nlvr(folder: str | Path, arrangement: int = 0) -> tuple[list[dict[str, 
         FileNotFoundError: If a file is not there.
         ValueError: If a file is not as it should be; the message names file and line.
     """
-    place = Path(folder).expanduser()
+    place = expand(folder, "folder").resolve()  # "." and ".." have the name of the folder that they are
     path = place / f"{place.name}.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: {registry.source('nlvr1_train').how_to_get}")
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8 (byte {error.start}): {_REMEDY}") from None
+    lines = read_lines(path, _REMEDY)
     records, pictures = [], []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -161,19 +161,12 @@ def _record(line: str, where: str) -> dict[str, str]:
 
 
 def _picture(path: Path, where: str) -> NDArray[np.uint8]:
-    from PIL import Image
-
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}, which {where} names: {_REMEDY}")
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            if image.size != (400, 100):
-                raise ValueError(f"it is {image.size[0]} x {image.size[1]}, expected 400 x 100")
-            return np.array(image.convert("RGB"))
-    except Exception as error:  # the decoder raises almost anything on damaged input
-        if isinstance(error, PermissionError):
-            raise
-        raise ValueError(f"{path} cannot be read ({str(error)[:200]}): {_REMEDY}") from None
+    image = read_picture(path, formats=("PNG",))
+    if image.size != (400, 100):
+        raise ValueError(f"{path}: it is {image.size[0]} x {image.size[1]}, expected 400 x 100: {_REMEDY}")
+    return np.array(image)
 
 
 def _group(record: dict[str, Any]) -> str:

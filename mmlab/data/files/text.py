@@ -1,0 +1,84 @@
+"""Text from files that came from somewhere else: every reader of text takes it from here."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_json", "read_lines", "read_text"]
+
+# The mark of UTF-32 begins with that of UTF-16: it is looked for first.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path, remedy: str = "get the file again.") -> str:
+    """The text of a file: UTF-8, or what the byte order mark at its beginning says; the mark is no part of the text.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is not there or no text; ends the error's sentence.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If it is not text.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}: {remedy}")
+    content = path.read_bytes()
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: this is not text in {encoding.removesuffix('-sig').upper()} (byte {error.start}): "
+            f"save it as UTF-8, or {remedy}"
+        ) from None
+
+
+def read_lines(path: Path, remedy: str = "get the file again.") -> list[str]:
+    """The lines of a text file without their ends; see :func:`read_text`."""
+    return read_text(path, remedy).replace("\r\n", "\n").split("\n")
+
+
+def read_json(path: Path, remedy: str = "get the file again.") -> Any:
+    """What a JSON file holds; see :func:`read_text`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If it is no JSON, holds NaN or infinity, or an object in it has a key twice.
+    """
+    text = read_text(path, remedy)
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as JSON ({str(error)[:200]}); {remedy}") from None
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text} is not finite")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        _refuse(text)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:50]!r} stands twice in one object")
+    return found

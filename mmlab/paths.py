@@ -1,0 +1,53 @@
+"""Paths as people write them: ``~`` and variables of the environment are expanded here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+__all__ = ["expand", "folder_from_environment"]
+
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+
+
+def expand(path: str | os.PathLike[str], name: str = "The path") -> Path:
+    """A path with ``~``, ``~user``, ``$NAME`` and ``${NAME}`` replaced by what they stand for.
+
+    A file or folder whose own name holds a ``$`` is found under that name.
+
+    Args:
+        path: As a user wrote it.
+        name: Name of the argument or variable that holds it, for messages.
+
+    Raises:
+        ValueError: If it names an unknown user or a variable that is not set, or holds a zero byte.
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        raise ValueError(f"{name} holds a zero byte, {text[:100]!r}: no file can have such a name.")
+    try:
+        written = Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name} is {text!r}, but there is no such user: write the folder in full.") from None
+    if "$" not in str(written):
+        return written
+    found = Path(written.anchor)
+    for part in written.parts[1:] if written.anchor else written.parts:
+        found /= part if (found / part).exists() else os.path.expandvars(part)
+    if (unknown := _VARIABLE.search(os.path.expandvars(text))) and not found.exists():
+        raise ValueError(f"{name} is {text!r}, but {unknown[0]} is not set: set it, or write the folder in full.")
+    return found
+
+
+def folder_from_environment(name: str) -> Path | None:
+    """The folder that a variable of the environment names, expanded; None if it is not set or empty.
+
+    Args:
+        name: Name of the variable, for example ``"MMLAB_DATA"``.
+
+    Raises:
+        ValueError: If it names an unknown user or another variable that is not set.
+    """
+    value = os.environ.get(name, "").strip()
+    return expand(value, name) if value else None

@@ -1,0 +1,58 @@
+"""One place expands paths: home folders, variables, and names that only look like them."""
+
+from pathlib import Path
+
+import pytest
+
+from mmlab.paths import expand, folder_from_environment
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SCANS", str(tmp_path / "scans"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("written", ["~/scans", "$HOME/scans", "${HOME}/scans", "$SCANS", "${SCANS}", "~/./scans"])
+def test_what_a_shell_would_expand_is_expanded(home: Path, written: str) -> None:
+    assert expand(written) == home / "scans"
+    assert expand(Path(written)) == home / "scans"
+
+
+def test_other_paths_stay_as_they_are(home: Path) -> None:
+    for written in ("a/b", "/a/b", ".", "a~b", "a/~/b", "price $", "100%"):
+        assert expand(written) == Path(written)
+
+
+def test_a_folder_whose_name_holds_a_dollar_is_found(home: Path) -> None:
+    (home / "$HOME" / "x").mkdir(parents=True)
+    assert expand("$HOME/x") == Path("$HOME/x")
+    assert expand(home / "$HOME" / "new") == home / "$HOME" / "new"
+    (home / "$unset").mkdir()
+    assert expand("$unset") == Path("$unset")
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("~nosuchuserhere/x", "data is '~nosuchuserhere/x', but there is no such user: write the folder in full"),
+        ("$NOT_SET_AT_ALL/x", r"data is '\$NOT_SET_AT_ALL/x', but \$NOT_SET_AT_ALL is not set: set it, or write"),
+        ("a\0b", "zero byte"),
+    ],
+)
+def test_what_cannot_be_expanded_is_refused(home: Path, written: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        expand(written, "data")
+
+
+def test_variables_that_name_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert folder_from_environment("MMLAB_NOT_SET") is None
+    monkeypatch.setenv("MMLAB_X", "  ")
+    assert folder_from_environment("MMLAB_X") is None
+    monkeypatch.setenv("MMLAB_X", "~/scans")
+    assert folder_from_environment("MMLAB_X") == home / "scans"
+    monkeypatch.setenv("MMLAB_X", "~nosuchuserhere/x")
+    with pytest.raises(ValueError, match="MMLAB_X is '~nosuchuserhere/x'"):
+        folder_from_environment("MMLAB_X")
