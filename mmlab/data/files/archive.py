@@ -165,8 +165,8 @@ _OTHERS = {
 def _kind(archive: Path, magic: bytes) -> str | None:
     """What a file is that tarfile finds no member in, if that can be said; None for one that is damaged."""
     opener = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}.get(magic)
-    if opener is None:
-        return _OTHERS.get(magic)
+    if opener is None or re.search(r"\.tar\b|\.t[gbx]z", archive.name.lower()):
+        return None if opener else _OTHERS.get(magic)
     try:
         with opener(archive, "rb") as plain:
             start: bytes = plain.read(512)
@@ -244,10 +244,8 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> dict[str, str]:
 
 
 def _safe(name: str) -> PurePosixPath:
-    """The path of a member inside its folder, normalised and then judged; ``.`` is the folder itself.
-
-    ``./a``, ``a//b`` and ``a/./b`` are usual. Programs on Windows write ``a\\b`` for ``a/b``.
-    """
+    """The path of a member inside its folder, normalised and then judged; ``.`` is the folder itself."""
+    # "./a", "a//b" and "a/./b" are usual, and some programs write backslashes.
     path = PurePosixPath(name.replace("\\", "/"))
     unsafe = (
         not name.strip()
