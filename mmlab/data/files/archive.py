@@ -164,7 +164,7 @@ _OTHERS = {
 
 def _kind(archive: Path, magic: bytes) -> str | None:
     """What a file is that tarfile finds no member in, if that can be said; None for one that is damaged."""
-    opener = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}.get(magic)
+    opener: Any = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}.get(magic)
     if opener is None or re.search(r"\.tar\b|\.t[gbx]z", archive.name.lower()):
         return None if opener else _OTHERS.get(magic)
     try:
