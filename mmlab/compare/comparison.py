@@ -42,6 +42,7 @@ class Comparison:
         scores: One line for each (row, seed), one column for each metric.
         metrics: The functions behind the columns.
         trained: The methods behind the rows that were built, by name and seed.
+        chosen: The settings that tuned rows chose on validation items, by name.
     """
 
     proposed: str
@@ -49,6 +50,7 @@ class Comparison:
     scores: pd.DataFrame
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
     trained: dict[str, dict[int, Any]] = field(default_factory=dict)
+    chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def mean(self) -> pd.DataFrame:
@@ -59,6 +61,12 @@ class Comparison:
     def spread(self) -> pd.DataFrame:
         """Standard deviation over seeds (n - 1), of the shape of :attr:`mean`; NaN for rows without randomness."""
         return self.scores.groupby(level="row", sort=False).std()
+
+    def values(self, row: str, metric: str = "accuracy") -> list[float]:
+        """One score for each seed of the proposed method; a row without randomness gives the same score every time."""
+        column: dict[Any, float] = self.scores[metric].to_dict()
+        runs = self.predictors[row]
+        return [column[row, seed if seed in runs else -1] for seed in self.predictors[self.proposed]]
 
     def differences(self, metric: str = "accuracy", level: float = 0.95) -> pd.DataFrame:
         """The proposed method minus each other row, paired by seed.
@@ -73,13 +81,12 @@ class Comparison:
         """
         import pandas as pd
 
-        column: dict[Any, float] = self.scores[metric].to_dict()
+        ours = self.values(self.proposed, metric)
         rows = {}
-        for name, runs in self.predictors.items():
+        for name in self.predictors:
             if name == self.proposed:
                 continue
-            seeds = list(self.predictors[self.proposed])
-            gaps = [column[self.proposed, seed] - column[name, seed if seed in runs else -1] for seed in seeds]
+            gaps = [a - b for a, b in zip(ours, self.values(name, metric), strict=True)]
             low, high = paired_interval(gaps, level)
             rows[name] = (sum(gaps) / len(gaps), low, high, sum(gap > 0 for gap in gaps))
         return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high", "ahead"])
@@ -87,7 +94,7 @@ class Comparison:
     def on(self, test: TensorData) -> Comparison:
         """The same trained rows on another test set: a modality missing, noise in one, other people."""
         scores = score(self.predictors, test, self.metrics)
-        return Comparison(self.proposed, self.predictors, scores, self.metrics, self.trained)
+        return Comparison(self.proposed, self.predictors, scores, self.metrics, self.trained, self.chosen)
 
 
 def unlabelled(data: TensorData) -> Batch:

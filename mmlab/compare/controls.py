@@ -1,11 +1,13 @@
-"""The dull rivals that every claim about fusion must face, trained and measured in one call.
+"""The baselines that every claim about fusion must face, tuned alike, trained and measured in one call.
 
 A fusion method is trained beside whatever rivals the caller builds (best single modality, concatenation, the same
 auxiliary losses without the trick). Added to them: ensembles, logistic regression and gradient boosting on the
 features, the proposed method with one modality shuffled, the most frequent class, and chance.
 
-The test set is not seen in training, by construction: rows are fitted by functions that are given the training set
-alone, and are measured afterwards, after the last step, on items without their labels.
+Each row is trained with the settings that suit it: all rows try the same few, and keep those that are best on
+validation items. The test set is not seen in training or tuning, by construction: rows are fitted by functions that
+are given the training and validation sets alone, and are measured afterwards, after the last step, on items without
+their labels.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from torch import Tensor
 from mmlab.compare.comparison import METRICS, Comparison, Metric, Predictor, score, unlabelled
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
+from mmlab.metrics.classification import accuracy, log_loss
 from mmlab.train.fit import fit
 from mmlab.train.randomness import derive
 
@@ -30,6 +33,9 @@ Builder = Callable[[int], Any]
 
 Trainer = Callable[[Any, TensorData, int], object]
 """Trains a method in place: (method, training set, seed)."""
+
+PENALTIES = (1e-4, 3e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse strengths C of the penalty that logistic regression tries."""
 
 _ITEMS_AT_ONCE = 1024
 
@@ -47,8 +53,10 @@ def controls(
     features: Callable[[Batch], Tensor] | None = None,
     rivals: Sequence[str] = ("logistic regression", "gradient boosting"),
     metrics: Mapping[str, Metric] | None = None,
+    validation: TensorData | None = None,
+    tries: Sequence[Mapping[str, Any]] = (),
 ) -> Comparison:
-    """Train a classifier and its dull rivals, and measure all of them once, after the last step.
+    """Tune and train a classifier and its baselines, and measure all of them once, after the last step.
 
     Args:
         builders: By name, the proposed method and its rivals: each makes an untrained method from a seed. A method
@@ -58,30 +66,46 @@ def controls(
         test: Test set with the same keys.
         modalities: Keys of the modalities; ``"<modality>_present"`` says which items have it.
         training: Arguments of :func:`mmlab.fit` (``seed`` is added), or a function of (method, training set, seed).
-        seeds: Of the runs. All methods of one seed are paired.
+        seeds: Seeds of the runs. All methods of one seed are paired.
         ensembles: By name of a builder, a number n: the mean of the probabilities of n trained copies, the first of
             which is the row of that name itself. Choose n so that the parameters are as many as the proposed method's.
         features: What the rivals on features see of a batch, (N, F); by default :func:`flatten` of the modalities.
         rivals: Of ``"logistic regression"`` (standardised features, on each modality and on all; the strength of the
-            penalty by three-fold cross-validation within the training set) and ``"gradient boosting"`` (of histograms,
-            on all), those that are wanted.
+            penalty by the log loss on the validation set, or without one by three-fold cross-validation within the
+            training set) and ``"gradient boosting"`` (of histograms, on all), those that are wanted.
         metrics: Name to function of (probabilities, label); by default :data:`METRICS`.
+        validation: Items to choose settings on, with the same keys.
+        tries: Arguments of fit that each builder's row tries on top of ``training``, with the first seed: the ones
+            with the highest accuracy on the validation set are kept for all its seeds. Empty: nothing is tuned.
 
     Returns:
-        The comparison: chance, most frequent class, rivals on features, builders in order, ensembles, and the proposed
-        method with each modality shuffled between the test items.
+        The comparison, with what each row chose as ``chosen``: chance, most frequent class, rivals on features,
+        builders in order, ensembles, and the proposed method with each modality shuffled between the test items.
 
     Raises:
         ValueError: If names, keys or seeds do not fit, or someone is in the training and in the test set.
     """
     copies = dict(ensembles or {})
     _check(builders, proposed, train, test, modalities, seeds, copies)
-    predictors = _feature_rows(train, modalities, features, rivals)
-    trained = {name: _train(build, train, training, seeds) for name, build in builders.items()}
+    if tries and (validation is None or callable(training)):
+        raise ValueError(
+            "tries: settings are chosen on a validation set and handed to fit; give validation=, and "
+            "training= as arguments of fit."
+        )
+    if validation is not None and validation.fingerprint() in (train.fingerprint(), test.fingerprint()):
+        raise ValueError("validation is the training or the test set: split it off the training set first.")
+    predictors = _feature_rows(train, validation, modalities, features, rivals)
+    how: dict[str, Mapping[str, Any] | Trainer] = dict.fromkeys(builders, training)
+    chosen: dict[str, dict[str, Any]] = {}
+    if tries and validation is not None and not callable(training):
+        for name, build in builders.items():
+            chosen[name] = _choose(build, train, validation, training, tries, seeds[0])
+            how[name] = {**training, **chosen[name]}
+    trained = {name: _train(build, train, how[name], seeds) for name, build in builders.items()}
     for name, methods in trained.items():
         predictors[name] = {seed: _predictor([method]) for seed, method in methods.items()}
     for name, count in copies.items():
-        more = [_train(builders[name], train, training, [derive(s, name, i) for s in seeds]) for i in range(1, count)]
+        more = [_train(builders[name], train, how[name], [derive(s, name, i) for s in seeds]) for i in range(1, count)]
         members = zip(trained[name].values(), *(methods.values() for methods in more), strict=True)
         rows = {seed: _predictor(list(group)) for seed, group in zip(seeds, members, strict=True)}
         predictors[f"{name}, {count} averaged"] = rows
@@ -90,7 +114,7 @@ def controls(
             seed: _shuffled(predictors[proposed][seed], modality, derive(seed, "shuffle", modality)) for seed in seeds
         }
     measured = dict(metrics or METRICS)
-    return Comparison(proposed, predictors, score(predictors, test, measured), measured, trained)
+    return Comparison(proposed, predictors, score(predictors, test, measured), measured, trained, chosen)
 
 
 def flatten(batch: Batch, modalities: Sequence[str]) -> Tensor:
@@ -147,6 +171,23 @@ def _train(
     return trained
 
 
+def _choose(
+    build: Builder,
+    train: TensorData,
+    validation: TensorData,
+    training: Mapping[str, Any],
+    tries: Sequence[Mapping[str, Any]],
+    seed: int,
+) -> dict[str, Any]:
+    """The settings with the highest accuracy on the validation set; of equal ones the first."""
+    scores = []
+    for settings in tries:
+        method = _train(build, train, {**training, **settings}, [seed])[seed]
+        made = _predictor([method])(unlabelled(validation))
+        scores.append(accuracy(made, validation.tensors["label"]))
+    return dict(tries[scores.index(max(scores))])
+
+
 def _predictor(members: Sequence[Any]) -> Predictor:
     """The mean of the members' probabilities, a thousand items at a time."""
 
@@ -178,6 +219,7 @@ def _shuffled(predict: Predictor, modality: str, seed: int) -> Predictor:
 
 def _feature_rows(
     train: TensorData,
+    validation: TensorData | None,
     modalities: Sequence[str],
     features: Callable[[Batch], Tensor] | None,
     rivals: Sequence[str],
@@ -202,29 +244,43 @@ def _feature_rows(
 
         return predict
 
+    def linear(look: Callable[[Batch], Tensor]) -> Predictor:
+        if validation is None:
+            return fitted(_cross_validated(label), look)
+        lines = [fitted(_line(penalty), look) for penalty in PENALTIES]
+        truth = validation.tensors["label"]
+        losses = [log_loss(line(unlabelled(validation)), truth) for line in lines]
+        return lines[losses.index(min(losses))]
+
     if "logistic regression" in rivals:
         views = {f"logistic regression, {name}": partial(flatten, modalities=[name]) for name in modalities}
         for name, look in (views | {"logistic regression": everything}).items():
-            rows[name] = fitted(_logistic_regression(label), look)
+            rows[name] = linear(look)
     if "gradient boosting" in rivals:
         rows["gradient boosting"] = fitted(HistGradientBoostingClassifier(early_stopping=False), everything)
     return {name: {-1: predict} for name, predict in rows.items()}
 
 
-def _logistic_regression(label: Tensor) -> Any:
-    """Fill gaps by means, scale, choose the penalty by the log loss of held-out thirds: none of it sees a test item."""
+def _line(penalty: float) -> Any:
+    """Logistic regression after gaps were filled by means and values scaled, both from the training items."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     filled = SimpleImputer(keep_empty_features=True)
-    model = make_pipeline(filled, StandardScaler(), LogisticRegression(max_iter=1000))
+    return make_pipeline(filled, StandardScaler(), LogisticRegression(C=penalty, max_iter=1000))
+
+
+def _cross_validated(label: Tensor) -> Any:
+    """Logistic regression whose penalty has the lowest log loss on held-out thirds of the training set."""
+    from sklearn.model_selection import GridSearchCV
+
     counts = torch.bincount(label)
     if int(counts[counts > 0].min()) < 3:
-        return model  # a class with one or two items cannot be in three folds
-    return GridSearchCV(model, {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}, scoring="neg_log_loss", cv=3)
+        return _line(1.0)  # a class with one or two items cannot be in three folds
+    grid = {"logisticregression__C": list(PENALTIES)}
+    return GridSearchCV(_line(1.0), grid, scoring="neg_log_loss", cv=3)
 
 
 def _constant(share: Tensor) -> Predictor:

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from mmlab.compare.comparison import paired_interval
-from mmlab.compare.controls import controls, flatten
+from mmlab.compare.controls import PENALTIES, controls, flatten
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
 from mmlab.metrics.classification import accuracy
@@ -121,7 +121,7 @@ def test_logistic_regression_is_scikit_learns_with_the_penalty_that_held_out_thi
 
     label = TRAIN.tensors["label"].numpy()
     losses, models = {}, {}
-    for c in (1e-3, 1e-2, 1e-1, 1.0):
+    for c in PENALTIES:
         models[c] = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
         folds = StratifiedKFold(3).split(features(TRAIN), label)
         losses[c] = sum(
@@ -134,6 +134,57 @@ def test_logistic_regression_is_scikit_learns_with_the_penalty_that_held_out_thi
     assert (
         compared.mean.loc["logistic regression", "accuracy"] > compared.mean.loc["logistic regression, x1", "accuracy"]
     )
+
+
+VALIDATION = world(60, 500, 2)
+
+
+def test_every_row_keeps_the_settings_that_are_best_on_validation_items() -> None:
+    tries = [{"lr": 1e-6}, {"lr": 0.05}, {"lr": 0.05, "steps": 31}]
+    found = controls(
+        BUILDERS, "both", TRAIN, TEST, modalities=["x1", "x2"], training=FIT, seeds=(0, 3), validation=VALIDATION,
+        tries=tries,
+    )  # fmt: skip
+    assert set(found.chosen) == set(BUILDERS)
+    for name, settings in found.chosen.items():
+        scores = []
+        for attempt in tries:
+            alone = controls(
+                {name: BUILDERS[name]}, name, TRAIN, VALIDATION, modalities=["x1", "x2"], training=FIT | attempt,
+                seeds=(0,), rivals=(),
+            )  # fmt: skip
+            scores.append(alone.mean.loc[name, "accuracy"])
+        assert settings == tries[scores.index(max(scores))], name
+        assert settings["lr"] == 0.05
+    again = controls(
+        BUILDERS, "both", TRAIN, TEST, modalities=["x1", "x2"], training=FIT | found.chosen["both"], seeds=(0, 3)
+    )
+    assert found.values("both") == again.values("both")
+    assert all(method.seen[0].max() < 1000 for runs in found.trained.values() for method in runs.values())
+
+
+def test_logistic_regression_takes_the_penalty_that_validation_items_prefer() -> None:
+    found = controls(
+        BUILDERS, "both", TRAIN, TEST, modalities=["x1", "x2"], training=FIT, seeds=(0,), validation=VALIDATION
+    )
+    x, y = flatten(TRAIN.tensors, ["x1", "x2"]).numpy(), TRAIN.tensors["label"].numpy()
+    new, truth = flatten(VALIDATION.tensors, ["x1", "x2"]).numpy(), VALIDATION.tensors["label"].numpy()
+    lines = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)).fit(x, y) for c in PENALTIES]
+    best = min(lines, key=lambda line: log_loss(truth, line.predict_proba(new)))
+    made = found.predictors["logistic regression"][-1](TEST.tensors)
+    torch.testing.assert_close(made, torch.as_tensor(best.predict_proba(flatten(TEST.tensors, ["x1", "x2"]).numpy())))
+    assert found.values("logistic regression") == [found.mean.loc["logistic regression", "accuracy"]]
+
+
+def test_tuning_needs_validation_items_of_its_own() -> None:
+    def tune(**changes):
+        arguments = {"modalities": ["x1", "x2"], "training": FIT, "seeds": (0,), "rivals": ()} | changes
+        return controls(BUILDERS, "both", TRAIN, TEST, tries=[{"lr": 0.1}], **arguments)
+
+    with pytest.raises(ValueError, match="tries: settings are chosen on a validation set"):
+        tune()
+    with pytest.raises(ValueError, match="validation is the training or the test set"):
+        tune(validation=TEST)
 
 
 def test_a_class_of_one_item_is_no_error() -> None:
