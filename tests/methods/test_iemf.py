@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mmlab.data.tensors import TensorData
 from mmlab.losses.classification import true_class
 from mmlab.methods.iemf import IEMF, coefficient, weakness
+from mmlab.train.fit import fit
 
 
 def generator(seed=0):
@@ -156,6 +158,32 @@ def test_a_validation_between_two_steps_leaves_no_trace():
         method.loss(other, generator())
     _, again = gradients(method, batch)
     assert all(torch.equal(alone[name], again[name]) for name in alone)
+
+
+def test_fit_with_sgd_is_the_loop_that_one_would_write():
+    """Forward, backward, measure, scale, step, for each of the steps that fit takes on the whole set."""
+    demo, batch = IEMF.demo()
+    method, mine = twin(demo), twin(demo)
+    training = {"steps": 12, "batch_size": 32, "lr": 0.1, "clip_norm": None, "progress": False}
+    fit(method, TensorData(batch), optimiser="sgd", **training)
+    for step in range(12):
+        mine.progress = step / 12
+        mine.zero_grad()
+        features = {name: mine.encoders[name](batch[name]) for name in ("audio", "image")}
+        answers = {name: mine.heads[name](z) for name, z in features.items()}
+        fused = mine.fusion(features, {})
+        label = batch["label"]
+        loss = functional.cross_entropy(fused, label) + sum(
+            functional.cross_entropy(a, label) for a in answers.values()
+        )
+        loss.backward()
+        sure = [answer.softmax(1)[torch.arange(32), label].sum().item() for answer in (*answers.values(), fused)]
+        xi = 1 + math.tanh(1 - (sure[0] + sure[1]) / 2 / sure[2])
+        with torch.no_grad():
+            for name, parameter in mine.named_parameters():
+                parameter -= 0.1 * parameter.grad * (xi if name.startswith("fusion") else 1)
+    for (name, a), b in zip(method.named_parameters(), mine.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_it_is_on_between_start_and_end():

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mmlab.data.tensors import TensorData
 from mmlab.methods.ogm_ge import OGMGE, discrepancy, modulation, own_logits
+from mmlab.train.fit import fit
+from mmlab.train.optimisers import Optimiser
 
 
 def generator(seed=0):
@@ -170,6 +173,24 @@ def test_a_step_is_backward_measure_scale_step():
     assert ratio > 1
     for (name, a), b in zip(method.named_parameters(), mine.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_fit_with_sgd_is_the_loop_that_one_would_write():
+    """Forward, backward, measure, scale, step, for each of the steps that fit takes on the whole set."""
+    demo, batch = OGMGE.demo()
+    batch["audio"] = torch.randn(batch["audio"].shape, generator=generator(9))
+    method, mine = twin(demo, alpha=0.7), twin(demo, alpha=0.7)
+    training = {"steps": 12, "batch_size": 32, "lr": 0.1, "clip_norm": None, "progress": False}
+    fit(method, TensorData(batch), optimiser=Optimiser("sgd", momentum=0.9), **training)
+    optimiser = torch.optim.SGD(mine.parameters(), lr=0.1, momentum=0.9)
+    for step in range(12):
+        mine.progress = step / 12
+        optimiser.zero_grad()
+        mine.loss(batch, generator())["loss"].backward()
+        mine.after_backward()
+        optimiser.step()
+    for (name, a), b in zip(method.named_parameters(), mine.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_it_is_on_between_start_and_end():
