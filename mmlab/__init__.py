@@ -10,13 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Batch", "Card", "History", "Method", "__version__", "fit", "list_methods", "load"]
+__all__ = ["Batch", "Card", "History", "Method", "__version__", "fit", "generator", "list_methods", "load"]
 
 if TYPE_CHECKING:
     from mmlab.card import Card
     from mmlab.method import Batch, Method
     from mmlab.registry import list_methods, load
     from mmlab.train import History, fit
+    from mmlab.train.randomness import generator
 
 _HOME = {
     "Batch": "mmlab.method",
@@ -24,6 +25,7 @@ _HOME = {
     "History": "mmlab.train",
     "Method": "mmlab.method",
     "fit": "mmlab.train",
+    "generator": "mmlab.train.randomness",
     "list_methods": "mmlab.registry",
     "load": "mmlab.registry",
 }

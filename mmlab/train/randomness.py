@@ -10,7 +10,7 @@ from hashlib import blake2b
 import numpy as np
 import torch
 
-__all__ = ["derive", "preserved", "seed_dropout", "seed_everything"]
+__all__ = ["derive", "generator", "preserved", "seed_dropout", "seed_everything"]
 
 
 def derive(seed: int, *path: int | str) -> int:
@@ -27,6 +27,18 @@ def derive(seed: int, *path: int | str) -> int:
         A number in [0, 2**63).
     """
     return int.from_bytes(blake2b(repr((seed, *path)).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def generator(seed: int = 0, device: str | torch.device = "cpu") -> torch.Generator:
+    """A generator of random numbers that starts from a seed: what the methods take as ``rng``.
+
+    Args:
+        seed: Start of its stream, not negative.
+        device: Where it draws.
+    """
+    if seed < 0:
+        raise ValueError(f"seed={seed} is negative: give a whole number from zero on.")
+    return torch.Generator(device).manual_seed(seed)
 
 
 def seed_dropout(device: torch.device, seed: int) -> None:

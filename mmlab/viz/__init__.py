@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["claim", "claimed", "frames", "record", "say", "show", "table"]
+__all__ = ["claim", "claimed", "frames", "record", "say", "show", "table", "table_over_seeds"]
 
 if TYPE_CHECKING:
     from mmlab.viz.claims import claim, claimed
-    from mmlab.viz.display import record, say, show, table
+    from mmlab.viz.display import record, say, show, table, table_over_seeds
     from mmlab.viz.widgets import frames
 
 _HOME = {
@@ -20,6 +20,7 @@ _HOME = {
     "say": "mmlab.viz.display",
     "show": "mmlab.viz.display",
     "table": "mmlab.viz.display",
+    "table_over_seeds": "mmlab.viz.display",
 }
 
 

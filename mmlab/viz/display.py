@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["record", "say", "show", "table"]
+    from mmlab.compare.budget import Budgets
+    from mmlab.compare.seeds import OverSeeds
+
+__all__ = ["record", "say", "show", "table", "table_over_seeds"]
 
 _SIGNS = {"higher": ("↑", "higher is better"), "lower": ("↓", "lower is better")}
 
@@ -92,8 +95,14 @@ def table(
     best: Mapping[str, Literal["higher", "lower"]] | None = None,
     reference: Sequence[str] = (),
     digits: int | Mapping[str, int] = 3,
+    paired: pd.DataFrame | OverSeeds | None = None,
+    called: str = "seeds",
+    budgets: Budgets | None = None,
 ) -> None:
     """Display a data frame as a table with a caption, row headings, and the best of each column in bold.
+
+    With the values of the single runs (``paired``), all rows are in bold that a paired interval does not tell from the
+    best, and the caption says so. Without them the best value is in bold, however small its lead.
 
     Args:
         frame: One row per method, one column per metric; the index gives the row headings.
@@ -102,11 +111,18 @@ def table(
         best: For each column to be judged, whether higher or lower is better.
         reference: Rows that do not compete, such as the ceiling: set in italics, never in bold.
         digits: Decimals of real numbers, for all columns or by column. Whole numbers are printed whole.
+        paired: The values behind the means: indexed by (row, seed), or what
+            :func:`mmlab.compare.seeds.over_seeds` gives.
+        called: Word for the runs in the caption, such as ``"worlds"``.
+        budgets: What each row was allowed; where the proposed method had more than a rival, a column must show it.
 
     Raises:
-        ValueError: If the caption is empty, or ``best`` or ``reference`` names what is not in the table.
+        ValueError: If the caption is empty, ``best`` or ``reference`` names what is not in the table, or the proposed
+            method had more of something than a rival and no column says so.
     """
     best = dict(best or {})
+    if budgets is not None:
+        budgets.check(shown=[str(column) for column in frame.columns], rows=[str(row) for row in frame.index])
     if not caption.strip():
         raise ValueError("A table needs a caption: say what it compares.")
     if spread is not None and spread.shape != frame.shape:
@@ -115,6 +131,8 @@ def table(
         if unknown := [name for name in names if name not in known]:
             there = ", ".join(map(str, known))
             raise ValueError(f"table(): {what} names {unknown[0]!r}, but there are only {there}.")
+    tied, note = _tied_sets(paired, best, reference, called)
+    caption = f"{caption.rstrip()} {note}".rstrip()
     heads = [_head(column, best.get(str(column))) for column in frame.columns]
     rows = [""] * len(frame)
     for j, column in enumerate(frame.columns):
@@ -124,6 +142,8 @@ def table(
         for i, name in enumerate(frame.index):
             # Equal as printed is equal: two rows that win to the shown precision are both set in bold.
             won = winner is not None and name not in reference and texts[i] == _number(winner, places)
+            if column in tied:
+                won = str(name) in tied[column]
             extra = "" if spread is None else _number(spread.iloc[i, j], places)
             text = f"{texts[i]} ± {extra}" if extra not in ("", "–") and texts[i] != "–" else texts[i]
             text = f"<strong>{text}</strong>" if won else text
@@ -135,6 +155,69 @@ def table(
     name = inline_html(str(frame.index.name or ""))
     corner = f'<th scope="col" style="text-align: left">{name}</th>' if name else "<td></td>"
     emit({"text/html": _table(caption, corner + "".join(heads), body), "text/plain": f"{caption}\n\n{frame}"})
+
+
+def table_over_seeds(
+    frame: pd.DataFrame,
+    caption: str,
+    *,
+    by: str = "method",
+    over: str = "seed",
+    best: Mapping[str, Literal["higher", "lower"]] | None = None,
+    reference: Sequence[str] = (),
+    digits: int | Mapping[str, int] = 3,
+    order: Sequence[str] | None = None,
+    budgets: Budgets | None = None,
+) -> None:
+    """Display results of several runs: mean ± standard deviation, and in bold all that is tied with the best.
+
+    The caption is completed by what the numbers are. The values themselves come from
+    :func:`mmlab.compare.seeds.over_seeds` with the same arguments.
+
+    Args:
+        frame: One line for each run of each row; see :func:`mmlab.compare.seeds.over_seeds`.
+        caption: What the table compares.
+        by: Column of the row's name.
+        over: Column of the seed or world; its plural stands in the caption.
+        best: For each column to be judged, whether higher or lower is better.
+        reference: Rows that do not compete, such as the ceiling.
+        digits: Decimals, for all columns or by column.
+        order: Rows to show, in this order.
+        budgets: What each row was allowed; see :func:`table`.
+    """
+    from mmlab.compare.seeds import over_seeds
+
+    runs = over_seeds(frame, by, over, order)
+    units = f"{over}s" if runs.n > 1 else over
+    what = f"Mean ± standard deviation over {runs.n} {units}." if runs.n > 1 else f"A single {over}."
+    table(
+        runs.mean,
+        f"{caption.rstrip()} {what}",
+        spread=runs.spread,
+        best=best,
+        reference=reference,
+        digits=digits,
+        paired=runs,
+        called=units,
+        budgets=budgets,
+    )
+
+
+def _tied_sets(
+    paired: pd.DataFrame | OverSeeds | None, best: Mapping[str, Any], reference: Sequence[str], called: str
+) -> tuple[dict[str, list[str]], str]:
+    """The rows to mark in each judged column, and what the caption says of it; nothing without single runs."""
+    from mmlab.compare.seeds import OverSeeds, over_seeds
+
+    if paired is None or not best:
+        return {}, ""
+    runs = paired if isinstance(paired, OverSeeds) else over_seeds(paired)
+    absent = [name for name in reference if name not in runs.mean.index]
+    without = [name for name in reference if name not in absent]
+    tied = {column: runs.tied(column, better, without) for column, better in best.items() if column in runs.mean}
+    if runs.n < 2:
+        return tied, "One run tells nothing apart, so nothing is in bold."
+    return tied, f"In bold: the best, and all that a paired 95 % interval over {runs.n} {called} does not tell from it."
 
 
 def _table(caption: str, head: str, body: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from mmlab.viz import display, frames, markup, record, say, show, table
+from mmlab.viz import display, frames, markup, record, say, show, table, table_over_seeds
 
 mpl.use("Agg")
 
@@ -210,3 +210,42 @@ def test_frames_too_heavy_for_a_page_are_refused(shown, monkeypatch):
     monkeypatch.setattr("mmlab.viz.widgets._MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="MB"):
         frames({"σ": [1, 2]}, draw=lambda sigma: line(), alt=describe, caption="Turn σ.")
+
+
+RUNS = pd.DataFrame(
+    [
+        {"method": name, "world": world, "RMSE": value}
+        for name, values in {
+            "ours": [0.10, 0.20, 0.30],
+            "level": [0.11, 0.19, 0.31],
+            "far": [0.30, 0.41, 0.50],
+            "ceiling": [0.01, 0.02, 0.03],
+        }.items()
+        for world, value in enumerate(values)
+    ]
+)
+
+
+def bold(markup_text):
+    return re.findall(r'text-align: left">([^<]+)</th><td>(?:<em>)?<strong>', markup_text)
+
+
+def test_runs_become_one_table_with_all_that_is_tied_in_bold(shown):
+    table_over_seeds(RUNS, "Error.", over="world", best={"RMSE": "lower"}, reference=["ceiling"])
+    (bundle,) = shown
+    assert bold(bundle["text/html"]) == ["ours", "level"]
+    assert "0.200 ± 0.100" in bundle["text/html"]
+    assert "Error. Mean ± standard deviation over 3 worlds. In bold: the best, and all that" in bundle["text/html"]
+
+
+def test_a_table_with_paired_values_marks_more_than_the_best(shown):
+    mean = RUNS.groupby("method", sort=False)[["RMSE"]].mean()
+    table(mean, "Error.", best={"RMSE": "lower"}, reference=["ceiling"])
+    table(mean, "Error.", best={"RMSE": "lower"}, reference=["ceiling"], paired=RUNS.set_index(["method", "world"]))
+    assert [bold(bundle["text/html"]) for bundle in shown] == [["ours"], ["ours", "level"]]
+
+
+def test_a_single_run_is_not_in_bold(shown):
+    table_over_seeds(RUNS[RUNS.world == 0], "Error.", over="world", best={"RMSE": "lower"})
+    assert bold(shown[0]["text/html"]) == []
+    assert "A single world. One run tells nothing apart" in shown[0]["text/html"]
