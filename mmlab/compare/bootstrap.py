@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmlab.metrics.resampling import resampled
 from mmlab.metrics.text import CorpusMetric, References
 
 __all__ = ["Interval", "bootstrap_metric", "paired_bootstrap"]
@@ -69,14 +70,17 @@ def bootstrap_metric(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """As :func:`paired_bootstrap`, for scores of a corpus such as BLEU, which are computed anew on each draw.
+    """As :func:`paired_bootstrap`, for scores of a corpus such as BLEU, which a draw changes as a whole.
+
+    BLEU, chrF, the ratio of lengths and means of item scores (:func:`mmlab.metrics.resampling.mean_of`) are put
+    together from what each item adds; other scores are computed anew from the texts of each draw.
 
     Args:
         a: Texts of the first system, one for each of N items.
         b: Of the second, on the same items in the same order.
         references: N lists of one or more texts.
         metric: From (candidates, references) to a number, as :func:`mmlab.metrics.text.bleu`.
-        resamples: Number of draws; each costs two evaluations of the metric.
+        resamples: Number of draws.
         level: Coverage, in (0, 1).
         seed: Of the draws.
 
@@ -85,11 +89,13 @@ def bootstrap_metric(
     """
     if not len(a) == len(b) == len(references) or len(a) < 2:
         raise ValueError(f"{len(a)} and {len(b)} texts for {len(references)} items: one each is needed, of 2 or more.")
+    scores = [resampled(metric, texts, references) for texts in (a, b)]
     rng, gaps = torch.Generator().manual_seed(seed), []
-    for draw in torch.randint(len(a), (resamples, len(a)), generator=rng).tolist():
-        texts = [references[i] for i in draw]
-        gaps.append(metric([a[i] for i in draw], texts) - metric([b[i] for i in draw], texts))
-    return _interval(metric(a, references) - metric(b, references), torch.tensor(gaps, dtype=torch.float64), level)
+    for begin in range(0, resamples, 500):  # in pieces, since resamples x N numbers would be large
+        drawn = torch.randint(len(a), (min(500, resamples - begin), len(a)), generator=rng)
+        times = torch.zeros(drawn.shape, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(drawn.shape).double())
+        gaps.append(scores[0](times) - scores[1](times))
+    return _interval(metric(a, references) - metric(b, references), torch.cat(gaps), level)
 
 
 def _interval(difference: float, draws: Tensor, level: float) -> Interval:

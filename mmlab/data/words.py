@@ -1,11 +1,22 @@
-"""Sentences as tensors: a vocabulary of lower-case words, and sentences as numbers, counts or one-hot vectors."""
+"""What a word is, in every script; and sentences as tensors: numbers of words, counts or one-hot vectors.
+
+The one rule for words, which scores, answers and vocabularies share:
+
+1. A text is put into one form, see :func:`normal`: Unicode's NFKC, case folded, one kind of apostrophe, and nothing
+   that cannot be seen. So both spellings of "é" are one letter, and full-width letters are letters.
+2. A word is a run of letters, digits and the marks on them (Hindi vowels, accents), with apostrophes inside: "don't".
+3. Scripts that write without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) have a word for each character.
+4. An emoji, or another sign that is no punctuation, is a word, whatever its skin tone. Punctuation separates words.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import torch
@@ -13,11 +24,29 @@ from torch import Tensor
 
 from mmlab.data.splits import Splits
 
-__all__ = ["PADDING", "UNKNOWN", "Form", "SentenceSplits", "as_tensor", "hold_out_groups", "vocabulary", "words"]
+__all__ = [
+    "PADDING",
+    "UNKNOWN",
+    "Form",
+    "SentenceSplits",
+    "as_tensor",
+    "hold_out_groups",
+    "normal",
+    "spaced",
+    "vocabulary",
+    "words",
+]
 
 Form = Literal["bag", "tokens", "one_hot"]
 PADDING, UNKNOWN = 0, 1
 """Numbers of no word, and of a word that is not in the vocabulary."""
+
+_DENSE = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
+    "\u3040-\u30ff\u31f0-\u31ff"  # Japanese syllables
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese characters
+)
+"""Scripts without spaces, as the inside of a character class."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,9 +62,51 @@ class SentenceSplits(Splits):
     sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def words(sentence: str) -> list[str]:
-    """Lower-case words and numbers, without punctuation."""
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)?", sentence.lower())
+def normal(text: str) -> str:
+    """A text in one form: what looks the same is the same (NFKC, case folded, without invisible characters)."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return re.sub("[’ʼ]", "'", _pattern("unseen").sub("", text))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, by the rule that this module begins with.
+
+    Args:
+        text: In any script.
+
+    Returns:
+        Words in lower case, without punctuation.
+    """
+    if text.isascii():
+        return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
+    return _pattern("words").findall(normal(text))
+
+
+def spaced(text: str) -> str:
+    """A text with spaces round each character of the scripts that have none, for tokenisers that split at spaces."""
+    return text if text.isascii() else " ".join(_pattern("dense").sub(r" \g<0> ", text).split())
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    """Patterns that need to know the kinds of characters, which ``re`` does not; made when a text first needs them."""
+    if name == "unseen":  # formats (direction marks, joiners, byte order marks, soft hyphens) and variation selectors
+        return re.compile(f"[{_characters('Cf')}\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+    marks = _characters("Mn", "Mc", "Me")
+    if name == "dense":
+        return re.compile(f"[{_DENSE}][{marks}]*")
+    letter = f"(?:(?![{_DENSE}])[^\\W_][{marks}]*)"
+    return re.compile(f"[{_DENSE}][{marks}]*|{letter}+(?:'{letter}+)*|[{_characters('So')}]")
+
+
+def _characters(*categories: str) -> str:
+    """All characters of some of Unicode's general categories, as the inside of a character class."""
+    found = [code for code in range(0x80, 0x20000) if unicodedata.category(chr(code)) in categories]
+    starts = [code for code, before in zip(found, [-1, *found], strict=False) if code != before + 1]
+    ends = [code for code, after in zip(found, [*found[1:], -1], strict=True) if code + 1 != after]
+    return "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))
 
 
 def vocabulary(sentences: Sequence[str], least: int = 2) -> tuple[str, ...]:

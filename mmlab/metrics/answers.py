@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mmlab.data.words import normal
+
 __all__ = ["YesNo", "normalised_answer", "says_yes", "vqa_accuracy", "yes_no"]
 
 _NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -17,16 +19,19 @@ def normalised_answer(text: str) -> str:
     """An answer as VQA compares it: lower case, no articles and punctuation, small number words as digits.
 
     The rules are those of the benchmark's evaluation (Antol et al. 2015), but for contractions: there a table puts the
-    missing apostrophes in, here all apostrophes are left out, so that "dont" and "don't" are the same, too.
+    missing apostrophes in, here all apostrophes are left out, so that "dont" and "don't" are the same, too. Before
+    them, text of any script is put into one form (:func:`mmlab.data.words.normal`). What the rules leave nothing of, as
+    "!!!" or "the", stays as it is: it is not the same as no answer.
     """
-    text = " ".join(text.split())
+    whole = " ".join(normal(text).split())
+    text = whole
     joined = bool(re.search(r"\d,\d", text))  # then every mark is dropped, as in 1,000; else some become blanks
     for mark in _PUNCTUATION:
         beside_blank = f"{mark} " in text or f" {mark}" in text
         text = text.replace(mark, "" if joined or beside_blank else " ")
     text = re.sub(r"\.(?!\d)", "", text)
     kept = [_DIGITS.get(word, word) for word in text.lower().split() if word not in ("a", "an", "the")]
-    return " ".join(kept).replace("'", "").replace("’", "")
+    return " ".join(kept).replace("'", "") or whole
 
 
 def vqa_accuracy(answer: str, humans: Sequence[str]) -> float:
@@ -50,8 +55,8 @@ def vqa_accuracy(answer: str, humans: Sequence[str]) -> float:
 
 def says_yes(answer: str) -> bool:
     """POPE's reading of an answer (Li et al. 2023): no if "no" or "not" is a word of its first sentence, else yes."""
-    first = answer.split(".")[0].replace(",", " ")
-    return not {"no", "not"} & {word.lower() for word in first.split()}
+    first = normal(answer).split(".")[0].replace(",", " ")
+    return not {"no", "not"} & set(first.split())
 
 
 @dataclass(frozen=True)

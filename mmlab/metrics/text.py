@@ -1,20 +1,23 @@
 """How close written answers come to reference texts, and what one fixed sentence would have got.
 
 Scores of items are tensors of shape (N,), so that :func:`mmlab.compare.bootstrap.paired_bootstrap` can compare two
-systems item by item; scores of a whole corpus are numbers. BLEU, chrF and ROUGE-L run from 0 to 100, as they are
+systems item by item; scores of a whole corpus are numbers. What a word is, in any script, says
+:func:`mmlab.data.words.words`. BLEU, chrF and ROUGE-L run from 0 to 100, as they are
 published; everything else is a share from 0 to 1, except CIDEr, which runs from 0 to 10. Nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from mmlab.data.words import normal, spaced, words
 
 __all__ = [
     "CorpusMetric", "References", "bert_score", "bleu", "chrf", "cider", "constant_row", "distinct_n", "exact_match",
@@ -35,15 +38,11 @@ _FUNCTION_WORDS = frozenset(
 )  # fmt: skip
 
 
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation; letters of any script count."""
-    return re.findall(r"\w+(?:['’]\w+)*", text.lower())
-
-
 def bleu(candidates: Sequence[str], references: References) -> float:
     """Corpus BLEU-4, lower case, with sacrebleu's tokeniser ("13a").
 
-    Papineni et al. 2002; the conventions are those of sacrebleu, Post 2018.
+    Papineni et al. 2002; the conventions are those of sacrebleu, Post 2018. That tokeniser knows no words in scripts
+    without spaces; their characters are set apart beforehand, as its tokeniser "zh" does.
 
     Args:
         candidates: One text for each of N items.
@@ -58,7 +57,8 @@ def bleu(candidates: Sequence[str], references: References) -> float:
     _check(candidates, references)
     from sacrebleu.metrics.bleu import BLEU
 
-    return float(BLEU(lowercase=True).corpus_score(list(candidates), _streams(references)).score)
+    said, streams = sacrebleu_order(candidates, references)
+    return float(BLEU(lowercase=True).corpus_score(said, streams).score)
 
 
 def chrf(candidates: Sequence[str], references: References) -> float:
@@ -66,11 +66,14 @@ def chrf(candidates: Sequence[str], references: References) -> float:
     _check(candidates, references)
     from sacrebleu.metrics.chrf import CHRF
 
-    return float(CHRF(lowercase=True).corpus_score(list(candidates), _streams(references)).score)
+    said, streams = sacrebleu_order(candidates, references)
+    return float(CHRF(lowercase=True).corpus_score(said, streams).score)
 
 
 def rouge_l(candidates: Sequence[str], references: References) -> Tensor:
     """ROUGE-L, the F-score of the longest common subsequence (Lin 2004, by rouge-score), against the best reference.
+
+    Its words are ours, cut at apostrophes, as rouge-score cuts them; for plain English both give the same.
 
     Returns:
         Shape (N,), from 0 to 100.
@@ -78,7 +81,7 @@ def rouge_l(candidates: Sequence[str], references: References) -> Tensor:
     _check(candidates, references)
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer(["rougeL"])
+    scorer = RougeScorer(["rougeL"], tokenizer=_RougeWords())
     best = [
         max(scorer.score(text, candidate)["rougeL"].fmeasure for text in texts)
         for candidate, texts in zip(candidates, references, strict=True)
@@ -107,35 +110,56 @@ def cider(candidates: Sequence[str], references: References, sigma: float = 6.0)
         Shape (N,), from 0 to 10; 0 for all if there is but one item, since then every weight is zero.
     """
     _check(candidates, references)
+    return cider_terms(candidates, references, sigma)(torch.ones(1, len(references), dtype=torch.float64))[0]
+
+
+def cider_terms(candidates: Sequence[str], references: References, sigma: float = 6.0) -> Callable[[Tensor], Tensor]:
+    """CIDEr-D as a function of how often each item counts, which the weights of the n-grams depend on.
+
+    An n-gram's weight w is the logarithm of the number of items over the number of items that have it. Each inner
+    product and each squared norm of the formula is a sum over n-grams of counts times w², so one sparse product of the
+    counts with w² gives all of them at once.
+
+    Returns:
+        From counts (R, N) to the scores of the items under these counts (R, N).
+    """
+    from scipy.sparse import csr_array
+
     counts = [[_ngrams(words(text)) for text in texts] for texts in references]
-    holds = Counter(gram for texts in counts for gram in set().union(*texts))  # items that have it
-    weight = {gram: math.log(len(references) / number) for gram, number in holds.items()}
-    scores = []
-    for candidate, texts in zip(candidates, counts, strict=True):
+    grams: dict[tuple[str, ...], int] = {}
+    holds = _Entries()  # (N, grams): whether an item's references have the n-gram
+    parts = _Entries()  # (3 x 4 pairs, grams): products, squares of candidate and reference, for each order and pair
+    pairs: list[tuple[int, float]] = []  # item of a pair, and the penalty on its lengths over the number of references
+    for item, (candidate, texts) in enumerate(zip(candidates, counts, strict=True)):
         mine = _ngrams(words(candidate))
-        scores.append(sum(_cider_pair(mine, text, weight, len(references), sigma) for text in texts) / len(texts))
-    return torch.tensor(scores, dtype=torch.float64)
+        for gram in set().union(*texts):
+            holds.add(item, grams.setdefault(gram, len(grams)), 1)
+        for theirs in texts:
+            row = 12 * len(pairs)
+            for gram in mine.keys() | theirs.keys():
+                place, order = grams.setdefault(gram, len(grams)), 3 * (len(gram) - 1)
+                a, b = mine[gram], theirs[gram]
+                for offset, value in enumerate((min(a, b) * b, a * a, b * b)):
+                    if value:
+                        parts.add(row + order + offset, place, value)
+            gap = _length(mine) - _length(theirs)
+            pairs.append((item, math.exp(-(gap**2) / (2 * sigma**2)) / len(texts)))
+    held = csr_array(holds.triple(), shape=(len(references), len(grams)))
+    products = csr_array(parts.triple(), shape=(12 * len(pairs), len(grams)))
+    owner = torch.tensor([item for item, _ in pairs])
+    share = torch.tensor([share for _, share in pairs], dtype=torch.float64)[:, None]
 
+    def scores(times: Tensor) -> Tensor:
+        drawn = times.double().numpy().T  # (N, R)
+        having = (held.T @ drawn).clip(min=1)  # an n-gram that is in no reference counts as one in a single item
+        squares = (np.log(drawn.sum(0)) - np.log(having)) ** 2  # w², (grams, R)
+        inner, own, other = torch.from_numpy(products @ squares).view(len(pairs), 4, 3, -1).unbind(2)
+        size = (own * other).sqrt()
+        cosine = torch.where(size > 0, inner / size.where(size > 0, 1.0), 0.0)
+        found = torch.zeros(len(references), times.shape[0], dtype=torch.float64)
+        return found.index_add_(0, owner, 10 / 4 * share * cosine.sum(1)).T
 
-def _cider_pair(
-    mine: Counter[tuple[str, ...]],
-    theirs: Counter[tuple[str, ...]],
-    weight: Mapping[tuple[str, ...], float],
-    items: int,
-    sigma: float,
-) -> float:
-    lengths = [sum(count for gram, count in grams.items() if len(gram) == 1) for grams in (mine, theirs)]
-    penalty = math.exp(-((lengths[0] - lengths[1]) ** 2) / (2 * sigma**2))
-    total = 0.0
-    for n in range(1, 5):
-        unseen = math.log(items)  # an n-gram that is in no reference counts as one that is in a single item
-        a, b = (
-            {gram: count * weight.get(gram, unseen) for gram, count in grams.items() if len(gram) == n}
-            for grams in (mine, theirs)
-        )
-        size = math.sqrt(sum(v * v for v in a.values()) * sum(v * v for v in b.values()))
-        total += sum(min(a[gram], b[gram]) * b[gram] for gram in a.keys() & b.keys()) / size if size else 0.0
-    return 10 / 4 * penalty * total
+    return scores
 
 
 def inverse_frequencies(references: Sequence[str]) -> dict[str, float]:
@@ -182,10 +206,17 @@ def bert_score(
 
 
 def exact_match(candidates: Sequence[str], references: References) -> Tensor:
-    """Whether the words are those of a reference, in order: shape (N,), 0 or 1."""
+    """Whether the words are those of a reference, in order: shape (N,), 0 or 1.
+
+    A text without any word, such as "!!!", matches itself alone.
+    """
     _check(candidates, references)
+
+    def key(text: str) -> list[str]:
+        return words(text) or [" ".join(normal(text).split())]
+
     pairs = zip(candidates, references, strict=True)
-    return torch.tensor([float(words(text) in [words(s) for s in texts]) for text, texts in pairs]).double()
+    return torch.tensor([float(key(text) in [key(s) for s in texts]) for text, texts in pairs]).double()
 
 
 def metaphor_recall(candidates: Sequence[str], meanings: References, share: float = 0.5) -> Tensor:
@@ -255,10 +286,42 @@ def _ngrams(tokens: Sequence[str]) -> Counter[tuple[str, ...]]:
     return Counter(tuple(tokens[i : i + n]) for n in range(1, 5) for i in range(len(tokens) - n + 1))
 
 
-def _streams(references: References) -> Any:
-    """Sacrebleu's order: the first references of all items, the second, and so on; None where an item has no more."""
+def _length(grams: Counter[tuple[str, ...]]) -> int:
+    return sum(count for gram, count in grams.items() if len(gram) == 1)
+
+
+class _Entries:
+    """The entries of a sparse matrix, as they come."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.rows: list[int] = []
+        self.columns: list[int] = []
+
+    def add(self, row: int, column: int, value: float) -> None:
+        self.values.append(value)
+        self.rows.append(row)
+        self.columns.append(column)
+
+    def triple(self) -> Any:
+        return np.array(self.values, dtype=np.float64), (self.rows, self.columns)
+
+
+def sacrebleu_order(candidates: Sequence[str], references: References) -> tuple[list[str], Any]:
+    """Sacrebleu's order: the first references of all items, the second, and so on; None where an item has no more.
+
+    Characters of scripts without spaces are set apart on the way.
+    """
     most = max(map(len, references))
-    return [[texts[j] if j < len(texts) else None for texts in references] for j in range(most)]
+    streams = [[spaced(texts[j]) if j < len(texts) else None for texts in references] for j in range(most)]
+    return [spaced(text) for text in candidates], streams
+
+
+class _RougeWords:
+    """What rouge-score asks for words."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return [part for word in words(text) for part in word.split("'")]
 
 
 def _check(candidates: Sequence[str], references: References) -> None:

@@ -106,7 +106,7 @@ def test_identity_is_best_and_nothing_is_worst() -> None:
 
 
 def test_other_scripts_count_as_words() -> None:
-    assert words("Привет, мир! Don’t 3") == ["привет", "мир", "don’t", "3"]
+    assert words("Привет, мир! Don’t 3") == ["привет", "мир", "don't", "3"]
     assert exact_match(["привет мир"], [["Привет, мир!"]]).tolist() == [1]
 
 
