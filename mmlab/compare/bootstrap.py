@@ -95,7 +95,8 @@ def bootstrap_metric(
         drawn = torch.randint(len(a), (min(500, resamples - begin), len(a)), generator=rng)
         times = torch.zeros(drawn.shape, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(drawn.shape).double())
         gaps.append(scores[0](times) - scores[1](times))
-    return _interval(metric(a, references) - metric(b, references), torch.cat(gaps), level)
+    once = torch.ones(1, len(a), dtype=torch.float64)
+    return _interval(float(scores[0](once) - scores[1](once)), torch.cat(gaps), level)
 
 
 def _interval(difference: float, draws: Tensor, level: float) -> Interval:
