@@ -133,14 +133,15 @@ def sync(
     stems: Names = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of sync.")] = False,
 ) -> None:
-    """Make the .ipynb files from their sources, and the README's table of methods from the cards."""
+    """Make the .ipynb files from their sources, the README's table from the cards, the picture of the house."""
+    from mmlab.command.house import refresh_house
     from mmlab.command.scaffold import refresh_readme
     from mmlab.publish import project
     from mmlab.publish import sync as sync_notebooks
 
     root = project.find_root()
     written = sync_notebooks(stems or None, check)
-    for path in [*written, *([] if check else refresh_readme(root))]:
+    for path in [*written, *([] if check else [*refresh_readme(root), *refresh_house(root)])]:
         _print(f"wrote {path.relative_to(root)}")
 
 
