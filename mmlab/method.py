@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,21 @@ from torch import Tensor, nn
 from mmlab.card import Card
 from mmlab.store.saving import Saved
 
-if TYPE_CHECKING:
-    from mmlab.train.optimisers import Optimiser
-
 __all__ = ["Batch", "Classifier", "Method", "Objective", "Translator", "Writer"]
 
 Batch = dict[str, Tensor]
 """A batch: tensors with first dimension B, keyed by modality or role."""
 
 LossFunction = Callable[[Batch, torch.Generator], dict[str, Tensor]]
+
+
+class Named(Protocol):
+    """An optimiser by name and settings, as :class:`mmlab.train.optimisers.Optimiser` is."""
+
+    name: str
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser over these parameters."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Objective:
     name: str
     parameters: list[nn.Parameter]
     loss: LossFunction
-    optimiser: Optimiser | str | None = None
+    optimiser: Named | str | None = None
     every: int = 1
     times: int = 1
 
