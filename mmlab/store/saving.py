@@ -17,15 +17,23 @@ from huggingface_hub.errors import EntryNotFoundError
 from torch import nn
 
 from mmlab.card import Card
+from mmlab.store.building import build, misfit
 from mmlab.store.folders import replaced_files
 from mmlab.store.model_card import Provenance, has_own_readme, model_card
-from mmlab.store.weights import FILE, load_weights, save_weights, saved_facts
+from mmlab.store.parts import configuration, own_parts
+from mmlab.store.weights import FILE, described, load_weights, savable_state, save_weights, strict_json
 
 __all__ = ["Saved"]
 
 
 class Saved(PyTorchModelHubMixin, library_name="mmlab"):
-    """What every method can do: remember how it was built, save itself, and be loaded again bit by bit."""
+    """What every method can do: remember how it was built, save itself, and be loaded again bit by bit.
+
+    An argument of the constructor may be a network (or a dict of networks) of the user's own. It is noted by the path
+    of its class, its weights are saved with the rest, and loading wants it handed in:
+    ``from_pretrained(folder, network=mine)``. An argument may also be a configuration of transformers, such as
+    ``LlamaConfig``: it is saved whole, and the part is built again from it.
+    """
 
     card: ClassVar[Card]
 
@@ -35,21 +43,19 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         return json.loads(json.dumps(self._hub_mixin_config or {}))
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Refuse constructor arguments that JSON cannot hold: they would be lost by saving.
+        """Note the constructor's arguments: they are the configuration that is saved.
 
         Raises:
-            TypeError: If an argument is not made of numbers, strings, booleans, lists and dicts.
+            TypeError: If an argument is not made of numbers, strings, booleans, lists and dicts, and is no network
+                (``torch.nn.Module``) and no configuration of transformers: it would be lost by saving.
         """
-        names = list(inspect.signature(cls.__init__).parameters)[1:]
-        for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
-            if not _is_plain(value):
-                raise TypeError(
-                    f"{cls.__name__}: argument {name!r} is a {type(value).__name__} that JSON cannot hold; "
-                    "pass numbers, strings, booleans, or lists and dicts of them."
-                )
+        config = configuration(cls, args, kwargs)
         method = super().__new__(cls, *args, **kwargs)
-        config = method.config  # a copy: later changes of a list do not reach it
-        method._hub_mixin_config = {name: config[name] for name in names if name in config}  # the constructor's order
+        method._hub_mixin_config = config  # a copy: later changes of a list do not reach it
+        own = {name: value for name, value in kwargs.items() if own_parts(config.get(name))}
+        names = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        own |= {name: value for name, value in zip(names, args, strict=False) if own_parts(config.get(name))}
+        method.__dict__["_users_own_parts"] = own  # as an attribute it would be a second submodule
         return method
 
     def save_pretrained(
@@ -80,11 +86,13 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
 
         Raises:
             TypeError: If ``model_card_kwargs`` has an unknown field.
-            ValueError: If ``config`` is not the configuration of this method, or a tensor holds no data.
+            ValueError: If ``config`` is not the configuration of this method, a tensor holds no data, or the method has
+                been changed since it was built (by layers of LoRA, for example), so that it could not be loaded.
             OSError: If the folder cannot be written.
         """
         if config is not None and config != self.config:
             raise ValueError("The configuration that is saved is the constructor's arguments: leave config out.")
+        self.check_savable()
         folder = Path(save_directory)
         text = self.generate_model_card(**(model_card_kwargs or {}))
         with replaced_files(folder, [FILE, "config.json", "README.md"]) as new:
@@ -96,6 +104,31 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         if not push_to_hub:
             return None
         return self.push_to_hub(repo_id or folder.name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs)
+
+    def check_savable(self) -> None:
+        """Refuse what could be saved and not loaded again: the constructor has to make what is there now.
+
+        Raises:
+            TypeError: If a part of the state is no tensor, or has a type that the file format does not have.
+            ValueError: If the constructor makes other tensors than there are now.
+        """
+        module = cast(nn.Module, self)
+        state = savable_state(module)
+        if faults := misfit(type(self), self.config, self._own_arguments(), state, type(self).__name__):
+            adapter = any("lora_" in name for name in state)
+            remedy = (
+                "merge the adapter into it (merge_and_unload) or save that alone (mmlab.store.adapters.save_adapter)"
+                if adapter
+                else "undo what was changed since it was built, or make it an argument of the constructor"
+            )
+            raise ValueError(
+                f"{type(self).__name__} could be saved but not loaded again, since its constructor makes something "
+                f"else ({faults}): {remedy}."
+            )
+
+    def _own_arguments(self) -> dict[str, Any]:
+        """Networks of the user's own, by argument, as long as the method holds them."""
+        return dict(self.__dict__.get("_users_own_parts", {}))
 
     def generate_model_card(self, **facts: Any) -> str:  # type: ignore[override]
         """The text of the model card.
@@ -160,11 +193,13 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
 
         if (file := find(FILE)) is None:
             raise FileNotFoundError(f"{place} holds no {FILE}: mmlab reads no other format, since it could run code.")
-        facts = saved_facts(file)
+        shapes, facts = described(file)
         if strict and facts.get("method", cls.__name__) != cls.__name__:
             raise ValueError(f"{file} holds the weights of {facts['method']}, not of {cls.__name__}.")
         config = cls._saved_config(find("config.json"), facts.get("config"), place)
-        method = cls(**{**config, **arguments})
+        if strict and (faults := misfit(cls, config, arguments, shapes, place)):
+            raise ValueError(f"{file} does not fit {cls.__name__}: {faults}.")
+        method = build(cls, config, arguments, place)
         load_weights(cast(nn.Module, method), file, strict=strict)
         cast(nn.Module, method).to(map_location).eval()
         return method
@@ -175,7 +210,7 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         config = saved
         if file is not None:
             try:
-                config = json.loads(file.read_text(encoding="utf-8"))
+                config = strict_json(file.read_bytes())
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file} is damaged ({error}): delete it or get it again.") from None
             if saved is not None and config != saved:
@@ -205,12 +240,3 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
     def _stem(cls) -> str:
         """Name of its module in ``mmlab.methods``; empty if the class lives elsewhere."""
         return cls.__module__.removeprefix("mmlab.methods.") if cls.__module__.startswith("mmlab.methods.") else ""
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether JSON gives the value back as it was, but for tuples, which become lists."""
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, bool | int | float | str)

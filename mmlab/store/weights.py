@@ -20,12 +20,16 @@ from mmlab.wording import few
 
 __all__ = [
     "FILE",
+    "described",
     "load_weights",
     "read_tensors",
     "safetensors_chunks",
+    "savable_state",
     "save_weights",
     "saved_facts",
+    "strict_json",
     "unfit",
+    "untied",
     "write_tensors",
 ]
 
@@ -45,7 +49,12 @@ _DTYPES = {
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
+    torch.uint16: "U16",
+    torch.uint32: "U32",
+    torch.uint64: "U64",
 }
+_TYPES = {text: dtype for dtype, text in _DTYPES.items()} | {"C64": torch.complex64}
+_LARGEST_HEADER = 100_000_000  # bytes; the library's own limit
 
 
 def save_weights(module: nn.Module, file: Path, facts: dict[str, Any]) -> None:
@@ -59,7 +68,7 @@ def save_weights(module: nn.Module, file: Path, facts: dict[str, Any]) -> None:
     Raises:
         ValueError: If a tensor holds no data, because it is on the ``meta`` device.
     """
-    write_tensors(file, dict(_untied(module)), facts, type(module).__name__)
+    write_tensors(file, dict(untied(module)), facts, type(module).__name__)
 
 
 def write_tensors(
@@ -97,15 +106,34 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ValueError: If the file is damaged: not in the format, or not what its hash says, if it has one.
     """
     try:
+        _header(file)
         with safe_open(file, "pt", device="cpu") as opened:
             header = dict(opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise _damaged(file, error) from None
     ours = "mmlab_sha256" in header or "mmlab" in header  # one without the other is damage, too
     if ours and header.get("mmlab_sha256") != _digest(tensors, header.get("mmlab", "")):
         raise _damaged(file, "it is not what was saved")
     return tensors, header
+
+
+def described(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What a file says it holds, from its header alone: tensors without data, on ``meta``, and :func:`saved_facts`.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        header = _header(file)
+        shapes = {
+            name: torch.empty(tuple(entry["shape"]), dtype=_TYPES[entry["dtype"]], device="meta")
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+        raise _damaged(file, error) from None
+    return shapes, saved_facts(file)
 
 
 def saved_facts(file: Path) -> dict[str, Any]:
@@ -118,8 +146,9 @@ def saved_facts(file: Path) -> dict[str, Any]:
         ValueError: If the file is damaged.
     """
     try:
+        _header(file)
         with safe_open(file, "pt") as opened:
-            facts = json.loads((opened.metadata() or {}).get("mmlab", "{}"))
+            facts = strict_json((opened.metadata() or {}).get("mmlab", "{}"))
     except (SafetensorError, ValueError, RecursionError) as error:
         raise _damaged(file, error) from None
     return facts if isinstance(facts, dict) else {}
@@ -138,7 +167,7 @@ def load_weights(module: nn.Module, file: Path, *, strict: bool = True) -> None:
     """
     own = module.state_dict()
     state, _ = read_tensors(file)
-    if faults := unfit(own, state, required=[name for name, _ in _untied(module)] if strict else None):
+    if faults := unfit(own, state, required=[name for name, _ in untied(module)] if strict else None):
         raise ValueError(f"{file} does not fit {type(module).__name__}: {faults}.")
     for name, held in [*module.named_parameters(), *module.named_buffers()]:
         if name in state:
@@ -205,14 +234,63 @@ def safetensors_chunks(
             yield tensors[name].reshape(-1).view(torch.uint8).numpy().data
 
 
-def _untied(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def savable_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state that :func:`save_weights` writes: tied tensors once, under their first name.
+
+    Raises:
+        TypeError: If a part of the state is no tensor, or has a type that the file format does not have.
+        ValueError: If a tensor holds no data, because it is on the ``meta`` device.
+    """
+    whose = type(module).__name__
+    for name, value in module.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{whose} keeps {name!r} as a {type(value).__name__}; only tensors can be saved.")
+        if value.dtype not in _DTYPES or value.layout != torch.strided:
+            kind = value.dtype if value.layout == torch.strided else value.layout
+            raise TypeError(f"{whose} keeps {name!r} as {kind}, which the file cannot hold: keep it in another type.")
+        if value.is_meta:
+            raise ValueError(f"{whose} holds no data in {name}: build it on a real device first.")
+    return dict(untied(module))
+
+
+def untied(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The entries of the state dict, each storage once: tied weights are saved under their first name."""
     seen = set()
-    for name, tensor in module.state_dict().items():
-        key = (tensor.data_ptr(), tensor.shape, tensor.stride())
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        # Without data there is no address: tied tensors are one object then.
+        key = id(tensor) if tensor.is_meta else (tensor.data_ptr(), tensor.shape, tensor.stride())
         if tensor.numel() == 0 or key not in seen:
             seen.add(key)
-            yield name, tensor.contiguous()
+            yield name, tensor.detach().contiguous()
+
+
+def strict_json(text: str | bytes) -> Any:
+    """What JSON text says, which must not say anything twice.
+
+    Raises:
+        ValueError: If it is no JSON, or an object has a key twice.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
+            raise ValueError(f"it has {twice!r} twice")
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """The header of a safetensors file; the library's reader would take the last of two tensors with one name."""
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        if size > min(_LARGEST_HEADER, file.stat().st_size):
+            raise ValueError("its header is longer than the file")
+        header = strict_json(opened.read(size))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return header
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
