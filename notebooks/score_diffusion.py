@@ -17,8 +17,8 @@
 #
 # A bridge ({doc}`bridge_matching`) walks from a person's brain at rest to the same brain in action. The diffusion models
 # that draw pictures from text do something else. They start from pure noise, and the condition (a sentence, or here a rest
-# matrix) only whispers along the way. It sounds wasteful when source and target are nearly the same. But it is the best
-# understood generative model there is, and it has a knob that bridges lack: *guidance*.
+# matrix) only whispers along the way. It sounds wasteful when source and target are nearly the same. But no
+# generative model is understood more thoroughly, and it has a knob that bridges lack: *guidance*.
 #
 # After this chapter you can derive the conditional score as a conditional expectation, train it, run time backwards in
 # three ways, and say what guidance samples (not what is often claimed).
@@ -38,8 +38,15 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from mmlab import fit
-from mmlab.compare.connectome_baselines import baselines
+from mmlab import generator
+from mmlab.compare.translation import (
+    DIRECTIONS,
+    LIMITS,
+    TRAINING,
+    Trained,
+    regression_of,
+    translate,
+)
 from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.methods.score_diffusion import (
@@ -53,15 +60,11 @@ from mmlab.methods.score_diffusion import (
     signal,
 )
 from mmlab.metrics.calibration import coverage
-from mmlab.metrics.connectome import evaluate
-from mmlab.viz import frames, record, say, show, table
+from mmlab.metrics.connectome import rmse
+from mmlab.viz import claim, frames, record, say, show, table_over_seeds
 
 large = profile == "gpu"
 regions, subjects = (160, 600) if large else (40, 300)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 # %% [markdown]
@@ -147,7 +150,7 @@ show(
 # $$\nabla_x \log p_t(x\mid c) = \mathbb E\!\left[\frac{\alpha_t X_0 - x}{\sigma_t^2} \,\middle|\, X_t = x, c\right]
 # = \frac{\alpha_t\,\hat x(x,t,c) - x}{\sigma_t^2}, \qquad \hat x = \mathbb E[X_0\mid X_t = x, c]. \tag{2}$$
 #
-# The score knows the best denoiser, and the other way round. And a conditional expectation is what squared error learns. So draw a
+# Whoever knows the score knows the denoiser of least squared error, and the other way round. And a conditional expectation is what squared error learns. So draw a
 # pair $(c, x_0)$, a time and a noise, and regress. With discrete times $t_1, \dots, t_K$ the loss is a sum; with ever more of them the mean turns into
 # an integral,
 #
@@ -236,8 +239,8 @@ frames(
     draw_samplers,
     describe_samplers,
     caption=(
-        "Samples from the exact score, and the true density (black). With few steps the ancestral sampler makes the peaks too "
-        "narrow and Euler–Maruyama too wide; the flow, without noise, is closest."
+        "Samples from the exact score, and the true density (black). The score is exact, so all that is wrong here is the sampler: "
+        "compare the standard deviations of the left peak, which the texts of the frames give."
     ),
     start={"steps": 15},
 )
@@ -341,134 +344,137 @@ assert torch.allclose(ours, theirs, rtol=1e-4)
 # correction from the state. Only the walk differs. The bridge starts in the person's rest matrix. The diffusion starts in noise, and
 # sees the rest matrix as a condition. The dull rivals are there, with the same network trained as plain regression.
 
+
 # %%
-MEASURES = {
-    "rmse": "RMSE",
-    "demeaned_r": "demeaned r",
-    "identification_demeaned": "identification",
+def bridge(seed):
+    return BridgeMatching((EDGES,), 64, 0, 0.1, dropout=0.5, scale=0.2)
+
+
+training = TRAINING | {"steps": steps}
+rivals = {
+    "plain regression, same network": Trained(
+        lambda seed: regression_of(diffusion(seed)), training, samples=1
+    ),
+    "bridge matching": Trained(bridge, training, steps=20),
+    "diffusion": Trained(diffusion, training, steps=20),
 }
-
-
-class PlainRegression(ScoreDiffusion):
-    """The dull rival: the same network, trained to guess the target from the condition alone."""
-
-    def loss(self, batch, rng):
-        guess = self.scale * self.network.guess(batch["source"] / self.scale)
-        return {"loss": (guess - batch["target"]).square().mean() / self.scale**2}
-
-
-def trained(method, pairs, seed):
-    fit(
-        method, pairs, steps=steps, lr=3e-3, weight_decay=10.0, schedule="cosine",
-        ema_decay=0.99, seed=seed, progress=False,
-    )  # fmt: skip
-    return method
-
-
-def draw(method, source, samples=20, steps=20, **choices):
-    repeated = source.repeat(samples, 1).to(method.device)
-    rng = torch.Generator(method.device).manual_seed(7)
-    made = method.sample(repeated, steps=steps, rng=rng, **choices)
-    return made.cpu().unflatten(0, (samples, len(source)))
-
-
-rows, covered, kept = [], [], {}
-for seed in range(seeds):
-    here = (
-        world
-        if seed == 0
-        else rest_motor_world(subjects=subjects, regions=regions, seed=seed)
-    )
-    train_set, test_set = here.pairs.split(100, seed)
-    model = trained(diffusion(seed), train_set, seed)
-    torch.manual_seed(seed)
-    bridge = BridgeMatching((EDGES,), 64, 0, 0.1, dropout=0.5, scale=0.2)
-    trained(bridge, train_set, seed)
-    regression = diffusion(seed)
-    regression.__class__ = PlainRegression
-    trained(regression, train_set, seed)
-    samples = draw(model, test_set.source)
-    covered.append(coverage(samples, test_set.target, (0.8,))[0.8])
-    predictions = {
-        **baselines(train_set, test_set),
-        "plain regression, same network": draw(regression, test_set.source, 1, 1)[
-            0
-        ],
-        "bridge matching, mean of 20": draw(bridge, test_set.source).mean(0),
-        "diffusion, one sample": samples[0],
-        "diffusion, mean of 20": samples.mean(0),
-        "attainable from rest": here.attainable_for(test_set, draws=32),
-        "ceiling": here.true_motor[here.indices(test_set)],
-    }
-    kept = kept or {"model": model, "bridge": bridge}
-    for name, prediction in predictions.items():
-        values = evaluate(prediction, test_set.target, train_set.target.mean(0))
-        rows.append(
-            {"method": name, "seed": seed}
-            | {label: values[key] for key, label in MEASURES.items()}
-        )
-results = pd.DataFrame(rows).set_index(["method", "seed"])
-average = results.groupby("method", sort=False).mean()
-table(
-    average,
-    f"Test people of {seeds} worlds: mean ± standard deviation over worlds. The best competitor is bold; the last two rows are limits.",
-    spread=results.groupby("method", sort=False).std(ddof=min(1, seeds - 1)),
-    best={
-        label: "lower" if label == "RMSE" else "higher"
-        for label in MEASURES.values()
-    },
-    reference=["attainable from rest", "ceiling"],
+worlds = {0: world} | {
+    seed: rest_motor_world(subjects=subjects, regions=regions, seed=seed)
+    for seed in range(1, seeds)
+}
+found = translate(rivals, worlds)
+table_over_seeds(
+    found.scores,
+    "Test people of all worlds. The last two rows are limits.",
+    over="world",
+    best=DIRECTIONS,
+    reference=LIMITS,
 )
+
+# %% [markdown]
+# **What the table says**, row by row, with the same people on both sides:
 
 # %% tags=["hide-input"]
-ours, bridged = (
-    average.loc["diffusion, mean of 20"],
-    average.loc["bridge matching, mean of 20"],
-)
-plain, shift = (
-    average.loc["plain regression, same network"],
-    average.loc["mean shift"],
-)
-gain = results.xs("diffusion, mean of 20") - results.xs("mean shift")
-wins = {
-    label: int(((gain[label] < 0) if label == "RMSE" else (gain[label] > 0)).sum())
-    for label in MEASURES.values()
-}
-apart = results.xs("diffusion, mean of 20") - results.xs(
-    "bridge matching, mean of 20"
-)
-say(
-    f"""**What the table says.**
-
-- Against the mean shift, the diffusion is better in RMSE in {wins["RMSE"]} of {seeds} worlds ({ours["RMSE"]:.4f} against {shift["RMSE"]:.4f}), in demeaned r in
-  {wins["demeaned r"]} ({ours["demeaned r"]:.3f} against {shift["demeaned r"]:.3f}), in identification in {wins["identification"]} ({ours["identification"]:.3f} against {shift["identification"]:.3f}).
-- Starting from noise instead of rest changes the RMSE by {apart["RMSE"].mean():+.4f} ± {apart["RMSE"].std(ddof=min(1, seeds - 1)):.4f} and the demeaned r by {apart["demeaned r"].mean():+.3f} ± {apart["demeaned r"].std(ddof=min(1, seeds - 1)):.3f} against the
-  bridge. Both are built around the same guess, and the mean of samples is that guess.
-- Plain regression with the same network has an RMSE of {plain["RMSE"]:.4f} and a demeaned r of {plain["demeaned r"]:.3f}. As a point prediction no
-  diffusion is needed here.
-- The 80 % intervals of the samples hold {sum(covered) / len(covered):.0%} of the true edges: like the bridge's, they are too narrow."""
+OURS, BRIDGE = "diffusion, mean of 20", "bridge matching, mean of 20"
+PLAIN = "plain regression, same network"
+for measure, better_if in DIRECTIONS.items():
+    name = measure.lower().replace(" ", "-")
+    for short, rival in (
+        ("the mean shift", "mean shift"),
+        ("the bridge", BRIDGE),
+        ("plain regression with the same network", PLAIN),
+    ):
+        claim(
+            f"diffusion-and-{name}-{rival.split(',')[0].replace(' ', '-')}",
+            found.of(OURS, measure),
+            found.of(rival, measure),
+            direction=better_if,
+            called="worlds",
+            better=f"- {measure}: the diffusion is better than {short}, {{ours}} against {{theirs}}.",
+            worse=f"- {measure}: the diffusion is worse than {short}, {{ours}} against {{theirs}}.",
+            undecided=f"- {measure}: the diffusion ({{ours}}) and {short} ({{theirs}}) cannot be told apart.",
+        )
+covered = [
+    coverage(
+        found.samples["diffusion", seed], found.splits[seed][1].target, (0.8,)
+    )[0.8]
+    for seed in worlds
+]
+claim(
+    "diffusion-intervals",
+    covered,
+    0.8,
+    direction="higher",
+    unit="%",
+    called="worlds",
+    better="The 80 % intervals of the samples hold {ours} of the true edges: they are too wide.",
+    worse="The 80 % intervals of the samples hold {ours} of the true edges: they are too narrow.",
+    undecided="The 80 % intervals of the samples hold {ours} of the true edges, which is no clear miss.",
 )
 record(
-    rmse=results.xs("diffusion, mean of 20")["RMSE"].tolist(),
-    demeaned_r=results.xs("diffusion, mean of 20")["demeaned r"].tolist(),
-    identification=results.xs("diffusion, mean of 20")["identification"].tolist(),
-    mean_shift={label: results.xs("mean shift")[label].tolist() for label in MEASURES.values()},
-    bridge_matching={label: results.xs("bridge matching, mean of 20")[label].tolist() for label in MEASURES.values()},
+    **{
+        key: found.of(OURS, measure).tolist()
+        for key, measure in (("rmse", "RMSE"), ("demeaned_r", "demeaned r"), ("identification", "identification"))
+    },
+    mean_shift={measure: found.of("mean shift", measure).tolist() for measure in DIRECTIONS},
+    bridge_matching={measure: found.of(BRIDGE, measure).tolist() for measure in DIRECTIONS},
     coverage_of_80_percent=covered,
-    worlds_better_than_mean_shift=wins,
 )  # fmt: skip
+
+# %% [markdown]
+# ### How many samples are averaged?
+#
+# A mean of $k$ samples has the squared error of the mean of infinitely many, plus their variance over $k$. So the order of two methods
+# may turn with $k$, and a table with one $k$ is one point of a curve. The dotted lines are the limits.
+
+# %% tags=["hide-input"]
+curves = {
+    name: found.curve(name, (1, 2, 5, 10, 20))
+    for name in ("bridge matching", "diffusion")
+}
+figure = Figure(figsize=(7.8, 3.0), layout="constrained")
+for axes, measure in zip(
+    figure.subplots(1, 2), ("RMSE", "demeaned r"), strict=True
+):
+    for colour, (name, curve) in zip(
+        ("tab:orange", "tab:blue"), curves.items(), strict=True
+    ):
+        mean = curve.groupby("samples")[measure].mean()
+        axes.semilogx(mean.index, mean, "o-", ms=4, color=colour, label=name)
+        if measure == "RMSE":
+            axes.axhline(curve["RMSE, limit"].mean(), color=colour, lw=1, ls=":")
+    axes.set(xlabel="samples averaged", ylabel=measure)
+axes.legend()
+ends = {
+    name: (curve[curve.samples == 1]["RMSE"].mean(), curve["RMSE, limit"].mean())
+    for name, curve in curves.items()
+}
+show(
+    figure,
+    alt=(
+        "RMSE and demeaned r of the mean of 1 to 20 samples, for the bridge and the diffusion. "
+        + " ".join(
+            f"RMSE of the {name}: {one:.4f} for one sample, {limit:.4f} in the limit."
+            for name, (one, limit) in ends.items()
+        )
+    ),
+    caption="What averaging does, mean over the worlds. Dotted: the limit of infinitely many samples.",
+)
 
 # %% [markdown]
 # ### The price of the longer way
 
 # %% tags=["hide-input"]
 sweep = []
-for name, model in (("diffusion", kept["model"]), ("bridge", kept["bridge"])):
+for name, rival in (
+    ("diffusion", rivals["diffusion"]),
+    ("bridge", rivals["bridge matching"]),
+):
     for calls in (1, 2, 5, 10, 20, 50):
-        made = draw(model, test.source, samples=4, steps=calls)
+        made = rival.draw(test.source, 0, samples=4, steps=calls)
         sweep.append(
             {"process": name, "calls": calls, "spread": float(made.std(0).mean()),
-             "RMSE of one sample": evaluate(made[0], test.target, train.target.mean(0))["rmse"]}
+             "RMSE of one sample": rmse(made[0], test.target)}
         )  # fmt: skip
 sweep = pd.DataFrame(sweep)
 figure = Figure(figsize=(7.8, 3.0), layout="constrained")
@@ -489,7 +495,7 @@ show(
     ),
     caption=(
         f"One call is plain regression for both, or nearly. With five calls the diffusion has reached {five['diffusion'] / last['diffusion']:.0%} of the spread that it has with fifty, the "
-        f"bridge {five['bridge'] / last['bridge']:.0%}. The spread is what the steps buy; the error of a single sample grows with it, as it must."
+        f"bridge {five['bridge'] / last['bridge']:.0%}. The spread is what the steps bring; the error of a single sample grows with it, as it must."
     ),
 )
 
@@ -619,6 +625,6 @@ say(
 #
 # ## Limits, and what to read next
 #
-# One schedule was used, and no second-order sampler; with those the number of calls falls a lot. On this world, where source and target are alike, the long way from noise
-# buys nothing that the bridge does not have. Where there is no source of the same kind, as in text to image, there is no other way. Next:
+# One schedule was used, and no second-order sampler; with those the number of calls falls a lot. The world is one in which source and target are alike, and
+# the table above says what the long way from noise changes there. Where there is no source of the same kind, as in text to image, there is no other way. Next:
 # {doc}`bridge_matching`, if you have not been there, and {doc}`flow_matching`, which takes the noise out.

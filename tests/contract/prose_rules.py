@@ -1,8 +1,8 @@
-r"""The rule of numbers in prose, as a function that returns what is wrong: so that tests can show that it finds it.
+r"""The rules of prose, as functions that return what is wrong: so that tests can show that they find it.
 
-**Rule.** A number that a run produces never stands in a chapter's prose by hand. Prose is each markdown cell, and the
-fixed text of what `say`, `show`, `table`, `frames` and `claim` are given. Three kinds of numbers are looked at, since
-these are what measurements look like:
+**Numbers.** A number that a run produces never stands in a chapter's prose by hand. Prose is each markdown cell, and
+the fixed text of what `say`, `show`, `table`, `frames` and `claim` are given. Three kinds of numbers are looked at,
+since these are what measurements look like:
 
 1. decimals: `0.93`, `1.5 s`;
 2. percentages: `93 %`, `93 per cent`;
@@ -18,11 +18,14 @@ Whole numbers (30 people, 2-D, Eq. (3), 400 × 400, 2 to 4) are left alone, and 
 - constants of the experiment: numbers that stand in the chapter's code, style of figures apart, or that are defaults in
   the modules of `mmlab.methods` and `mmlab.data` that it imports. A constant 0.2 also covers 0.8, 20 % and 80 %;
 - conventions: the 95 % interval; and chance among K classes, where K stands in the code and the sentence says *chance*.
+
+**Verdicts.** A comparative word about a result (*better*, *wins*, *fails*) stands in a `claim`, which prints the
+sentence that the run decides; see `verdicts_in` for what is looked at. Every claim has a sentence for every outcome.
 """
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -59,7 +62,30 @@ _CONVENTIONS = re.compile(
 )
 _ADDRESSES = re.compile(r"https?://\S+|\]\([^)\s]*\)|\barxiv:\S+|\bdoi:\S+|<[^>\n]+>", re.IGNORECASE)
 _SENTENCE_END = re.compile(
-    r"[.!?][)\"'*_]*(?=\s+[A-Z*_(\"'$`{\[])|\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.)\s)|\n(?=\s*`{3,}|:{3,})"
+    r"[.!?][)\"'*_]*(?=\s+[A-Z*_(\"'$`{\[<])|\n\s*\n|\n(?=\s*(?:[-*|]|\d+\.)\s)|\n(?=\s*`{3,}|:{3,})"
+)
+
+_VERDICT = (
+    r"\b(?:better|best|worse|worst|wins?|won|winners?|beats?|beaten|loses|losers?|outperform\w*|superior|inferior|"
+    r"fails?|failed|(?:as|equally|just as) good|ahead|helps?|hurts?|harms?|buys?|pays|as well as (?=the\b|its\b|a\b))\b"
+)
+_VERDICTS = re.compile(_VERDICT, re.IGNORECASE)
+_VERDICTS_SHOWN = re.compile(
+    rf"{_VERDICT}|\b(?:keeps?|lost|gains?|costs?|behind|level with|suffices?|too (?:narrow|wide))\b",
+    re.IGNORECASE,
+)
+_NO_VERDICTS = re.compile(
+    r"\bbest\s+possible\b|\bat (?:best|worst)\b|\bbest practices?\b|\bbetter[- ]known\b|\b(?:higher|lower) is better\b|"
+    r"\b(?:the )?best (?:is|are|competitors?|rows?|values?|ones?)\b[^.]*\bbold\b|\bbold\b[^.]*\bbest\b|"
+    r"\bfails? (?:if|unless)\b",
+    re.IGNORECASE,
+)
+GENERAL = "<!-- in general -->"
+
+CLAIM_REMEDY = (
+    "verdicts stand in the prose that no run decides. Make each a claim() with a sentence for every outcome (claimed() "
+    "in a caption or a list), turn it into a question, or say it of mathematics or of cited work; a sentence that "
+    f"holds whatever the run shows may begin with {GENERAL} (the rule is in tests/contract/prose_rules.py):"
 )
 
 REMEDY = (
@@ -96,15 +122,40 @@ def markdown(source: str) -> Iterator[Prose]:
             begun = at + 1 if "[markdown]" in line else None
 
 
-def shown(source: str) -> Iterator[Prose]:
+def shown(source: str, functions: Collection[str] = SHOWN) -> Iterator[Prose]:
     """The fixed text in the arguments of what shows text; what stands in braces of an f-string is a result."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SHOWN:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
             for argument in [*node.args, *(k.value for k in node.keywords if k.arg in TEXTS)]:
                 pieces = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
                 texts = [p.value if isinstance(p, ast.Constant) and isinstance(p.value, str) else "\0" for p in pieces]
                 if any(text != "\0" for text in texts):
                     yield Prose(argument.lineno, "".join(texts))
+
+
+def verdicts_in(source: str) -> list[tuple[int, str]]:
+    """Lines and words of verdicts that no run decides, in the prose of one chapter.
+
+    A comparative word about a result of the run (*better*, *wins*, *fails*) belongs into a claim, which says whichever
+    is true. Looked at are the markdown cells and, for more words, the fixed text of what `say`, `show`, `table` and
+    `frames` are given: numbers of the run stand there, so that it speaks of the run. Left alone are sentences with a
+    `{cite}`, questions, headings, exercises and the titles of directives, code, and sentences marked as general.
+    """
+    found = []
+    for piece, words in [
+        *((piece, _VERDICTS) for piece in markdown(source)),
+        *((piece, _VERDICTS_SHOWN) for piece in shown(source, {"say", "show", "table", "frames"})),
+    ]:
+        blank = _NO_VERDICTS.sub(lambda match: " " * len(match.group()), _without_code(piece.text))
+        for start, end in _sentences(piece.text):
+            text = piece.text[start:end]
+            if _CITED.search(text) or GENERAL in text or text.strip().endswith("?") or text.lstrip().startswith("#"):
+                continue
+            found += [
+                (piece.line + piece.text.count("\n", 0, m.start()), m.group())
+                for m in words.finditer(blank, start, end)
+            ]
+    return sorted(set(found))
 
 
 def claims(source: str) -> Iterator[ast.Call]:
@@ -125,7 +176,8 @@ def unfit_claims(source: str) -> list[tuple[int, str]]:
         needed = ["better", "worse", "undecided", *(["equivalent"] if "margin" in given else [])]
         found += [(call.lineno, f"has no sentence for {outcome!r}") for outcome in needed if outcome not in given]
         name = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "name"), None)
-        fixed = [p.value for p in ast.walk(name) if isinstance(p, ast.Constant)] if name else []
+        pieces = name.values if isinstance(name, ast.JoinedStr) else [name]
+        fixed = [piece.value for piece in pieces if isinstance(piece, ast.Constant)]
         text = "".join(str(part) for part in fixed)
         if not isinstance(name, ast.Constant | ast.JoinedStr) or not re.fullmatch(r"[a-z0-9-]{3,}", text):
             found.append((call.lineno, "has no name that stands in the call"))

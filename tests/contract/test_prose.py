@@ -7,6 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.py"))
+# Chapters whose verdicts are all decided by the run; a chapter that gets there adds its line.
+DECIDED = (ROOT / "tests" / "contract" / "decided_chapters.txt").read_text(encoding="utf-8").split()
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -19,6 +21,66 @@ def test_a_chapter_has_no_measured_number_by_hand(path: Path) -> None:
 def test_every_claim_has_a_name_of_its_own_and_a_sentence_for_every_outcome(path: Path) -> None:
     wrong = [f"line {line}: a claim {what}" for line, what in prose_rules.unfit_claims(path.read_text("utf-8"))]
     assert not wrong, f"notebooks/{path.name}: {'; '.join(wrong)}"
+
+
+@pytest.mark.parametrize("stem", DECIDED)
+def test_every_verdict_of_the_chapter_is_decided_by_the_run(stem: str) -> None:
+    source = (ROOT / "notebooks" / f"{stem}.py").read_text(encoding="utf-8")
+    wrong = [f"line {line}: {what!r}" for line, what in prose_rules.verdicts_in(source)]
+    assert not wrong, f"notebooks/{stem}.py: {prose_rules.CLAIM_REMEDY} {'; '.join(wrong)}"
+
+
+def verdicts(text: str, code: str = "") -> list[str]:
+    """What the rule finds in one markdown cell and some code."""
+    lines = "\n".join(f"# {line}".rstrip() for line in text.splitlines())
+    return [what for _, what in prose_rules.verdicts_in(f"# %% [markdown]\n{lines}\n\n# %%\n{code}\n")]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("The bridge is better than the mean shift.", ["better"]),
+        ("It is as good as a vote,\nand beats the rest.", ["as good", "beats"]),
+        ("LoRA does not win here. It wins elsewhere.", ["win", "wins"]),
+        ("The contrast buys nothing; it hurts.", ["buys", "hurts"]),
+        ("Is it better? It is the best.", ["best"]),
+        ("{cite:t}`a2020` find it better. We find it worse.", ["worse"]),
+        (f"{prose_rules.GENERAL} More data are better. This one fails.", ["fails"]),
+        (f"This one fails. {prose_rules.GENERAL} More data are better.", ["fails"]),
+        ("The best possible score is known, and ours is worse.", ["worse"]),
+        ("```{dropdown} Is it better?\nIt is worse.\n```", ["worse"]),
+        ("- first\n- it outperforms", ["outperforms"]),
+    ],
+)
+def test_a_verdict_by_hand_is_found(text: str, what: list[str]) -> None:
+    assert verdicts(text) == what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## Does it win?\n\nWhich one is better?",
+        "# The better rival",
+        "{cite:t}`a2020` report that it beats all others.",
+        "The best possible accuracy is known, and higher is better.",
+        "`better` and `fails` are names, and\n\n```python\nbest = 1\n```",
+        "```{exercise} Which is better (think)\n:label: a\n\nSay when it wins.\n```",
+        f"{prose_rules.GENERAL} A longer training cannot make a constant better.",
+        "A keeper of lost things.",
+    ],
+)
+def test_other_words_are_left_alone(text: str) -> None:
+    assert verdicts(text) == []
+
+
+def test_what_is_shown_is_held_to_more_words_and_claims_are_free() -> None:
+    code = 'say(f"It keeps {x:.2f}.")\nshow(figure, alt="Ours is ahead everywhere.", caption=f"It lost {y}.")\n'
+    assert verdicts("It keeps the state.", code) == ["keeps", "ahead", "lost"]
+    code = (
+        'claim("a-b", x, y, better="It wins.", worse="It fails.")\nsay(f"So: {claimed("a-c", x, y, better="Wins.")}")\n'
+    )
+    assert verdicts("", code) == []
+    assert verdicts("", 'table(frame, "Scores. The best competitor is bold.")') == []
 
 
 SENTENCES = 'better="b", worse="w", undecided="u"'
