@@ -1,20 +1,23 @@
 """The dull rivals of any predictor of connectivity: what they reach, a method must beat.
 
-Everything is fitted on the training pairs alone, hyper-parameters included.
+Everything is fitted on the training pairs alone, hyper-parameters included. The rivals take any rows of numbers: pairs
+of connectomes, of one parcellation or two, plain tensors or arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmlab.data.connectome import ConnectomePairs
+from mmlab.data.pairs import Pairs
 
 __all__ = [
     "PCARidge",
+    "Pooled",
     "baselines",
     "change_ridge",
     "fit_pca_ridge",
@@ -22,6 +25,7 @@ __all__ = [
     "identity",
     "mean_shift",
     "pca_ridge",
+    "pooled",
     "shrunk_shift",
 ]
 
@@ -29,44 +33,106 @@ COMPONENTS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200)
 PENALTIES = (0.0, *(10.0**exponent for exponent in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 1)))
 
 
-def baselines(train: ConnectomePairs, test: ConnectomePairs) -> dict[str, Tensor]:
+def baselines(train: Any, test: Any) -> dict[str, Tensor]:
     """Predictions (S, E) of the test subjects' targets, by name, in the order of the book's tables.
 
+    Rivals that need a source of the target's width are left out where the widths differ.
+
     Args:
-        train: Pairs that the baselines learn from.
-        test: Pairs whose targets are predicted; only their sources are looked at.
+        train: What the baselines learn from: anything that :meth:`mmlab.data.pairs.Pairs.of` takes.
+        test: Likewise; its targets are predicted, and only its sources are looked at.
 
     Raises:
-        ValueError: If a subject is in both.
+        ValueError: If a subject is in both, the data are no pairs, or the two sides have different widths.
     """
-    if shared := sorted(set(train.subjects) & set(test.subjects)):
+    named = all(getattr(data, "subjects", None) is not None or "subjects" in _keys(data) for data in (train, test))
+    train, test = Pairs.of(train), Pairs.of(test)
+    if named and (shared := sorted(set(train.subjects) & set(test.subjects))):
         raise ValueError(f"Subject {shared[0]} is in training and in test: split by subject first.")
-    return {
-        "identity": identity(train, test),
-        "group mean": group_mean(train, test),
-        "mean shift": mean_shift(train, test),
-        "shrunk shift": shrunk_shift(train, test),
-        "ridge on PCA scores": pca_ridge(train, test),
-        "ridge on the change": change_ridge(train, test),
+    for side in ("source", "target"):
+        widths = [getattr(data, side).shape[1] for data in (train, test)]
+        if widths[0] != widths[1]:
+            raise ValueError(f"The {side} has {widths[0]} columns in training and {widths[1]} in the test.")
+    if len(train) < 2:
+        raise ValueError(f"There is {len(train)} training row: the baselines need at least 2.")
+    rivals: dict[str, Callable[[Pairs, Pairs], Tensor]] = {
+        "identity": identity,
+        "group mean": group_mean,
+        "mean shift": mean_shift,
+        "shrunk shift": shrunk_shift,
+        "ridge on PCA scores": pca_ridge,
+        "ridge on the change": change_ridge,
     }
+    if train.source.shape[1] != train.target.shape[1]:
+        rivals = {name: rivals[name] for name in ("group mean", "ridge on PCA scores")}
+    return {name: rival(train, test) for name, rival in rivals.items()}
 
 
-def identity(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
+def _keys(data: Any) -> Sequence[str]:
+    return list(data) if isinstance(data, Mapping) else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """Predictions of every subject by models that had not seen that subject.
+
+    Attributes:
+        predictions: (S, E) by name, in the order of the subjects.
+        target: (S, E), the truth.
+        train_mean: (S, E), for each subject the mean target of those whom its model was trained on.
+        subjects: S ids.
+    """
+
+    predictions: dict[str, Tensor]
+    target: Tensor
+    train_mean: Tensor
+    subjects: tuple[str, ...]
+
+
+def pooled(
+    data: Any, predict: Callable[[Any, Any], Mapping[str, Tensor]] = baselines, folds: int | None = None, seed: int = 0
+) -> Pooled:
+    """Cross-validation whose predictions are put together, so that few subjects, and one per fold, can be scored.
+
+    Hand ``predictions[name]``, ``target`` and ``train_mean`` to :func:`mmlab.metrics.connectome.evaluate`.
+
+    Args:
+        data: Anything that :meth:`mmlab.data.pairs.Pairs.of` takes.
+        predict: Function of training and test pairs that returns predictions (S, E) by name.
+        folds: Number of folds; by default one for each subject: leave one out.
+        seed: Seed of the folds.
+
+    Raises:
+        ValueError: If there are too few subjects for the folds.
+    """
+    whole = Pairs.of(data)
+    count = len(set(whole.subjects))
+    predictions: dict[str, Tensor] = {}
+    mean = torch.empty_like(whole.target)
+    for train, test in whole.folds(count if folds is None else folds, seed):
+        rows = [row for row, subject in enumerate(whole.subjects) if subject in set(test.subjects)]
+        mean[rows] = train.target.mean(0)
+        for name, made in predict(train, test).items():
+            predictions.setdefault(name, torch.empty_like(whole.target))[rows] = made.to(whole.target)
+    return Pooled(predictions, whole.target, mean, whole.subjects)
+
+
+def identity(train: Pairs, test: Pairs) -> Tensor:
     """Nothing changes: the source itself."""
     return test.source.clone()
 
 
-def group_mean(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
+def group_mean(train: Pairs, test: Pairs) -> Tensor:
     """Everybody is the average of the training targets."""
-    return train.target.mean(0).expand_as(test.source).clone()
+    return train.target.mean(0).expand(len(test.source), *train.target.shape[1:]).clone()
 
 
-def mean_shift(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
+def mean_shift(train: Pairs, test: Pairs) -> Tensor:
     """Everybody changes by the average change: source - mean source + mean target."""
     return test.source + (train.target.mean(0) - train.source.mean(0))
 
 
-def shrunk_shift(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
+def shrunk_shift(train: Pairs, test: Pairs) -> Tensor:
     """Between the group mean and the mean shift: mean target + λ (source - mean source).
 
     The one number λ is the least-squares slope over all edges and training subjects; it pays for the noise of the
@@ -78,12 +144,12 @@ def shrunk_shift(train: ConnectomePairs, test: ConnectomePairs) -> Tensor:
     return mean_target + slope * (test.source - mean_source)
 
 
-def pca_ridge(train: ConnectomePairs, test: ConnectomePairs, seed: int = 0) -> Tensor:
+def pca_ridge(train: Pairs, test: Pairs, seed: int = 0) -> Tensor:
     """Ridge regression of the target on the first principal components of the source; see :func:`fit_pca_ridge`."""
     return fit_pca_ridge(train, seed=seed)(test.source)
 
 
-def change_ridge(train: ConnectomePairs, test: ConnectomePairs, seed: int = 0) -> Tensor:
+def change_ridge(train: Pairs, test: Pairs, seed: int = 0) -> Tensor:
     """Mean shift, and ridge regression of what it misses on the same scores: the strongest linear rival here."""
     return fit_pca_ridge(train, keep=1.0, seed=seed)(test.source)
 
@@ -96,9 +162,9 @@ class PCARidge:
         components: Number of components that cross-validation chose.
         penalty: Penalty that it chose, relative to the largest variance of a score.
         keep: Weight of the source itself: 0, or 1 if the change was regressed.
-        source_mean: (E,).
+        source_mean: (D,).
         target_mean: (E,).
-        encoder: (E, k), from centred source to scores.
+        encoder: (D, k), from centred source to scores.
         decoder: (k, E), from scores to the centred target, or to what the kept source leaves of it.
     """
 
@@ -111,13 +177,14 @@ class PCARidge:
     decoder: Tensor
 
     def __call__(self, source: Tensor) -> Tensor:
-        """Predict: (S, E) -> (S, E)."""
+        """Predict: (S, D) -> (S, E)."""
         centred = source.double() - self.source_mean
-        return (self.target_mean + self.keep * centred + centred @ self.encoder @ self.decoder).to(source.dtype)
+        predicted = self.target_mean + centred @ self.encoder @ self.decoder
+        return (predicted + self.keep * centred if self.keep else predicted).to(source.dtype)
 
 
 def fit_pca_ridge(
-    train: ConnectomePairs,
+    train: Pairs,
     components: Sequence[int] = COMPONENTS,
     penalties: Sequence[float] = PENALTIES,
     folds: int = 5,
@@ -138,10 +205,11 @@ def fit_pca_ridge(
     Returns:
         The fit on all training subjects with the pair of choices of least squared error.
     """
+    train = Pairs.of(train)
     most = len(train) - 1  # more components than that are the same fit again
     choices = [(k, penalty) for k in sorted({min(k, most) for k in components}) for penalty in penalties]
     error = torch.zeros(len(choices), dtype=torch.float64)
-    for part, held_out in train.folds(min(folds, len(train)), seed):
+    for part, held_out in train.folds(min(folds, len(set(train.subjects))), seed):
         rotation = _Rotation(part, keep)
         for i, (k, penalty) in enumerate(choices):
             error[i] += (rotation.solve(k, penalty)(held_out.source) - held_out.target).double().square().sum()
@@ -151,16 +219,17 @@ def fit_pca_ridge(
 class _Rotation:
     """Singular value decomposition of the training sources, shared by all choices of components and penalty."""
 
-    def __init__(self, train: ConnectomePairs, keep: float) -> None:
+    def __init__(self, train: Pairs, keep: float) -> None:
         source, target = train.source.double(), train.target.double()
         self.keep, self.source_mean, self.target_mean = keep, source.mean(0), target.mean(0)
-        centred = source - self.source_mean  # (S, E)
+        centred = source - self.source_mean  # (S, D)
         self.left, self.values, self.right = torch.linalg.svd(centred, full_matrices=False)
-        self.projected = self.left.T @ (target - self.target_mean - keep * centred)  # (S, E)
+        missed = target - self.target_mean  # (S, E)
+        self.projected = self.left.T @ (missed - keep * centred if keep else missed)  # (S, E)
 
     def solve(self, components: int, penalty: float) -> PCARidge:
         rank = int((self.values > 1e-9 * self.values[0]).sum())
-        k = min(components, rank)
+        k = min(components, rank)  # none, if all sources are equal
         kept = self.values[:k]
         gain = kept / (kept.square() + penalty * self.values[0].square())
         decoder = gain[:, None] * self.projected[:k]

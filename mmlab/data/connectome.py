@@ -6,22 +6,27 @@ N(N-1)/2 numbers above the diagonal, row by row; nearly everything here works on
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mmlab.data.correlation import (
+    Kind,
     check_correlation,
+    check_matrix,
     edges,
     matrices,
     number_of_regions,
     read_matrix,
     refuse_picture,
 )
+from mmlab.data.pairs import Pairs
+from mmlab.data.subjects import by_subject, likeness, subject_id
+from mmlab.wording import few
 
 __all__ = [
     "ConnectomePairs",
@@ -59,138 +64,132 @@ class Regions:
     def __len__(self) -> int:
         return len(self.names)
 
+    def places(self, names: Sequence[str], where: str) -> list[int]:
+        """Where each of these regions stands among the names that a file gives to its columns.
+
+        Args:
+            names: As the file has them; in another order than here, perhaps.
+            where: Name of the file, for messages.
+
+        Returns:
+            N positions: column ``places[i]`` of the file belongs to region i.
+
+        Raises:
+            ValueError: If the file names other regions, or names one twice in another order.
+        """
+        names = [name.strip() for name in names]
+        ours = [name.strip() for name in self.names]
+        if names == ours:
+            return list(range(len(names)))
+        if len(set(names)) == len(names) == len(ours) and set(names) == set(ours):
+            return [names.index(name) for name in ours]
+        unknown = [name for name in names if name not in ours] or [n for n in names if names.count(n) > 1] or names
+        lacking = [name for name in ours if name not in names] or ours
+        raise ValueError(
+            f"{where} names its regions otherwise: it has {len(names)}, {unknown[0]!r} among them, and of the "
+            f"{len(ours)} expected {lacking[0]!r} is not there. Use one parcellation for all, and take the regions "
+            "from a file of it: Regions(names, networks), or cifti_regions(file)."
+        )
+
     def order(self) -> Tensor:
         """Permutation (N,) that puts the regions of a network side by side, networks in alphabetical order."""
         return torch.tensor(sorted(range(len(self)), key=lambda i: (self.networks[i], i)))
 
 
 @dataclass(frozen=True, eq=False)
-class ConnectomePairs:
+class ConnectomePairs(Pairs):
     """Two matrices of each subject, such as rest and motor, as edges; joined by subject id, never by position.
 
+    The two may be of different parcellations, or of different kinds, such as structure and function.
+
     Attributes:
-        source: (S, E), edges of the state to start from.
+        source: (S, D), edges of the state to start from.
         target: (S, E), edges of the state to arrive at; row i is the same person as row i of ``source``.
-        subjects: S ids, sorted, each once.
-        regions: The N regions, with E = N(N-1)/2.
+        subjects: S ids, each once. :meth:`join` sorts them; another order is kept.
+        regions: The N regions of the source, with D = N(N-1)/2.
         source_name: Name of the state to start from, for example ``"rest"``.
         target_name: Name of the state to arrive at.
         acknowledgement: What the source of the data asks to be printed with results; may be empty.
+        target_regions: The regions of the target, by default those of the source.
     """
 
-    source: Tensor = field(repr=False)
-    target: Tensor = field(repr=False)
-    subjects: tuple[str, ...] = field(repr=False)
     regions: Regions = field(repr=False)
     source_name: str = "source"
     target_name: str = "target"
     acknowledgement: str = field(default="", repr=False)
+    target_regions: Regions = field(default=None, repr=False)  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
-        expected = (len(self.subjects), len(self.regions) * (len(self.regions) - 1) // 2)
-        for name, value in (("source", self.source), ("target", self.target)):
+        object.__setattr__(self, "subjects", tuple(subject_id(subject) for subject in self.subjects))
+        if self.target_regions is None:
+            object.__setattr__(self, "target_regions", self.regions)
+        sides = (("source", self.source, self.regions), ("target", self.target, self.target_regions))
+        for name, value, regions in sides:
+            expected = (len(self.subjects), len(regions) * (len(regions) - 1) // 2)
             if tuple(value.shape) != expected:
-                raise ValueError(f"{name} is {tuple(value.shape)}; its subjects and regions make {expected}.")
-        if list(self.subjects) != sorted(set(self.subjects)):
-            raise ValueError("Subject ids must be sorted and unique: build the pairs with ConnectomePairs.join.")
-
-    def __len__(self) -> int:
-        return len(self.subjects)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"source": self.source[index], "target": self.target[index]}
-
-    def batch(self, indices: Sequence[int] | Tensor) -> dict[str, Tensor]:
-        """The pairs at these positions: ``source`` (B, E) and ``target`` (B, E)."""
-        chosen = torch.as_tensor(indices, dtype=torch.long, device=self.source.device)
-        return {"source": self.source[chosen], "target": self.target[chosen]}
-
-    def subset(self, indices: Sequence[int] | Tensor) -> ConnectomePairs:
-        """The subjects at these positions, in the order of their ids."""
-        chosen = sorted(torch.as_tensor(indices, dtype=torch.long).tolist())
-        batch = self.batch(chosen)
-        subjects = tuple(self.subjects[i] for i in chosen)
-        return replace(self, source=batch["source"], target=batch["target"], subjects=subjects)
-
-    def split(self, test_size: int, seed: int) -> tuple[ConnectomePairs, ConnectomePairs]:
-        """Training and test subjects: a function of the ids and the seed alone.
-
-        Args:
-            test_size: Number of test subjects.
-            seed: Another seed gives another split.
-
-        Returns:
-            (training pairs, test pairs) with no subject in common.
-
-        Raises:
-            ValueError: If either side would be empty.
-        """
-        if not 0 < test_size < len(self):
-            raise ValueError(f"test_size={test_size} leaves one side empty: there are {len(self)} subjects.")
-        order = _shuffled(self.subjects, seed)
-        return self.subset(order[test_size:]), self.subset(order[:test_size])
-
-    def folds(self, k: int, seed: int) -> list[tuple[ConnectomePairs, ConnectomePairs]]:
-        """Cut into k (training, test) pairs by subject; every subject is in exactly one test set.
-
-        Raises:
-            ValueError: If k is below 2 or above the number of subjects.
-        """
-        if not 2 <= k <= len(self):
-            raise ValueError(f"k={k} folds of {len(self)} subjects are not possible: choose 2 to {len(self)}.")
-        order = _shuffled(self.subjects, seed)
-        parts = [order[fold::k] for fold in range(k)]
-        rest = [[i for i in order if i not in set(part)] for part in parts]
-        return [(self.subset(train), self.subset(test)) for train, test in zip(rest, parts, strict=True)]
+                hint = ""
+                if name == "target" and len(self.source) == len(self.target) == len(self.subjects):
+                    hint = " If the two are of different parcellations, pass target_regions."
+                raise ValueError(f"{name} is {tuple(value.shape)}; its subjects and regions make {expected}.{hint}")
+        if len(set(self.subjects)) < len(self.subjects):
+            twice = next(subject for subject in self.subjects if self.subjects.count(subject) > 1)
+            raise ValueError(f"Subject ids must be unique, and {twice} stands twice: take the mean of several scans.")
 
     @classmethod
     def join(
         cls,
-        source: Mapping[str, ArrayLike | Tensor],
-        target: Mapping[str, ArrayLike | Tensor],
+        source: Mapping[Any, ArrayLike | Tensor],
+        target: Mapping[Any, ArrayLike | Tensor],
         regions: Regions,
         *,
         source_name: str = "source",
         target_name: str = "target",
         strict: bool = True,
         acknowledgement: str = "",
+        target_regions: Regions | None = None,
+        kind: Kind = "correlation",
     ) -> ConnectomePairs:
         """Pair the matrices of two states by subject id.
 
         Args:
-            source: Matrix (N, N) of each subject in the first state.
-            target: Matrix (N, N) of each subject in the second state.
+            source: Matrix (N, N) of each subject in the first state. Ids are texts or whole numbers.
+            target: Matrix of each subject in the second state.
             regions: The N regions.
             source_name: Name of the first state, for messages and figures.
             target_name: Name of the second state.
             strict: Refuse subjects without a partner; if False, leave them out.
             acknowledgement: What the source of the data asks to be printed with results.
+            target_regions: The regions of the second state, if they are others.
+            kind: ``"correlation"`` refuses what is no correlation matrix; ``"symmetric"`` takes any symmetric matrix of
+                finite numbers, such as counts of fibres, and leaves its diagonal out.
 
         Returns:
             The pairs, subjects sorted by id, edges in float32.
 
         Raises:
-            ValueError: If a subject has no partner, or a matrix is not a correlation matrix.
+            ValueError: If a subject has no partner, an id is none, or a matrix is not of the kind.
         """
-        alone = [(s, target_name) for s in source if s not in target]
-        alone += [(s, source_name) for s in target if s not in source]
+        first, second = by_subject(source, source_name), by_subject(target, target_name)
+        alone = [(s, target_name) for s in first if s not in second]
+        alone += [(s, source_name) for s in second if s not in first]
+        subjects = tuple(sorted(set(first) & set(second)))
+        hint = likeness((s for s in first if s not in second), (s for s in second if s not in first))
+        if not subjects:
+            ids = f"{few(map(repr, sorted(first)))} and {few(map(repr, sorted(second)))}"
+            raise ValueError(
+                f"No subject has both a {source_name} and a {target_name} matrix: compare the ids, which are "
+                f"{ids}.{hint}"
+            )
         if alone and strict:
             subject, missing = min(alone)
             raise ValueError(
                 f"Subject {subject} has no {missing} matrix ({len(alone)} subjects lack a partner): "
-                "add the file, or pass strict=False to leave such subjects out."
+                f"add the file, or pass strict=False to leave such subjects out.{hint}"
             )
-        subjects = tuple(sorted(set(source) & set(target)))
-        if not subjects:
-            raise ValueError(f"No subject has both a {source_name} and a {target_name} matrix: compare the ids.")
         sides = []
-        for state, side in ((source_name, source), (target_name, target)):
-            checked = [check_correlation(side[s], f"{state} matrix of subject {s}", len(regions)) for s in subjects]
+        for state, side, known in ((source_name, first, regions), (target_name, second, target_regions or regions)):
+            named = [(side[s], f"{state} matrix of subject {s}", len(known)) for s in subjects]
+            checked = [check_matrix(matrix, name, count, kind) for matrix, name, count in named]
             sides.append(edges(torch.stack(checked)).float())
-        return cls(sides[0], sides[1], subjects, regions, source_name, target_name, acknowledgement)
-
-
-def _shuffled(subjects: Sequence[str], seed: int) -> list[int]:
-    """Positions in an order that depends on ids and seed alone: by hash, so that no library's generator matters."""
-    keys = [hashlib.sha256(f"{seed}:{subject}".encode()).hexdigest() for subject in subjects]
-    return sorted(range(len(subjects)), key=lambda i: keys[i])
+        return cls(sides[0], sides[1], subjects, regions, source_name, target_name, acknowledgement,
+                   target_regions or regions)  # fmt: skip

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.numbers import Grid, read_grid
+from mmlab.paths import expand
 
-__all__ = ["check_correlation", "edges", "matrices", "number_of_regions", "read_matrix", "refuse_picture"]
+__all__ = [
+    "Kind",
+    "check_correlation",
+    "check_matrix",
+    "edges",
+    "matrices",
+    "number_of_regions",
+    "read_matrix",
+    "refuse_picture",
+]
+
+Kind = Literal["correlation", "symmetric"]
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".svg", ".pdf"}
 
@@ -86,6 +100,45 @@ def check_correlation(
         ValueError: If it has the wrong size, NaN or infinity, is not symmetric, has a diagonal other than 1, or a
             value beyond 1; one sentence with the name, the fault and the remedy.
     """
+    value = check_matrix(matrix, name, regions, "symmetric", tolerance)
+    if (gap := float((value.diagonal() - 1).abs().max())) > tolerance:
+        raise ValueError(
+            f"{name} has a diagonal other than 1 (off by {gap:.3g}): "
+            "give correlations, not covariances, Fisher z values or a matrix with its diagonal set to 0."
+        )
+    if (largest := float(value.abs().max())) > 1 + tolerance:
+        raise ValueError(
+            f"{name} has a value beyond 1 ({largest:.3g}): if these are Fisher z values, apply tanh first."
+        )
+    return value
+
+
+def check_matrix(
+    matrix: ArrayLike | Tensor,
+    name: str,
+    regions: int | None = None,
+    kind: Kind = "correlation",
+    tolerance: float = 1e-4,
+) -> Tensor:
+    """Refuse what is not a matrix of a kind, and say why; see :func:`check_correlation`.
+
+    Args:
+        matrix: (N, N).
+        name: What the message calls it.
+        regions: The N that is expected, if it is known.
+        kind: ``"correlation"``, or ``"symmetric"`` for any symmetric matrix of finite numbers.
+        tolerance: How far symmetry may be off, relative to the largest entry where that is above 1.
+
+    Returns:
+        The matrix as a float64 tensor (N, N).
+
+    Raises:
+        ValueError: If it is not of that kind.
+    """
+    if kind not in ("correlation", "symmetric"):
+        raise ValueError(f"There is no kind {kind!r} of matrix: choose correlation or symmetric.")
+    if kind == "correlation":
+        return check_correlation(matrix, name, regions, tolerance)
     value = torch.as_tensor(np.asarray(matrix, dtype=np.float64))
     size = "x".join(str(length) for length in value.shape)
     if value.ndim != 2 or value.shape[0] != value.shape[1]:
@@ -100,18 +153,10 @@ def check_correlation(
             f"{name} has NaN or infinity, first at row {row}, column {column}: "
             "a region without signal has no correlation; leave the subject or the region out."
         )
-    if (gap := float((value - value.T).abs().max())) > tolerance:
+    scale = max(1.0, float(value.abs().max())) if value.numel() else 1.0
+    if (gap := float((value - value.T).abs().max())) > tolerance * scale:
         raise ValueError(
             f"{name} is not symmetric (off by {gap:.3g}): a correlation matrix is; check how it was written."
-        )
-    if (gap := float((value.diagonal() - 1).abs().max())) > tolerance:
-        raise ValueError(
-            f"{name} has a diagonal other than 1 (off by {gap:.3g}): "
-            "give correlations, not covariances, Fisher z values or a matrix with its diagonal set to 0."
-        )
-    if (largest := float(value.abs().max())) > 1 + tolerance:
-        raise ValueError(
-            f"{name} has a value beyond 1 ({largest:.3g}): if these are Fisher z values, apply tanh first."
         )
     return value
 
@@ -129,20 +174,45 @@ def refuse_picture(path: Path) -> None:
         )
 
 
-def read_matrix(path: str | Path, regions: int | None = None) -> Tensor:
-    """One correlation matrix from a file of numbers.
+def read_matrix(path: str | Path, regions: int | None = None, kind: Kind = "correlation") -> Tensor:
+    """One matrix from a file of numbers.
 
     Args:
-        path: A ``.npy`` file, or a text file with one row per line (``.txt``, ``.tsv``; ``.csv`` with commas).
+        path: A ``.npy`` file, or a text file with one row per line (``.txt``, ``.tsv``; ``.csv`` with commas). Names
+            above the columns and before the rows are compared: a matrix whose rows and columns are in different orders
+            is put right.
         regions: The N that is expected, if it is known.
+        kind: ``"correlation"``, or ``"symmetric"`` for any symmetric matrix of finite numbers.
 
     Returns:
         (N, N), float64.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is a picture, of an unknown kind, damaged, or not a correlation matrix.
+        ValueError: If it is a picture, of an unknown kind, damaged, or not such a matrix.
     """
-    file = Path(path)
+    file = expand(path)
     refuse_picture(file)
-    return check_correlation(read_array(file, Array("fiu", None, nan=True)), str(file), regions)
+    if file.name.lower().endswith((".nii", ".nii.gz")):
+        raise ValueError(
+            f"{file} is an image of NIfTI or CIFTI: write its matrix as .npy or .txt, or give the .ptseries.nii of "
+            "the scan to read_time_series."
+        )
+    if file.suffix.lower() in {".txt", ".tsv", ".csv"}:
+        return check_matrix(_ordered(read_grid(file, regions), file), str(file), regions, kind)
+    return check_matrix(read_array(file, Array("fiu", None, nan=True)), str(file), regions, kind)
+
+
+def _ordered(read: Grid, file: Path) -> NDArray[np.float64]:
+    """The matrix with its columns in the order of its rows, where the file names both."""
+    if read.columns is None or read.rows is None or read.rows == read.columns:
+        return read.values
+    if all(row.isdecimal() for row in read.rows):  # they are counted, not named
+        return read.values
+    if sorted(read.rows) != sorted(read.columns) or len(set(read.rows)) < len(read.rows):
+        other = next((name for name in read.rows if name not in read.columns), read.rows[0])
+        raise ValueError(
+            f"{file} names its rows otherwise than its columns ({other!r}): a correlation matrix has the same regions "
+            "on both sides."
+        )
+    return read.values[:, [read.columns.index(name) for name in read.rows]]

@@ -13,10 +13,13 @@ All measures are means over the S subjects; predictions and targets are edges (S
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mmlab.data.correlation import matrices, number_of_regions
@@ -65,18 +68,19 @@ COLUMNS = {
 
 
 def evaluate(
-    prediction: Tensor,
-    target: Tensor,
-    train_mean: Tensor,
+    prediction: Tensor | ArrayLike,
+    target: Tensor | ArrayLike,
+    train_mean: Tensor | ArrayLike,
     networks: Sequence[str] | None = None,
     shrinkage: float = 0.1,
 ) -> dict[str, float]:
-    """All measures of one prediction.
+    """All measures of one prediction that its data allow; a warning says in a sentence which are left out, and why.
 
     Args:
-        prediction: (S, E), predicted edges, as they came out of the method.
+        prediction: (S, E), predicted edges, as they came out of the method; an array will do.
         target: (S, E), true edges of the same subjects in the same order.
-        train_mean: (E,), mean of the *training* subjects' targets: what is known without looking at the person.
+        train_mean: (E,), mean of the *training* subjects' targets: what is known without looking at the person. (S, E)
+            where each subject has another, as in cross-validation.
         networks: Label of each of the N regions; None leaves the block measures out.
         shrinkage: Weight of the identity that is mixed into both matrices before their logarithm.
 
@@ -85,35 +89,81 @@ def evaluate(
         ``identification_backward``; ``identification_demeaned`` (mean of both directions after ``train_mean`` is taken
         off both sides); ``differential_identifiability``; ``block_r`` and ``block_demeaned_r`` (Pearson r
         of network-block means, S values averaged); ``log_euclidean`` (after projection and shrinkage);
-        ``negative_eigenvalue`` and ``share_beyond_one`` (violation before projection).
+        ``negative_eigenvalue`` and ``share_beyond_one`` (violation before projection). A single subject cannot be
+        identified; targets that are not positive definite have no logarithm, and targets that are no correlations
+        cannot be violated.
 
     Raises:
         ValueError: If shapes differ or something is not finite.
     """
-    _check(prediction, target, train_mean)
-    p, q, mean = prediction.double(), target.double(), train_mean.double()
+    p, q, mean = (_numbers(value) for value in (prediction, target, train_mean))
+    _check(p, q, mean)
     similarity, demeaned = correlate(p, q), correlate(p - mean, q - mean, scale=p)
     values = {
         "rmse": rmse(p, q),
         "r": float(rowwise_correlation(p, q).mean()),
         "demeaned_r": float(rowwise_correlation(p - mean, q - mean, scale=p).mean()),
-        "identification_forward": identification(similarity),
-        "identification_backward": identification(similarity.T),
-        "identification_demeaned": (identification(demeaned) + identification(demeaned.T)) / 2,
-        "differential_identifiability": differential_identifiability(similarity),
     }
+    if len(q) > 1:
+        values |= {
+            "identification_forward": identification(similarity),
+            "identification_backward": identification(similarity.T),
+            "identification_demeaned": (identification(demeaned) + identification(demeaned.T)) / 2,
+            "differential_identifiability": differential_identifiability(similarity),
+        }
     if networks is not None:
         a, b, c = (block_means(value, networks) for value in (p, q, mean))
         values["block_r"] = float(rowwise_correlation(a, b).mean())
         values["block_demeaned_r"] = float(rowwise_correlation(a - c, b - c, scale=a).mean())
-    values["log_euclidean"] = float(log_euclidean(project_to_correlation(matrices(p)), matrices(q), shrinkage).mean())
-    return values | violation(p)
+    are_correlations, have_logarithms = _kind_of(q, shrinkage)
+    if have_logarithms:
+        distance = log_euclidean(project_to_correlation(matrices(p)), matrices(q), shrinkage)
+        values["log_euclidean"] = float(distance.mean())
+    _say_what_is_left_out(len(q), are_correlations, have_logarithms)
+    return values | violation(p) if are_correlations else values
+
+
+def _numbers(value: Tensor | ArrayLike) -> Tensor:
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    return tensor.double()
+
+
+def _kind_of(target: Tensor, shrinkage: float) -> tuple[bool, bool]:
+    """Whether targets (S, E) are edges of correlations, and whether those have logarithms after the shrinkage."""
+    try:
+        number_of_regions(target.shape[1])
+    except ValueError:
+        return False, False
+    if float(target.abs().max()) > 1 + 1e-4:
+        return False, False
+    smallest = (1 - shrinkage) * torch.linalg.eigvalsh(matrices(target))[:, 0] + shrinkage
+    return True, bool((smallest > 0).all())
+
+
+def _say_what_is_left_out(subjects: int, are_correlations: bool, have_logarithms: bool) -> None:
+    if subjects < 2:
+        warnings.warn(
+            "A single test subject cannot be told from others: identification is left out. Put the predictions of "
+            "several folds together: mmlab.compare.connectome_baselines.pooled leaves one out at a time.",
+            stacklevel=3,
+        )
+    if not are_correlations:
+        warnings.warn(
+            "The targets are no correlation matrices: log-Euclidean distance, eigenvalues and |r| > 1 are left out.",
+            stacklevel=3,
+        )
+    elif not have_logarithms:
+        warnings.warn(
+            "Some targets are not positive definite and have no logarithm: the log-Euclidean distance is left out. "
+            "More shrinkage, or mmlab.metrics.connectome.project_to_correlation on the targets, would give it.",
+            stacklevel=3,
+        )
 
 
 def table(
     predictions: Mapping[str, Tensor],
-    target: Tensor,
-    train_mean: Tensor,
+    target: Tensor | ArrayLike,
+    train_mean: Tensor | ArrayLike,
     networks: Sequence[str] | None = None,
     shrinkage: float = 0.1,
 ) -> pd.DataFrame:
@@ -122,7 +172,7 @@ def table(
     Args:
         predictions: Predicted edges (S, E) by name.
         target: (S, E).
-        train_mean: (E,).
+        train_mean: (E,) or (S, E).
         networks: Label of each region, or None.
         shrinkage: See :func:`evaluate`.
     """
@@ -148,8 +198,14 @@ def ceiling_share(value: float, baseline: float, ceiling: float) -> float:
 
 
 def rmse(prediction: Tensor, target: Tensor) -> float:
-    """Root of the mean squared error per edge, over all subjects and edges."""
-    return float((prediction - target).double().square().mean().sqrt())
+    """Root of the mean squared error per edge, over all subjects and edges.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction is {tuple(prediction.shape)}, target {tuple(target.shape)}: they must be alike.")
+    return float((prediction.double() - target.double()).square().mean().sqrt())
 
 
 def rowwise_correlation(one: Tensor, other: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -185,15 +241,25 @@ def identification(similarity: Tensor) -> float:
 
     Args:
         similarity: (S, S), row i for the one who looks, column j for the candidates.
+
+    Raises:
+        ValueError: If it is not square.
     """
+    _check_square(similarity)
     best = similarity.max(-1, keepdim=True).values
     winners = similarity >= best - 1e-9
     return float((winners.diagonal().double() / winners.sum(-1)).mean())
 
 
 def differential_identifiability(similarity: Tensor) -> float:
-    """Mean similarity with oneself minus mean similarity with others (Amico & Goñi 2018): (S, S) -> number."""
-    count = len(similarity)
+    """Mean similarity with oneself minus mean similarity with others (Amico & Goñi 2018): (S, S) -> number.
+
+    Raises:
+        ValueError: If it is not square, or there is one subject only.
+    """
+    _check_square(similarity)
+    if (count := len(similarity)) < 2:
+        raise ValueError("A single subject has nobody to be told from: give at least 2.")
     own = similarity.diagonal().sum()
     return float(own / count - (similarity.sum() - own) / (count * (count - 1)))
 
@@ -218,12 +284,18 @@ def block_means(edges: Tensor, networks: Sequence[str]) -> Tensor:
     return edges @ (members / members.sum(0))
 
 
+def _check_square(similarity: Tensor) -> None:
+    if similarity.ndim != 2 or similarity.shape[0] != similarity.shape[1] or not len(similarity):
+        raise ValueError(
+            f"similarity is {tuple(similarity.shape)}, expected (S, S): a row and a column for the same subjects."
+        )
+
+
 def _check(prediction: Tensor, target: Tensor, train_mean: Tensor) -> None:
-    if prediction.shape != target.shape or prediction.ndim != 2 or train_mean.shape != target.shape[1:]:
+    means = (target.shape, target.shape[1:])
+    if prediction.shape != target.shape or prediction.ndim != 2 or train_mean.shape not in means or not len(target):
         shapes = [tuple(value.shape) for value in (prediction, target, train_mean)]
         raise ValueError(f"prediction, target and train_mean are {shapes}; expected (S, E), (S, E) and (E,).")
-    if len(target) < 2:
-        raise ValueError("Identification needs at least 2 subjects.")
     for name, value in (("prediction", prediction), ("target", target), ("train_mean", train_mean)):
         if not bool(torch.isfinite(value).all()):
             raise ValueError(f"{name} has NaN or infinity: a diverged prediction has no score.")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmlab.compare.connectome_baselines import baselines, fit_pca_ridge
+from mmlab.compare.connectome_baselines import baselines, fit_pca_ridge, pooled
 from mmlab.data.connectome import ConnectomePairs
+from mmlab.data.pairs import Pairs
+from mmlab.data.tensors import TensorData
 from mmlab.data.worlds.rest_motor_world import RestMotorWorld, rest_motor_world
 from mmlab.metrics.connectome import ceiling_share, evaluate
 
@@ -145,3 +147,77 @@ def test_there_is_room_between_the_baselines_and_what_is_attainable() -> None:
         rival = rows["ridge on the change"]
         assert 0.2 < ceiling_share(rival["rmse"], shift["rmse"], best["rmse"]) < 0.7
         assert rival["demeaned_r"] < best["demeaned_r"] - 0.03
+
+
+def test_plain_tensors_arrays_and_mappings_give_the_same(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    train, test = small
+    whole = baselines(train, test)
+    plain = [TensorData({"source": part.source, "target": part.target}, list(part.subjects)) for part in small]
+    arrays = [
+        {"source": part.source.numpy(), "target": part.target.numpy(), "subjects": part.subjects} for part in small
+    ]
+    for one, other in (plain, arrays, (plain[0], test)):
+        found = baselines(one, other)
+        assert list(found) == list(whole)
+        assert all(torch.equal(found[name], whole[name]) for name in whole)
+    unnamed = baselines((train.source.numpy(), train.target.numpy()), (test.source.numpy(), test.target.numpy()))
+    for name in ("identity", "group mean", "mean shift", "shrunk shift"):  # folds of nameless rows are others
+        assert torch.equal(unnamed[name], whole[name])
+    with pytest.raises(ValueError, match=rf"Subject {train.subjects[0]} is in training and in test"):
+        baselines(plain[0], plain[0])
+
+
+def test_widths_may_differ(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    """One atlas to another, or structure to function: the rivals that copy the source are left out."""
+    train, test = ({"source": part.source[:, :21], "target": part.target} for part in small)
+    found = baselines(train, test)
+    assert list(found) == ["group mean", "ridge on PCA scores"]
+    assert all(value.shape == small[1].target.shape for value in found.values())
+    mean = small[0].target.mean(0)
+    errors = {name: evaluate(value, small[1].target, mean)["rmse"] for name, value in found.items()}
+    assert errors["ridge on PCA scores"] < errors["group mean"]
+    with pytest.raises(ValueError, match="The source has 21 columns in training and 66 in the test"):
+        baselines(train, small[1])
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"source": np.zeros((3, 4))}, "The data have no 'target', only source: name the two states"),
+        ((np.zeros((3, 4)), np.zeros((2, 4))), r"numbers of rows differ \(source 3, target 2, subjects 3\)"),
+        ((np.zeros((3, 4, 4)), np.zeros((3, 4))), r"'source' has shape \(3, 4, 4\); expected one row"),
+        ((np.zeros((1, 4)), np.zeros((1, 4))), "There is 1 training row: the baselines need at least 2"),
+        ({"source": np.zeros((2, 4)), "target": np.zeros((2, 4)), "subjects": ["a", None]}, "None is no subject's id"),
+    ],
+)
+def test_what_is_no_pairs_is_refused(data: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        baselines(data, data)
+
+
+def test_leave_one_out_is_pooled(small: tuple[ConnectomePairs, ConnectomePairs]) -> None:
+    """Against a loop; and the pooled rows are scored as a whole, each beside the mean of its own training subjects."""
+    whole = small[1]
+    found = pooled(whole)
+    assert found.subjects == whole.subjects
+    for i in range(len(whole)):
+        rest = whole.subset([j for j in range(len(whole)) if j != i])
+        alone = baselines(rest, whole.subset([i]))
+        assert torch.equal(found.train_mean[i], rest.target.mean(0))
+        assert all(torch.equal(found.predictions[name][i], alone[name][0]) for name in alone)
+    scores = {n: evaluate(p, found.target, found.train_mean) for n, p in found.predictions.items()}
+    assert scores["group mean"]["identification_forward"] <= 0.2
+    assert scores["identity"]["identification_forward"] > 0.5
+    assert pooled(whole, folds=5).predictions["identity"].shape == whole.source.shape
+
+
+def test_a_subject_with_two_rows_is_never_split() -> None:
+    rows = torch.randn(12, 6, generator=torch.Generator().manual_seed(0))
+    pairs = Pairs.of({"source": rows, "target": rows, "subjects": [i // 2 for i in range(12)]})
+    for train, test in (*pairs.folds(6, 0), pairs.split(2, 0)):
+        assert not set(train.subjects) & set(test.subjects)
+        assert len(train) + len(test) == 12
+    found = pooled(pairs)
+    assert torch.equal(found.predictions["identity"], rows)
+    with pytest.raises(ValueError, match="k=7 folds of 6 subjects are not possible: choose 2 to 6"):
+        pairs.folds(7, 0)

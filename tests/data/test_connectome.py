@@ -162,9 +162,73 @@ def test_pairs_refuse_wrong_shapes_and_repeated_subjects() -> None:
     good = torch.zeros(2, 10)
     with pytest.raises(ValueError, match=r"target is \(2, 9\)"):
         ConnectomePairs(good, torch.zeros(2, 9), ("a", "b"), REGIONS)
-    for subjects in (("a", "a"), ("b", "a")):
-        with pytest.raises(ValueError, match="sorted and unique"):
-            ConnectomePairs(good, good, subjects, REGIONS)
+    with pytest.raises(ValueError, match="Subject ids must be unique, and a stands twice"):
+        ConnectomePairs(good, good, ("a", "a"), REGIONS)
+    with pytest.raises(ValueError, match=r"target is \(2, 10\); its subjects and regions make \(2, 3\)"):
+        ConnectomePairs(good, good, ("a", "b"), REGIONS, target_regions=Regions(tuple("abc"), ("x",) * 3))
+    with pytest.raises(ValueError, match=r"target is \(2, 3\); .* of different parcellations, pass target_regions"):
+        ConnectomePairs(good, torch.zeros(2, 3), ("a", "b"), REGIONS)
+
+
+def test_ids_that_are_not_sorted_keep_their_order() -> None:
+    """Rows are found by their id whatever the order, and the split is the same people."""
+    joined = pairs(IDS)
+    order = list(range(len(IDS)))[::-1]
+    turned = ConnectomePairs(
+        joined.source[order], joined.target[order], tuple(joined.subjects[i] for i in order), REGIONS
+    )
+    assert turned.subjects == joined.subjects[::-1]
+    assert torch.equal(turned[0]["source"], joined[-1]["source"])
+    assert set(turned.split(6, seed=1)[1].subjects) == set(joined.split(6, seed=1)[1].subjects)
+    for (_, one), (_, other) in zip(turned.folds(4, 0), joined.folds(4, 0), strict=True):
+        assert set(one.subjects) == set(other.subjects)
+        assert one.subjects == tuple(subject for subject in turned.subjects if subject in one.subjects)
+
+
+def test_two_parcellations_and_two_kinds(tmp_path: Path) -> None:
+    """Counts of fibres between 4 regions to correlations between 5: other widths, no unit diagonal."""
+    counts = {}
+    for i in range(6):
+        values = np.random.default_rng(i).integers(0, 900, (4, 4)).astype(float)
+        counts[i] = values + values.T
+    atlas = Regions(tuple("wxyz"), ("n",) * 4)
+    with pytest.raises(ValueError, match="diagonal other than 1"):
+        ConnectomePairs.join(counts, counts, atlas)
+    both = ConnectomePairs.join(counts, counts, atlas, kind="symmetric")
+    rows, columns = np.triu_indices(4, 1)
+    assert both.source[2].tolist() == counts[2][rows, columns].tolist()
+    sides = ConnectomePairs(both.source, pairs(IDS[:6]).target, both.subjects, atlas, target_regions=REGIONS)
+    assert sides.source.shape == (6, 6)
+    assert sides.target.shape == (6, 10)
+    train, test = sides.split(2, 0)
+    assert (train.target_regions, test.regions) == (REGIONS, atlas)
+    counts[1][0, 2] += 1
+    with pytest.raises(ValueError, match="matrix of subject 1 is not symmetric"):
+        ConnectomePairs.join(counts, counts, atlas, kind="symmetric")
+    with pytest.raises(ValueError, match="There is no kind 'any'"):
+        ConnectomePairs.join(counts, counts, atlas, kind="any")  # type: ignore[arg-type]
+    np.savetxt(tmp_path / "c.txt", counts[3])
+    assert torch.equal(read_matrix(tmp_path / "c.txt", 4, kind="symmetric"), torch.from_numpy(counts[3]))
+
+
+def test_names_in_a_matrix_file_are_compared(tmp_path: Path) -> None:
+    import pandas as pd
+
+    matrix, names = correlation(4), list("abcde")
+    frame = pd.DataFrame(matrix, names, names)
+    frame.to_csv(tmp_path / "named.csv")
+    frame[list("cabed")].to_csv(tmp_path / "permuted.csv")
+    frame.to_csv(tmp_path / "header.tsv", sep="\t", index=False)
+    pd.DataFrame(matrix).to_csv(tmp_path / "counted.csv")
+    for file in ("named.csv", "permuted.csv", "header.tsv", "counted.csv"):
+        assert np.allclose(read_matrix(tmp_path / file, 5), matrix, atol=1e-12), file
+        assert np.allclose(read_matrix(tmp_path / file), matrix, atol=1e-12), file
+    frame.set_axis(list("abcdx"), axis=0).to_csv(tmp_path / "other.csv")
+    with pytest.raises(ValueError, match=r"other\.csv names its rows otherwise than its columns \('x'\)"):
+        read_matrix(tmp_path / "other.csv")
+    (tmp_path / "c.pconn.nii").touch()
+    with pytest.raises(ValueError, match=r"c\.pconn\.nii is an image of NIfTI or CIFTI: write its matrix as \.npy"):
+        read_matrix(tmp_path / "c.pconn.nii")
 
 
 def test_split_shares_no_subject_and_loses_none() -> None:

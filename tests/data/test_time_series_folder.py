@@ -18,7 +18,7 @@ from mmlab.data.sets.time_series_folder import (
     time_series_pairs,
 )
 
-REGIONS = Regions(names=tuple("abcd"), networks=("x", "x", "y", "y"))
+REGIONS = Regions(names=tuple(f"parcel {i}" for i in range(4)), networks=("x", "x", "y", "y"))
 
 
 def series(seed: int, frames: int = 50, regions: int = 4) -> np.ndarray:
@@ -193,3 +193,150 @@ def test_cifti_that_is_no_parcellated_series_is_refused(tmp_path: Path) -> None:
         read_time_series(tmp_path / "e.ptseries.nii", 4)
     with pytest.raises(ValueError, match="is a picture"):
         read_time_series(tmp_path / "motor.png", 4)
+
+
+NAMES = ("L_V1", "L_M1", "R_V1", "R_M1")
+
+
+def write_named(path: Path, values: np.ndarray, order: list[int], names: tuple[str, ...] = NAMES) -> None:
+    """The same signals with the parcels in some order, and their names in the file."""
+    picked = values[:, order]
+    called = [names[i] for i in order]
+    if path.suffix == ".nii":
+        models = [(called[k], grayordinates("CIFTI_STRUCTURE_CORTEX_LEFT", [i])) for k, i in enumerate(order)]
+        frames = SeriesAxis(start=0, step=0.72, size=len(values), unit="SECOND")
+        parcels = ParcelsAxis.from_brain_models(models)
+        nibabel.save(nibabel.Cifti2Image(picked.astype(np.float32), header=(frames, parcels)), path)
+    else:
+        mark = "," if path.suffix == ".csv" else "\t"
+        np.savetxt(path, picked, delimiter=mark, header=mark.join(called), comments="")
+
+
+@pytest.mark.parametrize("suffix", [".ptseries.nii", ".csv", ".tsv"])
+def test_parcels_in_another_order_are_put_right(tmp_path: Path, suffix: str) -> None:
+    """Glasser's right hemisphere first in one file and last in the other: the same scan is the same matrix."""
+    values = series(3)
+    write_named(tmp_path / f"1_REST{suffix}", values, [0, 1, 2, 3])
+    write_named(tmp_path / f"1_MOTOR{suffix}", values, [2, 3, 0, 1])
+    write_named(tmp_path / f"2_REST{suffix}", values, [3, 1, 0, 2])
+    regions = Regions(NAMES, ("x",) * 4)
+    patterns = ("{subject}_REST" + suffix, "{subject}_MOTOR" + suffix)
+    pairs = time_series_pairs(tmp_path, *patterns, regions, estimator="empirical", strict=False)
+    assert torch.allclose(pairs.source, pairs.target, atol=1e-6)
+    assert np.allclose(matrices(pairs.source)[0], np.corrcoef(values.T), atol=2e-4)
+    for known in (4, regions):  # without their names, those of the first file count for all
+        rest = time_series_matrices(tmp_path, patterns[0], regions=known, estimator="empirical")
+        assert torch.allclose(rest["1"], rest["2"], atol=1e-6)
+    other = Regions(NAMES[::-1], ("x",) * 4)
+    found = read_time_series(tmp_path / f"1_MOTOR{suffix}", other)
+    assert np.allclose(found, values[:, ::-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".ptseries.nii", ".csv", ".tsv"])
+def test_another_atlas_of_the_same_size_is_refused(tmp_path: Path, suffix: str) -> None:
+    write_named(tmp_path / f"1_REST{suffix}", series(0), [0, 1, 2, 3])
+    write_named(tmp_path / f"1_MOTOR{suffix}", series(1), [0, 1, 2, 3], ("L_V1", "L_M1", "R_V1", "R_S1"))
+    patterns = ("{subject}_REST" + suffix, "{subject}_MOTOR" + suffix)
+    with pytest.raises(ValueError, match=r"1_MOTOR.* names its regions otherwise: .*'R_S1'.*'R_M1' is not there"):
+        time_series_pairs(tmp_path, *patterns, Regions(NAMES, ("x",) * 4), estimator="empirical")
+    with pytest.raises(ValueError, match=r"1_MOTOR.* names its regions otherwise"):
+        read_time_series(tmp_path / f"1_MOTOR{suffix}", Regions(NAMES, ("x",) * 4))
+    write_named(tmp_path / f"2_REST{suffix}", series(1), [0, 1, 2, 3], ("a", "b", "c", "d"))
+    with pytest.raises(ValueError, match=r"2_REST.* names its regions otherwise"):
+        time_series_matrices(tmp_path, patterns[0], regions=4, estimator="empirical")
+
+
+def test_companions_and_hidden_files_are_no_subjects(tmp_path: Path) -> None:
+    """macOS puts ._<name> beside each file on drives of other systems; pathlib's glob finds it."""
+    np.save(tmp_path / "100307_REST.npy", series(0))
+    for name in ("._100307_REST.npy", ".100308_REST.npy"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    for folder in ("._sub", ".Trash", "sub-1"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "rest.npy", series(0))
+    assert list(find_scans(tmp_path, "{subject}_REST.npy")) == ["100307"]
+    assert list(find_scans(tmp_path, "*{subject}_REST.npy")) == ["7"]
+    assert list(find_scans(tmp_path, "{subject}/rest.npy")) == ["sub-1"]
+    assert list(find_scans(tmp_path, "**/{subject}/rest.npy")) == ["sub-1"]
+    assert list(find_scans(tmp_path, ".{subject}_REST.npy")) == ["100308", "_100307"]  # who asks for it gets it
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "./{subject}/ses-1/rest.npy",
+        "{subject}//ses-1/./rest.npy",
+        "{subject}/ses-?/rest.npy",
+        "{subject}/ses-[12]/rest.npy",
+        "{subject}/ses-[!2]/rest.npy",
+        "{subject}/ses-[0-9]/rest.npy",
+        "{subject}/ses-{1,3}/rest.npy",
+        "{subject}/**/rest.npy",
+        "**/{subject}/ses-1/*.npy",
+        "{subject}/ses-1/{rest,motor}.npy",
+    ],
+)
+def test_patterns_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    for subject in ("100307", "1[2]3"):
+        (tmp_path / subject / "ses-1").mkdir(parents=True)
+        np.save(tmp_path / subject / "ses-1" / "rest.npy", series(0))
+    found = find_scans(tmp_path, pattern)
+    assert list(found) == ["100307", "1[2]3"]
+    assert all(path.is_file() for path in found.values())
+    assert list(find_scans("elsewhere", f"{tmp_path}/{pattern.removeprefix('./')}")) == ["100307", "1[2]3"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert list(find_scans("~", pattern)) == ["100307", "1[2]3"]
+    assert list(find_scans(".", f"~/{pattern.removeprefix('./')}")) == ["100307", "1[2]3"]
+
+
+def test_the_message_says_what_the_folder_holds(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"check the folder, which is not there"):
+        find_scans(tmp_path / "absent", "{subject}.npy")
+    with pytest.raises(FileNotFoundError, match=r"check the folder, which holds no files"):
+        find_scans(tmp_path, "{subject}.npy")
+    (tmp_path / "100307_rest.npy").touch()
+    with pytest.raises(FileNotFoundError, match=r"check the folder, which holds 100307_rest\.npy"):
+        find_scans(tmp_path, "{subject}.csv")
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("work", ["detrended", "band-passed", "z-scored", "scaled down", "none"])
+def test_regions_without_signal_are_found_whatever_was_done_to_them(work: str, precision: str) -> None:
+    """What filtering leaves of a constant is rounding noise, 1e-28 beside 20 in double precision, 1e-4 in single."""
+    import nilearn.signal
+
+    values = (series(0, frames=300, regions=6) * 50 + 8000).astype(precision)
+    values[:, 3] = 1234.567
+    if work == "none":
+        values[:, 3] += 1e-7 * np.random.default_rng(1).standard_normal(300)
+    else:
+        bands = {"low_pass": 0.1, "high_pass": 0.01} if work == "band-passed" else {}
+        values = nilearn.signal.clean(values, detrend=True, standardize=None, t_r=0.72, **bands)
+    if work == "z-scored":  # by somebody who left constant regions alone
+        spread = values.std(0)
+        values = values / np.where(spread > 1e-2, spread, 1)
+    if work == "scaled down":
+        values = values * 1e-9
+    with pytest.raises(ValueError, match=r"scan does not vary in 1 of 6 regions, first in region 3"):
+        connectivity(values, "scan", "empirical")
+
+
+def test_regions_in_other_units_are_no_noise() -> None:
+    values = series(0, frames=200, regions=4) * [1e-3, 1, 10, 1]
+    assert np.allclose(connectivity(values * 1e-12, "scan", "empirical").numpy(), np.corrcoef(values.T))
+    assert np.allclose(connectivity(values + 1e6, "scan", "empirical").numpy(), np.corrcoef(values.T), atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".ptseries.nii"])
+def test_missing_values_are_named_by_region_and_frame(tmp_path: Path, suffix: str) -> None:
+    values = series(0)
+    values[7, 2] = np.nan
+    path = tmp_path / f"1{suffix}"
+    if suffix == ".npy":
+        np.save(path, values)
+    else:
+        write_named(path, values, [0, 1, 2, 3])
+    with pytest.raises(ValueError, match=r"holds NaN or infinity \(1 of 200 values\), first in region 2.*, frame 7"):
+        read_time_series(path, 4)
+    with pytest.raises(ValueError, match="holds NaN or infinity, first in region 2, frame 7"):
+        connectivity(values, "scan", "empirical")

@@ -14,10 +14,12 @@ from mmlab.metrics.connectome import (
     block_means,
     ceiling_share,
     correlate,
+    differential_identifiability,
     evaluate,
     identification,
     log_euclidean,
     project_to_correlation,
+    rmse,
     rowwise_correlation,
     table,
     violation,
@@ -239,7 +241,64 @@ def test_wrong_input_is_refused(data: tuple[Tensor, Tensor, Tensor]) -> None:
     prediction, target, mean = data
     with pytest.raises(ValueError, match=r"expected \(S, E\), \(S, E\) and \(E,\)"):
         evaluate(prediction[:-1], target, mean)
-    with pytest.raises(ValueError, match="at least 2 subjects"):
-        evaluate(prediction[:1], target[:1], mean)
+    with pytest.raises(ValueError, match=r"expected \(S, E\), \(S, E\) and \(E,\)"):
+        evaluate(prediction[:0], target[:0], mean)
+    with pytest.raises(ValueError, match=r"prediction is \(9, 21\), target \(21,\): they must be alike"):
+        rmse(prediction, target[0])
+    for measure in (identification, differential_identifiability):
+        with pytest.raises(ValueError, match=r"similarity is \(2, 9\), expected \(S, S\)"):
+            measure(correlate(prediction[:2], target))
+    with pytest.raises(ValueError, match="A single subject has nobody to be told from: give at least 2"):
+        differential_identifiability(torch.ones(1, 1))
     with pytest.raises(ValueError, match="prediction has NaN or infinity"):
         evaluate(prediction * math.nan, target, mean)
+
+
+IDENTIFICATION = {"identification_forward", "identification_backward", "identification_demeaned",
+                  "differential_identifiability"}  # fmt: skip
+VIOLATION = {"negative_eigenvalue", "share_beyond_one"}
+
+
+def test_arrays_and_single_precision_are_taken(data: tuple[Tensor, Tensor, Tensor]) -> None:
+    assert evaluate(*(value.numpy() for value in data), networks=NETWORKS) == evaluate(*data, networks=NETWORKS)
+    single = evaluate(*(value.numpy().astype("float32") for value in data))
+    assert single["rmse"] == pytest.approx(evaluate(*data)["rmse"], rel=1e-5)
+
+
+def test_a_single_subject_is_measured_without_identification(data: tuple[Tensor, Tensor, Tensor]) -> None:
+    prediction, target, mean = data
+    with pytest.warns(UserWarning, match=r"single test subject .* identification is left out.*pooled"):
+        found = evaluate(prediction[:1], target[:1], mean, NETWORKS)
+    assert set(COLUMNS) - set(found) == IDENTIFICATION
+    assert found["r"] == pytest.approx(float(rowwise_correlation(prediction, target)[0]))
+
+
+def test_targets_without_a_logarithm_leave_that_column_out(data: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Correlations that were estimated pair by pair, and counts: the first are in [-1, 1], the second are not."""
+    prediction, target, mean = data
+    pairwise = target.clone()
+    pairwise[2, :3] = torch.tensor([0.95, 0.95, -0.95], dtype=torch.float64)
+    with pytest.warns(
+        UserWarning, match=r"not positive definite .* log-Euclidean distance is left out\. More shrinkage"
+    ):
+        found = evaluate(prediction, pairwise, mean, NETWORKS)
+    assert set(COLUMNS) - set(found) == {"log_euclidean"}
+    assert "log_euclidean" in evaluate(prediction, pairwise, mean, NETWORKS, shrinkage=0.9)  # the remedy
+    projected = torch.stack([edges(project_to_correlation(matrices(row))) for row in pairwise])
+    assert "log_euclidean" in evaluate(prediction, projected, mean, NETWORKS)  # the other remedy
+    with pytest.warns(UserWarning, match="no correlation matrices"):
+        found = evaluate(100 * prediction, 100 * target, 100 * mean, NETWORKS)
+    assert set(COLUMNS) - set(found) == {"log_euclidean", *VIOLATION}
+    assert found["rmse"] == pytest.approx(100 * evaluate(*data)["rmse"])
+    with pytest.warns(UserWarning, match="no correlation matrices"):
+        found = table({"x": prediction[:, :20]}, target[:, :20], mean[:20])  # 20 numbers are no triangle
+    assert "RMSE" in found
+
+
+def test_each_subject_may_have_its_own_training_mean(data: tuple[Tensor, Tensor, Tensor]) -> None:
+    prediction, target, mean = data
+    whole = evaluate(prediction, target, mean, NETWORKS)
+    assert evaluate(prediction, target, mean.expand_as(target), NETWORKS) == pytest.approx(whole)
+    other = mean.expand_as(target).clone()
+    other[0] += 0.1 * torch.randn(other.shape[1], generator=torch.Generator().manual_seed(0))
+    assert evaluate(prediction, target, other)["demeaned_r"] != pytest.approx(whole["demeaned_r"])

@@ -20,6 +20,7 @@ import torch
 from mmlab.data.connectome import ConnectomePairs, Regions
 from mmlab.data.files.arrays import Array, read_array
 from mmlab.data.sets.time_series_folder import Estimator, connectivity
+from mmlab.paths import expand
 
 __all__ = ["RUNS", "neuromatch_hcp", "neuromatch_regions"]
 
@@ -47,6 +48,7 @@ def neuromatch_hcp(
     source_runs: Sequence[int] = (1,),
     target_runs: Sequence[int] = (6,),
     subjects: int | None = None,
+    strict: bool = True,
 ) -> ConnectomePairs:
     """Pairs of two states of the same people.
 
@@ -60,6 +62,7 @@ def neuromatch_hcp(
         source_runs: Runs of the source; the matrices of several runs are averaged (which keeps them correlations).
         target_runs: Runs of the target.
         subjects: Read only this many, the first by number.
+        strict: Refuse subjects without a scan of one of the states; if False, leave them out.
 
     Raises:
         FileNotFoundError: If the folder or a file is not there.
@@ -68,7 +71,7 @@ def neuromatch_hcp(
     from mmlab.data.files import registry
 
     entry = registry.source("neuromatch_hcp")
-    root = registry.where("neuromatch_hcp") if folder is None else Path(folder)
+    root = registry.where("neuromatch_hcp") if folder is None else expand(folder, "folder")
     regions = neuromatch_regions(root)
     found = []
     for state, runs in ((source, source_runs), (target, target_runs)):
@@ -77,9 +80,12 @@ def neuromatch_hcp(
         numbers = sorted(int(path.name) for path in (home / "subjects").glob("*") if path.name.isdecimal())
         if not numbers:
             raise FileNotFoundError(f"There are no subjects in {home / 'subjects'}: {entry.how_to_get}")
-        found.append((home, numbers[:subjects], runs))
+        found.append((home, numbers, runs))
+    if not strict:
+        shared = set(found[0][1]) & set(found[1][1])
+        found = [(home, [number for number in numbers if number in shared], runs) for home, numbers, runs in found]
     first, second = (
-        {f"{number:03d}": _average(home, number, runs, len(regions), estimator) for number in numbers}
+        {f"{number:03d}": _average(home, number, runs, len(regions), estimator) for number in numbers[:subjects]}
         for home, numbers, runs in found
     )
     return ConnectomePairs.join(
@@ -88,6 +94,7 @@ def neuromatch_hcp(
         regions,
         source_name=source,
         target_name=target,
+        strict=strict,
         acknowledgement=entry.acknowledgement or "",
     )
 
@@ -99,7 +106,7 @@ def neuromatch_regions(folder: str | Path) -> Regions:
         FileNotFoundError: If it is in none of the usual places.
         ValueError: If it is not a table of text with name and network in its first columns.
     """
-    root = Path(folder)
+    root = expand(folder, "folder")
     places = [root / part / "regions.npy" for part in ("hcp_task", "hcp_rest", "hcp", "")]
     path = next((place for place in places if place.is_file()), None)
     if path is None:

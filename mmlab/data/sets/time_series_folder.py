@@ -13,9 +13,9 @@ than regions gives a positive definite matrix, but its entries are no longer Pea
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,10 @@ from torch import Tensor
 from mmlab.data.connectome import ConnectomePairs, Regions
 from mmlab.data.correlation import refuse_picture
 from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.numbers import read_grid
+from mmlab.data.files.patterns import SUBJECT, is_hidden, subject_files
+from mmlab.paths import expand
+from mmlab.wording import few
 
 __all__ = [
     "Estimator",
@@ -39,6 +43,8 @@ __all__ = [
 ]
 
 Estimator = Literal["empirical", "ledoit_wolf"]
+
+_NO_SIGNAL = 1e-4  # a region that varies by less than this share of what others do: single precision leaves 1e-5
 
 
 def time_series_pairs(
@@ -76,8 +82,8 @@ def time_series_pairs(
         first = {subject: path for subject, path in first.items() if subject in shared}
         second = {subject: path for subject, path in second.items() if subject in shared}
     return ConnectomePairs.join(
-        _matrices(first, len(regions), estimator),
-        _matrices(second, len(regions), estimator),
+        _matrices(first, regions, estimator),
+        _matrices(second, regions, estimator),
         regions,
         source_name=source_name,
         target_name=target_name,
@@ -85,13 +91,16 @@ def time_series_pairs(
     )
 
 
-def time_series_matrices(folder: str | Path, pattern: str, *, regions: int, estimator: Estimator) -> dict[str, Tensor]:
+def time_series_matrices(
+    folder: str | Path, pattern: str, *, regions: int | Regions, estimator: Estimator
+) -> dict[str, Tensor]:
     """Connectivity (N, N) of each subject with a file that fits the pattern, in the order of their ids.
 
     Args:
         folder: The folder that the pattern is relative to.
         pattern: See :func:`find_scans`.
-        regions: N, the number of regions of the parcellation.
+        regions: N, the number of regions of the parcellation; or the regions, see :func:`read_time_series`. Without
+            their names, those in the first file count for all.
         estimator: ``"empirical"`` (Pearson) or ``"ledoit_wolf"`` (shrunk).
 
     Raises:
@@ -101,11 +110,16 @@ def time_series_matrices(folder: str | Path, pattern: str, *, regions: int, esti
     return _matrices(find_scans(folder, pattern), regions, estimator)
 
 
-def _matrices(scans: dict[str, Path], regions: int, estimator: Estimator) -> dict[str, Tensor]:
+def _matrices(scans: dict[str, Path], regions: int | Regions, estimator: Estimator) -> dict[str, Tensor]:
+    known = regions if isinstance(regions, Regions) else None
     matrices = {}
     for subject, path in scans.items():
         try:
-            matrices[subject] = connectivity(read_time_series(path, regions), f"{path}", estimator)
+            series, names = _read_checked(path, regions if isinstance(regions, int) else len(regions))
+            if names is not None:
+                known = known or Regions(names, ("unknown",) * len(names))
+                series = series[:, known.places(names, f"{path}")]
+            matrices[subject] = connectivity(series, f"{path}", estimator)
         except ValueError as error:
             raise ValueError(f"Subject {subject}: {error}") from None
     return matrices
@@ -116,23 +130,20 @@ def find_scans(folder: str | Path, pattern: str) -> dict[str, Path]:
 
     Args:
         folder: Where to look.
-        pattern: Path relative to the folder. ``{subject}`` stands for the id, ``*`` for anything within one name.
+        pattern: Path relative to the folder, or a whole one. ``{subject}`` stands for the id; ``*``, ``?``, ``[12]``,
+            ``**`` and ``{a,b}`` are those of a shell. Hidden files are left out, such as those that macOS puts beside
+            others (``._name``).
 
     Raises:
         FileNotFoundError: If no file fits.
         ValueError: If the pattern has no ``{subject}``, names pictures, or finds two files for one subject.
     """
-    root = Path(folder)
+    root = expand(folder, "folder")
     refuse_picture(Path(pattern))
-    if "{subject}" not in pattern:
+    if SUBJECT not in pattern:
         raise ValueError(f"The pattern {pattern!r} does not say where the subject's id stands: write {{subject}}.")
-    first, *others = (re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split("{subject}"))
-    match = re.compile(f"{first}(?P<subject>[^/]+?)" + "(?P=subject)".join(others))
     scans: dict[str, Path] = {}
-    for path in sorted(root.glob(pattern.replace("{subject}", "*"))):
-        if not (found := match.fullmatch(path.relative_to(root).as_posix())):
-            continue
-        subject = found["subject"]
+    for subject, path in subject_files(root, str(expand(pattern, "pattern"))):
         if subject in scans:
             raise ValueError(
                 f"Subject {subject} has two files that fit {pattern!r}, {scans[subject].name} and {path.name}: "
@@ -140,34 +151,71 @@ def find_scans(folder: str | Path, pattern: str) -> dict[str, Path]:
             )
         scans[subject] = path
     if not scans:
-        raise FileNotFoundError(f"No file in {root} fits the pattern {pattern!r}: check the folder and the pattern.")
+        there = "which is not there" if not root.is_dir() else f"which holds {_some(root)}"
+        raise FileNotFoundError(
+            f"No file in {root} fits the pattern {pattern!r}: check the folder, {there}, and the pattern."
+        )
     return dict(sorted(scans.items()))
 
 
-def read_time_series(path: str | Path, regions: int) -> NDArray[np.float64]:
+def _some(folder: Path) -> str:
+    """A few names in a folder, for a message."""
+    names = sorted(path.name for path in islice(folder.iterdir(), 1000) if not is_hidden(path))
+    return few(names) or "no files"
+
+
+def read_time_series(path: str | Path, regions: int | Regions) -> NDArray[np.float64]:
     """One scan (T, N): frames x regions.
 
     Args:
-        path: ``.npy``, ``.txt``, ``.tsv``, ``.csv`` or ``.ptseries.nii``.
-        regions: The N that is expected.
+        path: ``.npy``, ``.txt``, ``.tsv``, ``.csv`` or ``.ptseries.nii``. A text file may name its columns and count or
+            name its rows.
+        regions: The N that is expected; or the regions, with whose names those of the file are then compared: columns
+            in another order are put right, other names are refused.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is a picture or damaged, has another number of regions, NaN or infinity, or is the wrong
-            way round.
+        ValueError: If it is a picture or damaged, has other regions, NaN or infinity, or is the wrong way round.
     """
-    file = Path(path)
+    series, names = _read_checked(expand(path), regions if isinstance(regions, int) else len(regions))
+    if names is not None and isinstance(regions, Regions):
+        series = series[:, regions.places(names, f"{path}")]
+    return series
+
+
+def _read_checked(file: Path, count: int) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
+    """A scan of ``count`` regions, checked, and their names where the file has them."""
+    series, names = _read_named(file, count)
+    if series.shape[1] != count:
+        size = f"{series.shape[0]} x {series.shape[1]}"
+        if series.shape[0] == count:
+            raise ValueError(f"{file} is {size}, regions x frames: transpose it, frames come first.")
+        hint = " If one column too many is an index of the frames, give it a header or leave it out."
+        raise ValueError(
+            f"{file} is {size} but {count} regions are expected: use one parcellation for all."
+            f"{hint if series.shape[1] == count + 1 else ''}"
+        )
+    if bad := int((~np.isfinite(series)).sum()):
+        frame, region = np.argwhere(~np.isfinite(series))[0]
+        called = f"{region} ({names[region]})" if names else f"{region}"
+        raise ValueError(
+            f"{file} holds NaN or infinity ({bad} of {series.size} values), first in region {called}, frame {frame}: "
+            "leave such regions or frames out for every subject."
+        )
+    return series, names
+
+
+def _read_named(file: Path, regions: int | None) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:
+    """Frames x regions of any kind of file, and the names of the regions where it has them."""
+    remedy = "give frames x regions, finite numbers only."
     refuse_picture(file)
     if file.name.endswith(".nii"):
-        series = _read_cifti(file)[0]
-    else:
-        series = read_array(file, Array("fiu", (None, None)), "give frames x regions, finite numbers only.")
-    if series.shape[1] != regions:
-        size = f"{series.shape[0]} x {series.shape[1]}"
-        if series.shape[0] == regions:
-            raise ValueError(f"{file} is {size}, regions x frames: transpose it, frames come first.")
-        raise ValueError(f"{file} is {size} but {regions} regions are expected: use one parcellation for all.")
-    return series.astype(np.float64)
+        return _read_cifti(file)
+    if file.suffix.lower() in {".txt", ".tsv", ".csv"}:
+        read = read_grid(file, regions, remedy)
+        counted = read.columns is None or all(name.isdecimal() for name in read.columns)
+        return read.values, None if counted else read.columns
+    return read_array(file, Array("fiu", (None, None), nan=True), remedy).astype(np.float64), None
 
 
 def connectivity(series: NDArray[Any], name: str, estimator: Estimator) -> Tensor:
@@ -191,9 +239,15 @@ def connectivity(series: NDArray[Any], name: str, estimator: Estimator) -> Tenso
         )
     if len(series) < 3:
         raise ValueError(f"{name} has {len(series)} frames: a correlation needs at least 3.")
+    series = np.asarray(series, dtype=np.float64)
+    if not np.isfinite(series).all():
+        frame, region = np.argwhere(~np.isfinite(series))[0]
+        raise ValueError(f"{name} holds NaN or infinity, first in region {region}, frame {frame}: leave it out.")
     centred = series - series.mean(0)
     spread = np.abs(centred).max(0)
-    if (flat := np.flatnonzero(spread <= 1e-12 * np.abs(series).max(0))).size:
+    # A region without signal that was filtered is not constant: it is rounding noise beside the others' signal.
+    noise = np.maximum(1e-12 * np.abs(series).max(0), _NO_SIGNAL * np.quantile(spread, 0.9))
+    if (flat := np.flatnonzero(spread <= noise)).size:
         raise ValueError(
             f"{name} does not vary in {flat.size} of {series.shape[1]} regions, first in region {flat[0]}: "
             "a region without signal has no correlation; leave it out for every subject."
@@ -212,7 +266,7 @@ def cifti_regions(path: str | Path) -> Regions:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a parcellated time series.
     """
-    names = _read_cifti(Path(path))[1]
+    names = _read_cifti(expand(path))[1]
     return Regions(names=names, networks=("unknown",) * len(names))
 
 
@@ -238,8 +292,6 @@ def _read_cifti(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         raise ValueError(f"{path} is not frames x parcels: give a .ptseries.nii file.")
     with _naming(path):
         series = np.asarray(image.get_fdata(), dtype=np.float64)
-    if not np.isfinite(series).all():
-        raise ValueError(f"{path} has NaN or infinity: leave such frames or regions out before.")
     return series, tuple(str(name) for name in parcels.name)
 
 
