@@ -76,23 +76,40 @@ def rescale(parts: Sequence[TensorData], keys: Sequence[str], how: Scale) -> lis
         parts: The training items, then others, with features (N, D) under ``keys``.
         keys: What to rescale.
         how: ``"minmax"`` to 0..1 over the training items, ``"zscore"`` to their mean 0 and deviation 1, ``"none"`` not
-            at all. A feature that does not vary becomes 0.
+            at all. A feature that does not vary becomes 0. NaN stays NaN: it marks what is absent, and does not count.
 
     Returns:
         New parts.
 
     Raises:
-        ValueError: If ``how`` is unknown.
+        ValueError: If ``how`` is unknown, or a feature is infinite somewhere or NaN for all training items.
     """
     if how not in ("none", "minmax", "zscore"):
         raise ValueError(f"There is no scale {how!r}: choose none, minmax or zscore.")
     made = [dict(part.tensors) for part in parts]
     for key in keys if how != "none" else ():
-        x = parts[0].tensors[key]
-        low, spread = (x.amin(0), x.amax(0) - x.amin(0)) if how == "minmax" else (x.mean(0), x.std(0, correction=0))
-        # A constant feature would be blown up to rounding noise by its tiny spread.
-        varies = spread > 1e-6 * x.abs().amax(0)
+        low, spread, varies = _extent(parts[0].tensors[key], key, how)
         for tensors in made:
-            scaled = (tensors[key] - low) / torch.where(varies, spread, 1.0)
-            tensors[key] = torch.where(varies, scaled, 0.0)
+            value = tensors[key]
+            if bool(value.isinf().any()):
+                raise ValueError(f"{key!r} holds infinity: no scale fits it; mark what is absent with NaN.")
+            scaled = (value.double() - low) / torch.where(varies, spread, 1.0)
+            tensors[key] = torch.where(varies | value.isnan(), scaled, 0.0).to(value.dtype)
     return [TensorData(tensors, part.subjects) for tensors, part in zip(made, parts, strict=True)]
+
+
+def _extent(values: Tensor, key: str, how: Scale) -> tuple[Tensor, Tensor, Tensor]:
+    """Zero point and spread of each feature (D,) over the items (N, D) where it is not NaN, and whether it varies."""
+    x = values.double()
+    known = ~x.isnan()
+    if not bool(known.any(0).all()):
+        feature = int((~known.any(0)).nonzero()[0])
+        raise ValueError(f"{key!r} is NaN in feature {feature} for all training items: leave that feature out.")
+    if how == "minmax":
+        low = torch.where(known, x, torch.inf).amin(0)
+        spread = torch.where(known, x, -torch.inf).amax(0) - low
+    else:
+        low = x.nanmean(0)
+        spread = (x - low).square().nanmean(0).sqrt()
+    # A constant feature would be blown up to rounding noise by its tiny spread.
+    return low, spread, spread > 1e-6 * torch.where(known, x.abs(), 0.0).amax(0)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from mmlab.paths import expand
 from mmlab.store.folders import replaced_files
+from mmlab.store.hub import hub_file
 from mmlab.store.lora import as_json, attach, base_marks, check_base, check_fit, left_out, lora_config, quiet
 from mmlab.store.model_card import Provenance, card_text, has_own_readme
 from mmlab.store.weights import read_tensors, write_tensors
@@ -149,7 +151,7 @@ def write_adapter(folder: str | Path, adapter: Adapter, provenance: Provenance |
         ValueError: If the configuration is not one that :func:`load_adapter` would read.
         OSError: If the folder cannot be written.
     """
-    folder = Path(folder)
+    folder = expand(folder, "folder")
     adapter = replace(adapter, config=json.loads(json.dumps(adapter.config)))  # as it will be read back
     lora_config(adapter.config, "The adapter")
     with replaced_files(folder, [WEIGHTS, CONFIG, "README.md"]) as new:
@@ -173,7 +175,7 @@ def read_adapter(folder: str | Path, revision: str | None = None) -> Adapter:
     """
     config_file, weights = (_find(folder, name, revision) for name in (CONFIG, WEIGHTS))
     try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
+        config = json.loads(config_file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{config_file} is damaged ({error}): get it again.") from None
     lora_config(config, str(config_file))
@@ -192,16 +194,11 @@ def read_adapter(folder: str | Path, revision: str | None = None) -> Adapter:
 
 
 def _find(folder: str | Path, name: str, revision: str | None) -> Path:
-    if Path(folder).exists() or Path(folder).is_absolute():
-        file = Path(folder) / name
+    folder = expand(folder, "folder")
+    if folder.exists() or folder.is_absolute():
+        file = folder / name
     else:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
-
-        try:
-            file = Path(hf_hub_download(str(folder), name, revision=revision))
-        except EntryNotFoundError:
-            file = Path(folder) / name
+        file = hub_file(str(folder), name, revision=revision) or folder / name
     if not file.is_file():
         raise FileNotFoundError(f"{folder} holds no {name}: mmlab reads adapters from {CONFIG} and {WEIGHTS} alone.")
     return file

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmlab.paths import expand
 from mmlab.store.folders import recover, replaced_folder
 from mmlab.store.model_card import Provenance, card_text, has_own_readme
 from mmlab.wording import few
@@ -62,7 +63,7 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: str | Path, *, provenance
                 f"{name} has adapters inside: save them with save_unet_adapter and take them out with "
                 "unload_lora_weights(), or merge them with fuse_lora() first."
             )
-    folder = Path(folder).absolute()
+    folder = expand(folder, "folder").absolute()
     _check_replaceable(folder)
     with replaced_folder(folder) as new:
         held.save_pretrained(new, safe_serialization=True)
@@ -91,7 +92,7 @@ def load_pipeline(folder: str | Path, *, dtype: torch.dtype | None = None) -> Di
         ValueError: If a file is damaged or could run code, a class is not one of diffusers or transformers, or a
             component lacks a tensor, has an unknown one or one of another shape. The sentence names it.
     """
-    folder = Path(folder).absolute()
+    folder = expand(folder, "folder").absolute()
     recover(folder)
     index = _read_json(folder / _INDEX)
     _check_files(folder)

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, random
 
+from mmlab.paths import expand
 from mmlab.store.weights import FILE, read_tensors, unfit
 from mmlab.wording import few
 
@@ -56,7 +57,8 @@ _DERIVED = ("position_ids", "inv_freq")  # older files hold these; today they ar
 
 def is_published(folder: str | Path) -> bool:
     """Whether a folder says of itself that it is in the published layout."""
-    return Path(folder).is_dir() and _json(Path(folder) / "config.json", {}).get("model_type") == "tinyllava"
+    folder = expand(folder, "folder")
+    return folder.is_dir() and _json(folder / "config.json", {}).get("model_type") == "tinyllava"
 
 
 def read_published(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -72,7 +74,7 @@ def read_published(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor
         FileNotFoundError: If a file that the index names is not there.
         ValueError: If a file is damaged, or describes a model of another kind.
     """
-    folder = Path(folder)
+    folder = expand(folder, "folder")
     index = _object(_json(folder / f"{FILE}.index.json", {}), "weight_map", folder)
     arguments = _arguments(_json(folder / "config.json"), folder)
     shards = sorted({str(name) for name in index.values()}) or [FILE]
@@ -166,7 +168,7 @@ def _json(file: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
     if default is not None and not file.is_file():
         return default
     try:
-        read = json.loads(file.read_text(encoding="utf-8"))
+        read = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{file} is missing: it says how the model is built.") from None
     except (ValueError, RecursionError) as error:

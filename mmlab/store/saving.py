@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import inspect
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub import PyTorchModelHubMixin
 from torch import nn
 
 from mmlab.card import Card
+from mmlab.paths import expand
 from mmlab.store.building import build, misfit
 from mmlab.store.folders import replaced_files
+from mmlab.store.hub import hub_file
 from mmlab.store.model_card import Provenance, has_own_readme, model_card
 from mmlab.store.parts import configuration, own_parts
 from mmlab.store.weights import FILE, described, load_weights, savable_state, save_weights, strict_json
@@ -93,7 +95,7 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         if config is not None and config != self.config:
             raise ValueError("The configuration that is saved is the constructor's arguments: leave config out.")
         self.check_savable()
-        folder = Path(save_directory)
+        folder = expand(save_directory, "save_directory").absolute()  # "." has the name of its folder
         text = self.generate_model_card(**(model_card_kwargs or {}))
         with replaced_files(folder, [FILE, "config.json", "README.md"]) as new:
             facts = {"method": type(self).__name__, "stem": self._stem(), "config": self.config}
@@ -172,24 +174,20 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
             FileNotFoundError: If there are no weights; other formats than safetensors are never tried.
             ValueError: If weights or configuration are damaged, or do not fit this method.
         """
-        place = str(pretrained_model_name_or_path)
+        place = str(expand(pretrained_model_name_or_path, "pretrained_model_name_or_path"))
 
         def find(name: str) -> Path | None:
             if Path(place).is_dir():
                 return Path(place) / name if (Path(place) / name).is_file() else None
-            try:
-                path = hf_hub_download(
-                    place,
-                    name,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    token=token,
-                    local_files_only=local_files_only,
-                )
-            except EntryNotFoundError:
-                return None
-            return Path(path)
+            return hub_file(
+                place,
+                name,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                token=token,
+                local_files_only=local_files_only,
+            )
 
         if (file := find(FILE)) is None:
             raise FileNotFoundError(f"{place} holds no {FILE}: mmlab reads no other format, since it could run code.")
@@ -210,7 +208,7 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         config = saved
         if file is not None:
             try:
-                config = strict_json(file.read_bytes())
+                config = strict_json(file.read_bytes().removeprefix(BOM_UTF8))
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file} is damaged ({error}): delete it or get it again.") from None
             if saved is not None and config != saved:

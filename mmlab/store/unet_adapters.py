@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmlab.paths import expand
 from mmlab.store.folders import replaced_files
 from mmlab.store.lora import as_json, base_marks, check_base, check_fit, left_out, lora_config, quiet
 from mmlab.store.model_card import Provenance, card_text, has_own_readme
@@ -58,7 +59,7 @@ def save_unet_adapter(
         tensors = get_peft_model_state_dict(unet, adapter_name=name)
     if lost := left_out(unet, tensors, name):
         raise ValueError(f"{few(lost)} would be lost: trained, but no part of the adapter. Freeze it.")
-    folder = Path(folder)
+    folder = expand(folder, "folder")
     with replaced_files(folder, [WEIGHTS, "README.md"]) as new:
         settings = json.dumps({f"{_PREFIX}{key}": value for key, value in config.items()}, sort_keys=True)
         facts = {"config": config, "base": base_marks(unet)}
@@ -84,7 +85,7 @@ def load_unet_adapter(unet: nn.Module, folder: str | Path, *, name: str = "defau
     """
     from peft import set_peft_model_state_dict
 
-    file = Path(folder) / WEIGHTS
+    file = expand(folder, "folder") / WEIGHTS
     if not file.is_file():
         raise FileNotFoundError(f"{folder} holds no {WEIGHTS}: mmlab reads no other file.")
     if name in (getattr(unet, "peft_config", None) or {}):

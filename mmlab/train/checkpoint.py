@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mmlab.paths import expand
 from mmlab.store.files import flush_folder, replace_file, write_file
 from mmlab.store.weights import safetensors_chunks
 from mmlab.train.history import History
@@ -65,7 +66,7 @@ class Store:
     """
 
     def __init__(self, out: str | Path) -> None:
-        self.folder = Path(out) / "checkpoint"
+        self.folder = expand(out, "out") / "checkpoint"
         self._thread: Thread | None = None
         self._error: Exception | None = None
         self._copy: Groups = {}

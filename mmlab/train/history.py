@@ -16,6 +16,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     import pandas
 
+from mmlab.paths import expand
+
 __all__ = ["History", "Row"]
 
 
@@ -102,7 +104,7 @@ class History:
         """
         from mmlab.store.files import replace_file
 
-        replace_file(Path(path), [self.csv().encode()])
+        replace_file(expand(path), [self.csv().encode()])
 
     def tensors(self) -> dict[str, Tensor]:
         """Steps and values of each series, under its number, for a checkpoint; :meth:`keys` says which is which."""

@@ -18,6 +18,7 @@ import torch
 
 from mmlab.data.batches import read
 from mmlab.method import Method
+from mmlab.paths import expand, folder_from_environment
 from mmlab.store.weights import load_weights, safetensors_chunks, save_weights, saved_facts
 from mmlab.train.fit import fit
 
@@ -130,9 +131,9 @@ def _kept(folder: Path) -> Iterator[tuple[float, Path]]:
 
 def _folder(folder: str | Path | None) -> Path:
     if folder is not None:
-        return Path(folder).expanduser()
-    if cached := os.environ.get("MMLAB_CACHE"):
-        return Path(cached).expanduser() / "trained"
+        return expand(folder, "folder")
+    if (cached := folder_from_environment("MMLAB_CACHE")) is not None:
+        return cached / "trained"
     import pooch
 
     return Path(pooch.os_cache("mmlab")) / "trained"

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mmlab.data.correlation import matrices
 from mmlab.metrics.connectome import rowwise_correlation
+from mmlab.paths import expand
 from mmlab.viz.connectome import _MAP, _check, _mark_networks, _node_colours
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def save_sheet(sheet: Sheet, path: str | Path) -> None:
     """
     from mmlab.store.files import replace_file
 
-    path = Path(path)
+    path = expand(path)
     kind = path.suffix.lower().removeprefix(".")
     # None takes away what Matplotlib would write by itself: its name, and the time, which tells the order of making.
     metadata: dict[str, dict[str, Any]] = {

@@ -301,3 +301,32 @@ def perceptron(data: Splits, keys: tuple[str, ...]) -> float:
             optimiser.step()
     answer = net(torch.from_numpy(joined(data.test.tensors, keys))).argmax(1)
     return float((answer == data.test.tensors["label"]).float().mean())
+
+
+def write_original(folder: Path, scale: dict[str, float], kind: type = np.float64) -> None:
+    rng = np.random.default_rng(0)
+    for name, shape in (("image", (784,)), ("audio", (112, 112))):
+        (folder / name).mkdir(exist_ok=True)
+        for side in ("train", "test"):
+            values = rng.integers(0, 256, (20, *shape)) / scale.get(f"{name} {side}", scale.get(name, 1))
+            np.save(folder / name / f"{side}_data.npy", values.astype(kind))
+    for side in ("train", "test"):
+        np.save(folder / f"{side}_labels.npy", np.arange(20) % 10)
+
+
+@pytest.mark.parametrize("scale", [{}, {"image": 255}, {"audio": 255}, {"image": 255, "audio": 255}])
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_what_somebody_scaled_is_not_scaled_again(tmp_path: Path, scale: dict[str, float], kind: type) -> None:
+    write_original(tmp_path, scale, kind)
+    data = original_av_mnist(tmp_path, validation=5)
+    for part in (data.train, data.validation, data.test):
+        assert part is not None
+        for key in ("image", "audio"):
+            assert 0.9 < float(part.tensors[key].max()) <= 1
+
+
+@pytest.mark.parametrize("part", ["image test", "audio train"])
+def test_one_range_for_all_parts(tmp_path: Path, part: str) -> None:
+    write_original(tmp_path, {part: 255})
+    with pytest.raises(ValueError, match=rf"{part.split()[0]} holds values up to 255 in one part and up to 1 in"):
+        original_av_mnist(tmp_path, validation=5)

@@ -288,3 +288,18 @@ def test_a_real_brain_is_in_the_centre() -> None:
     unshifted = root_sum_of_squares(torch.fft.ifft2(kspace, norm="ortho"))
     assert float(centre_crop(unshifted, 120).mean()) < float(middle)
     assert centre_crop(image, 320).shape == (320, 320)
+
+
+def test_whole_files_of_another_kind_are_told_what_to_take(tmp_path: Path) -> None:
+    """Getting the same file again would not help."""
+    for name, shape, top, sentence in (
+        ("multi", (4, 3, 8, 8), 1.0, r"is a multi-coil file, kspace \(4, 3, 8, 8\) .* take the single-coil files"),
+        ("test", (4, 8, 8), None, r"has no attribute 'max', as files of fastMRI's test part .* validation part"),
+    ):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["kspace"] = np.ones(shape, "c8")
+            if top:
+                file.attrs["max"] = top
+        with pytest.raises(ValueError, match=sentence) as caught:
+            about(tmp_path / f"{name}.h5")
+        assert "again" not in str(caught.value)

@@ -116,5 +116,5 @@ def test_missing_numbers_are_missing(tmp_path: Path) -> None:
 def test_what_cannot_be_told_apart_is_refused(tmp_path: Path, content: str, sentence: str | None) -> None:
     path = tmp_path / "x.csv"
     path.write_text(content)
-    with pytest.raises(ValueError, match=rf"x\.csv {sentence or 'has 3 names in its header'}.*; do this"):
+    with pytest.raises(ValueError, match=rf"x\.csv cannot be read: it {sentence or 'has 3 names'}.*; do this"):
         read_grid(path, remedy="do this.")

@@ -1,5 +1,7 @@
 """Splits: stratified and rescaled by the training items only."""
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -48,3 +50,32 @@ def test_the_parts_are_told() -> None:
     train, test = parts()
     assert "train 30, test 10" in repr(Splits(train, None, test, "a test"))
     assert "train 30, validation 10, test 10" in repr(Splits(train, test, test, "a test", ("mnist",)))
+
+
+@pytest.mark.parametrize("how", ["minmax", "zscore"])
+def test_nan_marks_what_is_absent_and_does_not_count(how: Literal["minmax", "zscore"]) -> None:
+    """One missing value must not take the feature away from everybody."""
+    x = torch.tensor([[1.0, 5], [2, 7], [torch.nan, 9], [4, 5]])
+    test = torch.tensor([[3.0, torch.nan]])
+    train, other = rescale([TensorData({"a": x}), TensorData({"a": test})], ["a"], how)
+    alone, _ = rescale([TensorData({"a": x[[0, 1, 3]]}), TensorData({"a": test})], ["a"], how)
+    assert torch.equal(train.tensors["a"][[0, 1, 3], 0], alone.tensors["a"][:, 0])
+    assert train.tensors["a"].isnan().tolist() == x.isnan().tolist()
+    assert other.tensors["a"].isnan().tolist() == [[False, True]]
+
+
+def test_what_no_scale_fits_is_refused() -> None:
+    good = TensorData({"a": torch.ones(3, 2)})
+    with pytest.raises(ValueError, match="'a' is NaN in feature 1 for all training items: leave that feature out"):
+        rescale([TensorData({"a": torch.tensor([[1.0, torch.nan]] * 3)})], ["a"], "zscore")
+    with pytest.raises(ValueError, match="'a' holds infinity"):
+        rescale([good, TensorData({"a": torch.tensor([[1.0, torch.inf]])})], ["a"], "minmax")
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -3e7])
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_scaling_knows_no_units(offset: float, scale: float) -> None:
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = rescale([TensorData({"a": x})], ["a"], "zscore")[0].tensors["a"]
+    found = rescale([TensorData({"a": (x * 100 + offset) * scale})], ["a"], "zscore")[0].tensors["a"]
+    assert torch.allclose(found, expected, atol=1e-6)

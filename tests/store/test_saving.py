@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
@@ -17,7 +18,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-import mmlab.store.saving
 from mmlab.card import Card
 from mmlab.method import Batch, Method
 from mmlab.store.model_card import MARK
@@ -345,7 +345,7 @@ def test_push_and_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name).write_bytes(Api.pushed["files"][name])
         return os.fspath(tmp_path / name)
 
-    monkeypatch.setattr(mmlab.store.saving, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     loaded = Toy.from_pretrained("me/toy")
     assert _same(loaded, method)
     assert loaded.config == method.config
@@ -358,7 +358,7 @@ def test_a_repository_with_a_pickle_only_is_refused(monkeypatch: pytest.MonkeyPa
         asked.append(name)
         raise EntryNotFoundError(name)
 
-    monkeypatch.setattr(mmlab.store.saving, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(FileNotFoundError, match="me/toy holds no"):
         Toy.from_pretrained("me/toy")
     assert asked == [FILE]

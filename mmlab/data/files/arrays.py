@@ -126,7 +126,9 @@ def read_array(path: Path, wanted: Array, remedy: str = "get the file again.") -
         table = grid(read_lines(path, remedy), suffix == ".csv", columns).values
         _check_kind(table.dtype, table.shape, wanted)
         _check_values(table, wanted)
-    except (_ContentError, GridError) as error:
+    except GridError as error:
+        raise ValueError(f"{path} cannot be read: it {error}; {remedy}") from None
+    except _ContentError as error:
         raise ValueError(f"{path} {error}; {remedy}") from None
     except _DAMAGE as error:
         if str(path) in str(error):

@@ -60,7 +60,7 @@ def read_grid(path: Path, columns: int | None = None, remedy: str = "get the fil
     try:
         return grid(lines, commas=path.suffix.lower() == ".csv", columns=columns)
     except GridError as error:
-        raise ValueError(f"{path} {error}; {remedy}") from None
+        raise ValueError(f"{path} cannot be read: it {error}; {remedy}") from None
 
 
 def grid(lines: Sequence[str], commas: bool, columns: int | None = None) -> Grid:

@@ -8,7 +8,6 @@ are in ``sources.json`` beside this module.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mmlab.data.files.source import File, Report, Source, Status
+from mmlab.paths import folder_from_environment
 from mmlab.wording import nearest
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def where(name: str) -> Path:
         ValueError: If there is no such source.
     """
     source(name)
-    if (data := os.environ.get("MMLAB_DATA")) and (Path(data).expanduser() / name).is_dir():
-        return Path(data).expanduser() / name
-    if cached := os.environ.get("MMLAB_CACHE"):
-        return Path(cached).expanduser() / name
+    if (data := folder_from_environment("MMLAB_DATA")) and (data / name).is_dir():
+        return data / name
+    if cached := folder_from_environment("MMLAB_CACHE"):
+        return cached / name
     import pooch
 
     return Path(pooch.os_cache("mmlab")) / name

@@ -39,7 +39,7 @@ def read_text(path: Path, remedy: str = "get the file again.") -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: this is not text in {encoding.removesuffix('-sig').upper()} (byte {error.start}): "
+            f"{path} cannot be read: this is not text in {encoding.removesuffix('-sig').upper()} (byte {error.start}): "
             f"save it as UTF-8, or {remedy}"
         ) from None
 

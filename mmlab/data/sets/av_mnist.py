@@ -3,21 +3,24 @@
 The files are one archive at an address that its authors give; no script that makes them is public. They are arrays of
 60000 and 10000 rows: ``image/train_data.npy`` (N, 784) and ``audio/train_data.npy`` (N, 112, 112) with values from 0 to
 255, ``train_labels.npy`` (N,), and the same for ``test``. As in MultiBench, values are divided by 255, and the last
-5000 training rows are for validation.
+5000 training rows are for validation. Files whose values are from 0 to 1 already are taken as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mmlab.data.files import registry
 from mmlab.data.splits import Splits
 from mmlab.data.tensors import TensorData
+from mmlab.paths import expand
 
 __all__ = ["original_av_mnist"]
 
@@ -43,7 +46,7 @@ def original_av_mnist(
         FileNotFoundError: If a file is missing; the message says how to get it.
         ValueError: If a file is not as described above, or has too few rows; the message names it.
     """
-    folder = Path(root).expanduser()
+    folder = expand(root, "root")
     learn = {kind: _open(_path(folder, "train", kind), shape) for kind, shape in _SHAPES.items()}
     exam = {kind: _open(_path(folder, "test", kind), shape) for kind, shape in _SHAPES.items()}
     for side, arrays in (("train", learn), ("test", exam)):
@@ -58,10 +61,14 @@ def original_av_mnist(
             f"{folder} holds {len(learn['labels'])} training rows and {len(exam['labels'])} test rows: not enough for "
             f"{size} to train on, {validation} to choose by and {taken} to test."
         )
+    rows = (("train", learn, slice(0, size)), ("train", learn, slice(start, None)), ("test", exam, slice(0, taken)))
+    read = [_values(folder, side, arrays, chosen) for side, arrays, chosen in rows]
+    ranges = {kind: _range(folder, kind, [part[kind] for part in read]) for kind in ("image", "audio")}
+    parts = [_tensors(part, ranges) for part in read]
     return Splits(
-        train=_tensors(folder, "train", learn, slice(0, size)),
-        validation=_tensors(folder, "train", learn, slice(start, None)),
-        test=_tensors(folder, "test", exam, slice(0, taken)),
+        train=parts[0],
+        validation=parts[1],
+        test=parts[2],
         description="The original AV-MNIST files, as MultiBench and I2M2 read them; the last rows are for validation.",
         source=("av_mnist",),
     )
@@ -89,7 +96,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     return array
 
 
-def _tensors(folder: Path, side: str, arrays: dict[str, NDArray[Any]], rows: slice) -> TensorData:
+def _values(folder: Path, side: str, arrays: dict[str, NDArray[Any]], rows: slice) -> dict[str, Tensor]:
     highest = {"image": 255, "audio": 255, "labels": 9}
     read = {}
     for kind, array in arrays.items():
@@ -100,5 +107,23 @@ def _tensors(folder: Path, side: str, arrays: dict[str, NDArray[Any]], rows: sli
         read[kind] = torch.from_numpy(values)
     if not torch.equal(read["labels"], read["labels"].round()):
         raise ValueError(f"{_path(folder, side, 'labels')} holds labels that are no integers: get the file again.")
-    image = (read["image"] / 255).reshape(-1, 1, 28, 28)
-    return TensorData({"image": image, "audio": (read["audio"] / 255)[:, None], "label": read["labels"].long()})
+    return read
+
+
+def _range(folder: Path, kind: str, parts: Sequence[Tensor]) -> float:
+    """What to divide by: 255, or 1 where somebody divided before. No part may have a range of its own."""
+    tops = [float(part.max()) for part in parts]
+    if max(tops) <= 1:
+        return 1.0
+    if min(tops) <= 1:
+        raise ValueError(
+            f"{folder / kind} holds values up to {max(tops):g} in one part and up to {min(tops):g} in another: scale "
+            "both alike, from 0 to 255 or from 0 to 1."
+        )
+    return 255.0
+
+
+def _tensors(read: dict[str, Tensor], ranges: dict[str, float]) -> TensorData:
+    image = (read["image"] / ranges["image"]).reshape(-1, 1, 28, 28)
+    audio = (read["audio"] / ranges["audio"])[:, None]
+    return TensorData({"image": image, "audio": audio, "label": read["labels"].long()})

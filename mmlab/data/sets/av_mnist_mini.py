@@ -19,7 +19,6 @@ Takes of the speaker, and images, are disjoint between training, validation and 
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from mmlab.data.splits import Splits
 from mmlab.data.tensors import TensorData
 from mmlab.data.worlds import speech
 from mmlab.data.worlds.speech import Clips
+from mmlab.paths import expand, folder_from_environment
 
 __all__ = ["av_mnist_mini", "recordings", "strip_energy"]
 
@@ -188,8 +188,7 @@ def _locate(root: str | Path | None, origin: str) -> tuple[str, Path | None]:
         raise ValueError(f"There is no origin {origin!r}: choose from auto, {', '.join(_SIZES)}.")
     if origin == "synthetic":
         return origin, None
-    chosen = root or os.environ.get("MMLAB_DATA")
-    folder = Path(chosen).expanduser() if chosen else None
+    folder = expand(root, "root") if root else folder_from_environment("MMLAB_DATA")
     if folder is not None:
         if origin != "original" and (folder / "mnist").is_dir() and (folder / "fsdd").is_dir():
             return "real", folder

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor
 
 from mmlab.data.files import registry
+from mmlab.data.files.patterns import is_hidden
 from mmlab.data.files.tables import read_table
 from mmlab.data.files.text import read_lines
 from mmlab.data.sets.kspace import about, centre_crop, centred_inverse, read_kspace
+from mmlab.paths import expand
 
 __all__ = ["FINDINGS", "KneeLabels", "KneeSlices", "class_weights", "fastmri_knee", "knee_labels"]
 
@@ -154,10 +156,10 @@ def fastmri_knee(
     if size < 1 or margin < 0:
         raise ValueError(f"size={size} and margin={margin}: give a side of at least 1, and 0 or more slices.")
     labels = knee_labels(annotations)
-    place = registry.where("fastmri") if folder is None else Path(folder).expanduser()
+    place = registry.where("fastmri") if folder is None else expand(folder, "folder")
     slices = []
     for path in sorted(place.rglob("*.h5")):
-        if path.stem not in labels.findings:
+        if is_hidden(path) or path.stem not in labels.findings:
             continue
         count, scale, kind = about(path, acquisition is not None)
         if (highest := max(labels.findings[path.stem], default=0)) >= count:
@@ -184,7 +186,7 @@ def knee_labels(annotations: str | Path | None = None) -> KneeLabels:
         FileNotFoundError: If a file is not there; the message says how to get it.
         ValueError: If a file is not as it should be; the message names file and line.
     """
-    folder = registry.where("fastmri_plus") if annotations is None else Path(annotations).expanduser()
+    folder = registry.where("fastmri_plus") if annotations is None else expand(annotations, "annotations")
     entry = registry.source("fastmri_plus")
     table = read_table(folder / "knee.csv", {"file": "U", "slice": "i", "label": "U"}, entry.how_to_get)
     listing = folder / "knee_file_list.csv"

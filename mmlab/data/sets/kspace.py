@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mmlab.data.files import registry
+from mmlab.paths import expand
 
 if TYPE_CHECKING:
     import h5py
@@ -58,7 +59,7 @@ def read_kspace(path: str | Path, number: int | None = None) -> Tensor:
             NaN or infinity; the message names file and dataset.
         IndexError: If there is no such slice.
     """
-    place = Path(path)
+    place = expand(path)
     with _opened(place) as file:
         dataset = _kspace(file)
         count = len(dataset)
@@ -86,6 +87,11 @@ def about(path: Path, acquisition: bool = False) -> About:
         count = len(_kspace(file))
         scale: Any = file.attrs.get("max", np.nan)
         kind = file.attrs.get("acquisition", "") if acquisition else ""
+        if "max" not in file.attrs:
+            raise _OtherFileError(
+                "it has no attribute 'max', as files of fastMRI's test part have none, whose images are secret: take "
+                "the files of the training or the validation part"
+            )
         value = float(scale) if np.ndim(scale) == 0 and np.asarray(scale).dtype.kind in "fiu" else np.nan
         if not (np.isfinite(value) and value > 0):
             raise _ContentError(f"attribute 'max' is {str(scale)[:50]!r}, expected a number above 0")
@@ -131,6 +137,10 @@ class _ContentError(Exception):
     """Why a file was refused; the caller adds its name."""
 
 
+class _OtherFileError(Exception):
+    """What a whole file is that is not for this reader, with what to take in its place."""
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     import h5py
@@ -140,6 +150,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
+    except _OtherFileError as error:
+        raise ValueError(f"{path}: {error}.") from None
     except _ContentError as error:
         raise ValueError(f"{path}: {error}: {_REMEDY}") from None
     except PermissionError:
@@ -162,6 +174,11 @@ def _kspace(file: h5py.File) -> h5py.Dataset:
     dataset = file["kspace"] if isinstance(link, h5py.HardLink) else None
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise _ContentError("dataset 'kspace' is no array in the file itself")
+    if dataset.dtype.kind == "c" and dataset.ndim == 4:
+        raise _OtherFileError(
+            f"it is a multi-coil file, kspace {dataset.shape} (slices, coils, H, W): take the single-coil files of "
+            "fastMRI's knees (singlecoil_train, singlecoil_val)"
+        )
     if dataset.dtype.kind != "c" or dataset.ndim != 3 or 0 in dataset.shape:
         raise _ContentError(f"dataset 'kspace' is {dataset.dtype} {dataset.shape}, expected complex (slices, H, W)")
     stored = dataset.id.get_storage_size()

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from mmlab.data.chat import Turn
 from mmlab.data.files import registry
 from mmlab.data.files.tables import read_records
+from mmlab.paths import expand
 
 __all__ = ["Meme", "MemeSplits", "conversations", "meme_folder", "memecap", "read_memes"]
 
@@ -68,8 +69,8 @@ def read_memes(file: str | Path, pictures: str | Path | None = None) -> list[Mem
         FileNotFoundError: If the file is not there.
         ValueError: If a record is not as described, or a post comes twice; the sentence names file and record.
     """
-    file = Path(file)
-    folder = file.parent / "images" if pictures is None else Path(pictures)
+    file = expand(file, "file")
+    folder = file.parent / "images" if pictures is None else expand(pictures, "pictures")
     fields = {"img_fname": "U", "title": "U?", "img_captions": "l?", "meme_captions": "l?", "metaphors": "l?"}
     memes: dict[str, Meme] = {}
     for number, record in enumerate(read_records(file, fields, remedy="correct it, or get the file again.")):
@@ -121,7 +122,7 @@ def meme_folder(folder: str | Path) -> list[Meme]:
         FileNotFoundError: If the list or a picture that it names is not there.
         ValueError: If a record is not as it should be.
     """
-    memes = read_memes(Path(folder) / "memes.json", pictures=folder)
+    memes = read_memes(expand(folder, "folder") / "memes.json", pictures=folder)
     if lacking := [meme.picture.name for meme in memes if not meme.picture.is_file()]:
         raise FileNotFoundError(f"{folder} lacks {len(lacking)} pictures that memes.json names, such as {lacking[0]}.")
     return memes

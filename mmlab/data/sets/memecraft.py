@@ -14,6 +14,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmlab.paths import expand
+
 __all__ = ["MARKS", "Written", "WrittenMemes", "read_memecraft_captions", "read_memecraft_descriptions"]
 
 MARKS = ("Error", "Hateful")
@@ -51,7 +53,7 @@ def read_memecraft_captions(file: str | Path) -> WrittenMemes:
         ValueError: If it is not such a file; the sentence names file and record.
     """
     memes, left_out = [], dict.fromkeys(MARKS, 0)
-    for template, text, reply in _pairs(Path(file)):
+    for template, text, reply in _pairs(expand(file, "file")):
         if (mark := text.strip()) in left_out:
             left_out[mark] += 1
             continue
@@ -69,14 +71,14 @@ def read_memecraft_descriptions(file: str | Path) -> dict[str, str]:
         FileNotFoundError: If it is not there.
         ValueError: If it is not such a file; the sentence names file and record.
     """
-    return {template: description for template, description, _ in _pairs(Path(file))}
+    return {template: description for template, description, _ in _pairs(expand(file, "file"))}
 
 
 def _pairs(file: Path) -> list[tuple[str, str, str]]:
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}: {_REMEDY}")
     try:
-        value: Any = json.loads(file.read_text("utf-8"))
+        value: Any = json.loads(file.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged ({str(error)[:200]}): {_REMEDY}") from None
     if not isinstance(value, dict):

@@ -22,6 +22,7 @@ from mmlab.data.files import registry
 from mmlab.data.files.arrays import Array, read_array
 from mmlab.data.splits import Scale, Splits, rescale, stratified
 from mmlab.data.tensors import TensorData
+from mmlab.paths import expand
 
 __all__ = ["VIEWS", "mogonet", "mogonet_rosmap"]
 
@@ -62,7 +63,7 @@ def mogonet(folder: str | Path, scale: Scale = "minmax", validation: float = 0.0
         FileNotFoundError: If a file is not there.
         ValueError: If a file is not as it should be, or the files do not belong together; the message names them.
     """
-    place = Path(folder).expanduser()
+    place = expand(folder, "folder").absolute()  # "." has the name of its folder
     parts = [_read(place, side) for side in ("tr", "te")]
     for number, view in enumerate(VIEWS, 1):
         widths = [part[view].shape[1] for part in parts]

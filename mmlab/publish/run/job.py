@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mmlab.paths import folder_from_environment
 from mmlab.publish.run import key
 from mmlab.publish.run.processes import MARK, Usage, end_all
 from mmlab.publish.run.receipt import Receipt
@@ -128,8 +129,9 @@ class Job:
         }
         if self.profile == "cpu":
             own |= dict.fromkeys(_ONE_THREAD, "1") | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-        if data := os.environ.get("MMLAB_DATA"):
-            own["MMLAB_DATA"] = str(Path(data).resolve())
+        for name in ("MMLAB_DATA", "MMLAB_CACHE"):  # the kernel works in another folder
+            if (folder := folder_from_environment(name)) is not None:
+                own[name] = str(folder.resolve())
         return {**os.environ, **own, **self._more}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from functools import cache
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mmlab
+from mmlab.paths import folder_from_environment
 from mmlab.reach import Reach, reach
 
 __all__ = ["digest", "inputs", "versions", "what_changed"]
@@ -93,11 +93,11 @@ def _data(reached: Reach, package: Path) -> dict[str, Any]:
     if f"{package.name}.data.files.registry" not in reached.modules or not registry.exists():
         return {}
     entries = json.loads(registry.read_text(encoding="utf-8"))
-    folder = os.environ.get("MMLAB_DATA")
+    folder = folder_from_environment("MMLAB_DATA")
     return {
         name: {
             "entry": _sha256(json.dumps(entries[name], sort_keys=True).encode()),
-            "present": bool(folder) and (Path(folder or "") / name).is_dir(),
+            "present": folder is not None and (folder / name).is_dir(),
         }
         for name in sorted(entries)
         if name in reached.literals
