@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import math
 from collections.abc import Iterable
@@ -106,7 +107,8 @@ def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) ->
     """
     cls = load(stem)
     _check_inputs(stem, data)
-    return cls.seeded(seed, **{**cls.arguments_for(data.train[0]), **parse(cls, settings)})
+    fixed = {**cls.arguments_for(data.train[0]), **_classes(cls, data)}
+    return cls.seeded(seed, **{**fixed, **parse(cls, settings)})
 
 
 def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed: int, out: Path) -> None:
@@ -235,9 +237,20 @@ def _provenance(data: Data, rows: dict[str, dict[str, float]]) -> dict[str, Any]
     }
 
 
+def _classes(cls: type[Method], data: Data) -> dict[str, int]:
+    """The number of classes of a dataset with labels, for a method that has to be told."""
+    if "classes" not in inspect.signature(cls.__init__).parameters or "label" not in data.train[0]:
+        return {}
+    parts = [part for part in (data.train, data.test) if len(part)]
+    return {"classes": 1 + max(int(part[i]["label"]) for part in parts for i in range(len(part)))}
+
+
 def _check_inputs(stem: str, data: Data) -> None:
     item = data.train[0]
-    if missing := [key for key in list_methods()[stem].inputs if key not in item]:
+    needed = list_methods()[stem].inputs
+    if {"shapes", "modality"} & set(inspect.signature(load(stem).__init__).parameters):
+        needed = tuple(key for key in needed if key == "label")  # the modalities on the card are those of its chapter
+    if missing := [key for key in needed if key not in item]:
         raise ValueError(
             f"{stem} needs {' and '.join(missing)}, but {data.name} gives {', '.join(sorted(item))}: they do not fit."
         )

@@ -5,8 +5,9 @@ Symbols: source x, target y, noise z (dropout), generator G(x, z), probability D
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,12 @@ def patch_discriminator(inputs: int, width: int = 64, halvings: int = 3) -> nn.S
     return nn.Sequential(*layers[:-1])  # logits; no normalisation, which would tell a patch of all the others
 
 
+def most_halvings(shape: tuple[int, ...]) -> int:
+    """How often a discriminator can halve images (C, H, W), or the matrices of edges (E,), before nothing is left."""
+    side = min(shape[1:]) if len(shape) == 3 else matrices(torch.zeros(shape)).shape[-1]
+    return int(math.log2(max(side, 3) / 3))  # the two convolutions of stride 1 need 3 x 3 pixels
+
+
 class Pix2pix(Method):
     """Paired translation whose results look like targets where L1 alone gives a blur; not a way to get a spread.
 
@@ -60,7 +67,7 @@ class Pix2pix(Method):
         shape: (C, H, W) for images; or (E,) for the E = N(N-1)/2 edges of connectomes, made N x N images inside.
         width: Channels of the U-Net at full resolution and of the discriminator's first layer.
         depth: Residual blocks per level of its encoder.
-        halvings: Of the discriminator, which set the size of its patches; see :func:`patch_discriminator`.
+        halvings: Halvings of the discriminator, which set the size of its patches; see :func:`patch_discriminator`.
         dropout: Share of activations dropped: the only noise z, in training and in :meth:`sample`.
         l1_weight: λ, weight of the mean absolute error.
         adversarial_weight: Weight of the adversarial term; with 0 no discriminator is trained: L1 alone.
@@ -85,7 +92,7 @@ class Pix2pix(Method):
         dropout: float = 0.5, l1_weight: float = 100.0, adversarial_weight: float = 1.0, residual: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.shape, self.residual = tuple(shape), residual
+        self.shape, self.residual, self.halvings = tuple(shape), residual, halvings
         if len(self.shape) not in (1, 3):
             raise ValueError(f"shape is (E,) for edges or (C, H, W) for images, not {self.shape}.")
         channels = self.shape[0] if len(self.shape) == 3 else 1
@@ -117,6 +124,8 @@ class Pix2pix(Method):
 
     def judge(self, source: Tensor, target: Tensor) -> Tensor:
         """Logits that the targets (B, ...) are real, one for each patch: (B, 1, H', W')."""
+        if self.halvings > (most := most_halvings(self.shape)):
+            raise ValueError(f"halvings={self.halvings} leaves nothing of {self.shape}: choose {most} or less.")
         return self.discriminator(torch.cat([self._images(source), self._images(target)], dim=1))
 
     def forward(self, source: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -136,6 +145,12 @@ class Pix2pix(Method):
     def sample(self, source: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """One translation per source (B, ...), noisy by dropout as in the paper; without ``rng``, without noise."""
         return self(source, rng)
+
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """The shape of the source, and as many halvings as it allows, up to the published three."""
+        shape = tuple(item["source"].shape)
+        return {"shape": list(shape), "halvings": min(3, most_halvings(shape))}
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

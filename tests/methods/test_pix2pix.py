@@ -174,3 +174,13 @@ def test_shapes_are_checked():
         Pix2pix((4, 4))
     with pytest.raises(ValueError, match=r"this method is for"):
         Pix2pix((1, 4, 4), width=4).sample(torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize(("shape", "most"), [((1, 8, 8), 1), ((3, 11, 40), 1), ((3, 12, 12), 2), ((276,), 3)])
+def test_the_discriminator_halves_as_often_as_it_can(shape, most):
+    sample = torch.zeros(2, *shape)
+    method = Pix2pix(shape, width=4, halvings=most)
+    assert min(method.judge(sample, sample).shape[2:]) >= 1
+    with pytest.raises(ValueError, match=f"halvings={most + 1} leaves nothing of .* choose {most} or less"):
+        Pix2pix(shape, width=4, halvings=most + 1).judge(sample, sample)
+    assert Pix2pix.arguments_for({"source": sample[0]}) == {"shape": list(shape), "halvings": most}
