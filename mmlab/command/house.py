@@ -204,6 +204,7 @@ def refresh_house(root: Path) -> list[Path]:
     }
     changed = [p for p, new in made.items() if not p.exists() or p.read_text(encoding="utf-8") != new]
     for path in changed:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, made[path])
     return changed
 

@@ -35,6 +35,7 @@ def new_method(stem: str, root: Path) -> list[Path]:
     Raises:
         ValueError: If the stem is no such name or is taken, or the table of contents has no chapter to put it after.
     """
+    from mmlab.command.house import refresh_house
     from mmlab.publish.notebooks import sync
     from mmlab.store.folders import write_whole
 
@@ -68,20 +69,24 @@ def new_method(stem: str, root: Path) -> list[Path]:
     for path, text in {**{path: _fill(template, names) for path, template in made.items()}, **changed}.items():
         write_whole(path, text)
     list_methods.cache_clear()
-    return [*made, *changed, *sync([stem], root=root), *refresh_readme(root)]
+    return [*made, *changed, *sync([stem], root=root), *refresh_readme(root), *refresh_house(root)]
 
 
 def methods_table(cards: Mapping[str, Card]) -> str:
-    """The table of methods as Markdown.
+    """The methods by family and name, as a Markdown table with a row for each family.
 
     Args:
         cards: Cards by stem.
     """
-    rows = ["| method | family | what it does | chapter |", "| --- | --- | --- | --- |"]
+    families: dict[str, list[tuple[str, str]]] = {}
     for stem, card in cards.items():
-        links = f"[{card.name}](mmlab/methods/{stem}.py)", f"[notebook](notebooks/{stem}.ipynb)"
-        rows.append(f"| {links[0]} | {card.family} | {card.summary} | {links[1]} |")
-    return "\n".join(rows)
+        link = f"[{card.name}](notebooks/{card.chapter or stem}.ipynb)"
+        families.setdefault(card.family, []).append((card.name.casefold(), link))
+    rows = [
+        f"| {family} | {', '.join(link for _, link in sorted(families[family]))} |"
+        for family in sorted(families, key=str.casefold)
+    ]
+    return "\n".join(["| family | methods, each with its chapter |", "| --- | --- |", *rows])
 
 
 def refresh_readme(root: Path) -> list[Path]:

@@ -23,6 +23,12 @@ def data(name: str) -> Data:
     return load_data(name)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _loaded() -> None:
+    for name in EMBEDDED:
+        data(name)
+
+
 def small(stem: str) -> list[str]:
     """Settings that keep a method small enough to be built for every dataset."""
     taken = inspect.signature(load(stem).__init__).parameters

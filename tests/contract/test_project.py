@@ -107,6 +107,31 @@ def test_the_readme_example_runs(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out" / "bridge").iterdir()} >= {"README.md", "model.safetensors"}
 
 
+def test_the_readme_groups_the_methods_by_family_and_name() -> None:
+    cards = list_methods()
+    rows = dict(re.findall(r"^\| ([^|]+) \| (\[.+) \|$", methods_table(cards), re.MULTILINE))
+    assert set(rows) == {card.family for card in cards.values()}
+    for stem, card in cards.items():
+        assert f"[{card.name}](notebooks/{card.chapter or stem}.ipynb)" in rows[card.family]
+    for row in rows.values():
+        names = re.findall(r"\[(.+?)\]", row)
+        assert names == sorted(names, key=str.casefold)
+
+
+def test_the_readme_is_no_wall() -> None:
+    assert len(_text("README.md").splitlines()) <= 90
+
+
+def test_what_the_readme_does_from_the_shell_runs(tmp_path: Path) -> None:
+    lines = re.findall(r"^mmlab (train .+)$", _text("README.md"), re.MULTILINE)
+    assert len(lines) >= 2
+    for line in lines:
+        command = [sys.executable, "-m", "mmlab.cli", *line.split()]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md"])
 def test_what_the_papers_name_exists(path: str) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", _text(path))
