@@ -179,10 +179,17 @@ def _choose(
     tries: Sequence[Mapping[str, Any]],
     seed: int,
 ) -> dict[str, Any]:
-    """The settings with the highest accuracy on the validation set; of equal ones the first."""
+    """The settings with the highest accuracy on the validation set; of equal ones the first.
+
+    Settings whose training diverges are out.
+    """
     scores = []
     for settings in tries:
-        method = _train(build, train, {**training, **settings}, [seed])[seed]
+        try:
+            method = _train(build, train, {**training, **settings}, [seed])[seed]
+        except FloatingPointError:
+            scores.append(-1.0)
+            continue
         made = _predictor([method])(unlabelled(validation))
         scores.append(accuracy(made, validation.tensors["label"]))
     return dict(tries[scores.index(max(scores))])

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.methods.ogm_ge import discrepancy, modulation
 
-__all__ = ["check_coefficients", "check_follower", "check_variances"]
+__all__ = ["check_coefficients", "check_even", "check_follower", "check_variances"]
 
 
 def check_coefficients(answer: Callable[[Tensor, float], Tensor]) -> Verdict:
@@ -114,5 +114,34 @@ def check_follower(answer: Callable[[float, float, float, float], float]) -> Ver
         [(1.5, 2.0, 1.0, 0.01), (0.9, 1.2, 0.9, 0.05), (2.0, 1.0, 0.1, 0.2)],
         parts=["the weight"],
         right="The follower's weight is a power of the leader's: a little weaker is soon far behind.",
+        mistakes=mistakes,
+    )
+
+
+def check_even(answer: Callable[[float, float], float]) -> Verdict:
+    """Check what ratio of contributions remains when both modalities grow at the same rate.
+
+    Args:
+        answer: A function of both strengths (strong, weak). It returns the limit of the leader's contribution over the
+            follower's.
+    """
+    mistakes: list[Mistake] = [
+        ("Equal rates are not equal contributions: follow the factors in front of the exponentials.", lambda a, b: 1.0),
+        ("This is the ratio of the strengths alone: the slowed encoder and its classifier no longer move together.",
+         lambda a, b: a / b),
+        ("The strengths stand in front of both contributions, too: multiply by their ratio.",
+         lambda a, b: (a + b) ** 2 / (4 * a * b)),
+        ("You put √k where k belongs, or the other way round: √k is weak over strong.",
+         lambda a, b: a / b * (1 + (b / a) ** 2) ** 2 / (4 * (b / a) ** 2)),
+        ("Each of cosh and sinh is half an exponential: the product of two sums has a quarter.",
+         lambda a, b: (a + b) ** 2 / b**2),
+        ("The ratio is upside down: leader over follower.", lambda a, b: 4 * b**2 / (a + b) ** 2),
+    ]  # fmt: skip
+    return judge(
+        answer,
+        lambda a, b: (a + b) ** 2 / (4 * b**2),
+        [(1.0, 0.6), (2.0, 0.5), (1.2, 0.9)],
+        parts=["the ratio"],
+        right="The rates are equal, and the head start of the first steps stays for good.",
         mistakes=mistakes,
     )

@@ -176,6 +176,22 @@ def test_logistic_regression_takes_the_penalty_that_validation_items_prefer() ->
     assert found.values("logistic regression") == [found.mean.loc["logistic regression", "accuracy"]]
 
 
+class Fragile(Linear):
+    """It diverges at a high rate, as a network does."""
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        found = super().loss(batch, rng)
+        return {"loss": found["loss"] * (torch.inf if self.map.weight.abs().max() > 50 else 1)}
+
+
+def test_settings_that_diverge_are_out() -> None:
+    found = controls(
+        {"both": lambda seed: Fragile()}, "both", TRAIN, TEST, modalities=["x1", "x2"], training=FIT, seeds=(0,),
+        rivals=(), validation=VALIDATION, tries=[{"lr": 1e3}, {"lr": 0.05}],
+    )  # fmt: skip
+    assert found.chosen == {"both": {"lr": 0.05}}
+
+
 def test_tuning_needs_validation_items_of_its_own() -> None:
     def tune(**changes):
         arguments = {"modalities": ["x1", "x2"], "training": FIT, "seeds": (0,), "rivals": ()} | changes

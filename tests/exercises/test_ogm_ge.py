@@ -26,6 +26,13 @@ MISTAKES = {
         ("start * (leader / start) ** (weak / strong)", "leader * weak / strong", "a power, not a proportion"),
         ("start * (leader", "(leader", "Multiply by the start again"),
     ],
+    "even": [
+        ("(strong + weak) ** 2 / (4 * weak**2)", "1.0", "Equal rates are not equal"),
+        ("(strong + weak) ** 2 / (4 * weak**2)", "strong / weak", "strengths alone"),
+        ("4 * weak**2", "4 * strong * weak", "multiply by their ratio"),
+        ("(4 * weak**2)", "weak**2", "a quarter"),
+        ("(strong + weak) ** 2 / (4 * weak**2)", "4 * weak**2 / (strong + weak) ** 2", "upside down"),
+    ],
 }
 
 
