@@ -219,6 +219,7 @@ ours, batch = OGMGE.demo()
 theirs, _ = OGMGE.demo()
 ours.end = theirs.end = 1.0  # modulate throughout
 for _ in range(20):
+    ours.zero_grad()
     one_step(ours, batch, 0.1)
 fit(
     theirs,
@@ -234,6 +235,7 @@ furthest = max(
     float((a - b).abs().max())
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
 )
+assert furthest < 1e-4
 say(f"After 20 steps the weights differ by at most {furthest:.0e}.")
 
 # %% tags=["hide-input"]
@@ -337,7 +339,7 @@ descent = {
     "optimiser": Optimiser("sgd", momentum=0.9), "weight_decay": 1e-4, "schedule": "cosine", "clip_norm": None,
     "steps": steps, "log_every": steps, "progress": False,
 }  # fmt: skip
-rates = [{"lr": 0.02}, {"lr": 0.05}, {"lr": 0.1}]
+rates = [{"lr": 0.05}, {"lr": 0.1}, {"lr": 0.2}]
 trained = controls(
     {row: builder(row) for row in variants},
     "OGM-GE",
@@ -467,9 +469,16 @@ claim(
 )
 
 
+def slug(text):
+    return "-".join(
+        "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    )
+
+
 def cured(row):
+    short = slug(row)
     return claimed(
-        f"probe-{row.lower().replace(' + ', '-').replace(' ', '-')}",
+        f"probe-{short}",
         heard.loc[row],
         heard.loc["joint"],
         direction="higher",
@@ -497,12 +506,12 @@ say(
 # **Who is ahead in accuracy?** OGM-GE against each row, paired by seed:
 
 # %% tags=["hide-input"]
-slugs = {row: row.lower().replace(" + ", "-").replace(" ", "-") for row in networks}
 
 
 def against(row):
+    short = slug(row)
     return claimed(
-        f"ogm-ge-against-{slugs[row]}",
+        f"ogm-ge-against-{short}",
         results.values("OGM-GE"),
         results.values(row),
         direction="higher",
@@ -684,7 +693,7 @@ say(
     "\n".join(
         "- "
         + claimed(
-            f"ogm-ge-{name.replace(' ', '-')}",
+            f"ogm-ge-{slug(name)}",
             found.values("OGM-GE"),
             found.values("joint"),
             direction="higher",

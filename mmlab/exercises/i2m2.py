@@ -11,7 +11,7 @@ from torch import Tensor
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.methods.i2m2 import posterior
 
-__all__ = ["check_product", "check_two_tests"]
+__all__ = ["check_product", "check_twice", "check_two_tests"]
 
 
 def check_two_tests(answer: tuple[Any, Any]) -> Verdict:
@@ -106,4 +106,31 @@ def check_product(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict
         parts=["the log of the product"],
         right="Your product agrees with the package, with experts present and absent.",
         mistakes=mistakes,
+    )
+
+
+def check_twice(answer: tuple[Any, Any, Any]) -> Verdict:
+    """Check what frozen experts make of one piece of evidence that all of them have seen, to three decimals.
+
+    Args:
+        answer: The true probability, that of the product of two experts, and that of all three.
+    """
+    mistakes: list[tuple[str, tuple[float | None, float | None, float | None]]] = [
+        ("For the truth you took the product: where pairs occur, both bits are the same, so there is one piece of "
+         "evidence.", (0.9412, None, None)),
+        ("For the truth you left the selection out: it does not matter here, but the second bit does.",
+         (0.5, None, None)),
+        ("x says nothing on its own, but among pairs that occurred it is the same as x'.", (None, 0.8, None)),
+        ("The product must be normalised over both classes.", (None, 0.64, None)),
+        ("The joint expert counts the evidence a third time.", (None, None, 0.9412)),
+        ("The product of three must be normalised over both classes.", (None, None, 0.512)),
+    ]  # fmt: skip
+    return judge(
+        lambda: answer,
+        lambda: (0.8, 0.941176, 0.984615),
+        [()],
+        parts=["the truth", "the product of two", "the product of three"],
+        right="One piece of evidence, counted once, twice and three times.",
+        mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
+        tolerance=0.0005,
     )

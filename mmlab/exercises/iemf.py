@@ -12,7 +12,7 @@ from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.losses.classification import true_class
 from mmlab.methods.iemf import coefficient, weakness
 
-__all__ = ["check_rates", "check_xi"]
+__all__ = ["check_memory", "check_rates", "check_xi"]
 
 
 def check_xi(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
@@ -99,4 +99,29 @@ def check_rates(answer: tuple[Any, Any]) -> Verdict:
         right="For plain descent the coefficient is a learning rate; Adam does not see it at all.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
         tolerance=0.0003,
+    )
+
+
+def check_memory(answer: tuple[Any, Any, Any]) -> Verdict:
+    """Check how Adam's step follows a gradient that is doubled, to three decimals.
+
+    Args:
+        answer: How many times as long the step is at first, at its longest, and in the end.
+    """
+    mistakes: list[tuple[str, tuple[float | None, float | None, float | None]]] = [
+        ("At first the first moment has seen one doubled gradient only: 0.9 + 0.1 · 2, not 2.", (2.0, None, None)),
+        ("The first number forgets the second moment: it has begun to grow, too, by a little.", (1.1, None, None)),
+        ("The step never reaches twice its length: the second moment grows while the first one catches up.",
+         (None, 2.0, None)),
+        ("In the end both moments have followed: what is left of the factor?", (None, None, 2.0)),
+        ("In the end the second moment is four times as large, and its root twice.", (None, None, 0.5)),
+    ]  # fmt: skip
+    return judge(
+        lambda: answer,
+        lambda: (1.1 / 1.003**0.5, 1.8803, 1.0),
+        [()],
+        parts=["the first step", "the longest step", "the last step"],
+        right="Adam forgets a factor, but only as fast as its second moment does.",
+        mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
+        tolerance=0.0004,
     )

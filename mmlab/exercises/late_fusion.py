@@ -11,7 +11,7 @@ from torch import Tensor
 from mmlab.exercises.verdict import Verdict, judge
 from mmlab.nn.fusion import mean_of_probabilities, product_of_experts
 
-__all__ = ["check_product", "check_weights"]
+__all__ = ["check_product", "check_squares", "check_weights"]
 
 _FROZEN, _FULL = 40 * 60 * (49 + 193), 49 * 193 * 60
 
@@ -24,16 +24,16 @@ def check_product(answer: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
     """
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 6, 3, 4, generator=rng)
-    shown = torch.rand(2, 6, 3, generator=rng) < 0.6
-    shown[:, :, 0] |= ~shown.any(2)  # every item has something
+    present = torch.rand(2, 6, 3, generator=rng) < 0.6
+    present[:, :, 0] |= ~present.any(2)  # every item has something
 
-    def summed(logits: Tensor, shown: Tensor) -> Tensor:
-        return torch.where(shown[..., None], logits, 0).sum(1)
+    def summed(logits: Tensor, present: Tensor) -> Tensor:
+        return torch.where(present[..., None], logits, 0).sum(1)
 
     return judge(
         answer,
         product_of_experts,
-        [(logits[i], shown[i]) for i in range(2)],
+        [(logits[i], present[i]) for i in range(2)],
         parts=["the log-probabilities"],
         right="Normalising the experts first is not needed: the constants cancel.",
         mistakes=[
@@ -82,4 +82,31 @@ def check_weights(answer: tuple[Any, Any]) -> Verdict:
         right="At rank 40 the low-rank form is larger than the tensor that it should make small.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
         tolerance=1e-6,
+    )
+
+
+def check_squares(answer: tuple[Any, Any]) -> Verdict:
+    """Check what the best sum of two opinions reaches on the chessboard, to within 0.002.
+
+    Args:
+        answer: Its best accuracy, and the lowest log loss of a sum in nats.
+    """
+    mistakes: list[tuple[str, tuple[float | None, float | None]]] = [
+        ("A sum is more than a coin: give one of the four squares up, and see whether the others can be had.",
+         (0.5, None)),
+        ("Three squares of four, but the class agrees with its colour only most of the time.", (0.75, None)),
+        ("On the square that was given up, the answer is still right now and then.", (0.7125, None)),
+        ("All four squares cannot be had: add up the inequalities of opposite corners.", (0.95, None)),
+        ("Bits and nats: the natural logarithm is asked for.", (None, 1.0)),
+        ("This is the log loss of the whole truth, which is no sum.", (None, 0.1985)),
+        ("The sum that is right most often is not the one with the lowest log loss.", (None, 0.5869)),
+    ]  # fmt: skip
+    return judge(
+        lambda: answer,
+        lambda: (0.725, 0.6931),
+        [()],
+        parts=["the accuracy", "the log loss"],
+        right="In accuracy three squares can be had, in log loss nothing.",
+        mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
+        tolerance=0.001,
     )

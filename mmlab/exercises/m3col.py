@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmlab.exercises.verdict import Verdict, judge
+from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.losses.contrastive import mixup_targets
 
-__all__ = ["check_partners", "check_targets"]
+__all__ = ["check_partners", "check_pull", "check_targets"]
 
 
 def check_targets(answer: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
@@ -78,4 +78,37 @@ def check_partners(answer: tuple[Any, Any]) -> Verdict:
         right="One item per batch, whatever its size; its row pulls with the wrong weight.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
         tolerance=0.004,
+    )
+
+
+def check_pull(answer: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
+    """Check the derivative of the contrast by the similarities, for targets whose rows have any sum.
+
+    Args:
+        answer: A function of P and T, both (B, B). It returns the derivative, (B, B).
+    """
+    rng = torch.Generator().manual_seed(0)
+    cases = []
+    for count in (4, 6):
+        guess = torch.randn(count, count, generator=rng).softmax(1)
+        targets = torch.rand(count, count, generator=rng)
+        targets[-1] = 0
+        cases.append((guess, targets))
+    mistakes: list[Mistake] = [
+        ("This is right only for rows that sum to one: keep $\\sum_k T_{ik}$.", lambda P, T: P - T),
+        ("The sign is turned: this is the direction of descent.", lambda P, T: T - P * T.sum(1, keepdim=True)),
+        ("You summed over columns: row *i* of P meets row *i* of T.", lambda P, T: P * T.sum(0) - T),
+        ("The row sum does not divide the targets only: it multiplies the whole bracket.",
+         lambda P, T: P - T / T.sum(1, keepdim=True).clamp(min=1e-30)),
+        ("The sum over *k* goes over the targets, not over the guess, whose rows sum to one.",
+         lambda P, T: P - T * P.sum(1, keepdim=True)),
+        ("This is the derivative by $P$, not by the similarities.", lambda P, T: -T / P),
+    ]  # fmt: skip
+    return judge(
+        answer,
+        lambda P, T: P * T.sum(1, keepdim=True) - T,
+        cases,
+        parts=["the derivative"],
+        right="Each row is weighed by the sum of its targets; a row of zeros does not train.",
+        mistakes=mistakes,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmlab.exercises.verdict import Verdict, judge
 from mmlab.metrics.classification import temper
 
-__all__ = ["check_coins", "check_tempered"]
+__all__ = ["check_coins", "check_tempered", "check_witnesses"]
 
 _BEST = 0.5931
 """Mean of the largest of twenty binomial shares of 100 with probability one half, by summing its distribution."""
@@ -70,4 +70,29 @@ def check_coins(answer: tuple[Any, Any]) -> Verdict:
         right="Nine points for free, from nothing but choosing.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
         tolerance=0.007,
+    )
+
+
+def check_witnesses(answer: tuple[Any, Any]) -> Verdict:
+    """Check the best accuracy with two and with three independent witnesses, to three decimals.
+
+    Args:
+        answer: The accuracy with witnesses of 0.8 and 0.7, and with a second one of 0.7.
+    """
+    mistakes: list[tuple[str, tuple[float | None, float | None]]] = [
+        ("Two witnesses who contradict each other leave a choice: whom do you follow?", (0.56, None)),
+        ("At least one of two is right this often, but nobody tells you which one.", (0.94, None)),
+        ("The mean of two reliabilities is what you get by following one of them at random.", (0.75, None)),
+        ("The odds multiply only where both say the same: average over what they may say.", (0.9032, None)),
+        ("With three, two who agree may outvote the best one: compare the log-odds.", (None, 0.8)),
+        ("All three are right this often; two are enough for the verdict.", (None, 0.392)),
+    ]
+    return judge(
+        lambda: answer,
+        lambda: (0.8, 0.826),
+        [()],
+        parts=["the accuracy with two", "the accuracy with three"],
+        right="A second, weaker witness never turns the verdict; two of them together can.",
+        mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
+        tolerance=0.0005,
     )

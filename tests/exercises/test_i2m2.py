@@ -20,6 +20,14 @@ MISTAKES = {
         (".log_softmax(-1)\n\n", "\n\n", "subtract the logarithm of the sum"),
         (".log_softmax(-1)\n\n", ".softmax(-1)\n\n", "leave out the last exponential"),
     ],
+    "twice": [
+        ("truth = 0.8", "truth = 0.8**2 / (0.8**2 + 0.2**2)", "one piece of evidence"),
+        ("truth = 0.8", "truth = 0.5", "left the selection out"),
+        ("of_two = 0.8**2 / (0.8**2 + 0.2**2)", "of_two = 0.8", "among pairs that occurred"),
+        ("of_two = 0.8**2 / (0.8**2 + 0.2**2)", "of_two = 0.8**2", "normalised over both"),
+        ("of_three = 0.8**3 / (0.8**3 + 0.2**3)", "of_three = 0.8**2 / (0.8**2 + 0.2**2)", "a third time"),
+        ("of_three = 0.8**3 / (0.8**3 + 0.2**3)", "of_three = 0.8**3", "product of three must be"),
+    ],
 }
 
 

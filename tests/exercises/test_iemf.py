@@ -21,6 +21,13 @@ MISTAKES = {
         ("0.05 * (1.36 * gradient) / gradient", "0.05", "still the old rate"),
         ("0.05 * (1.36 * gradient) / gradient", "1.36", "a rate, not a factor"),
     ],
+    "memory": [
+        ("first = length[0]", "first = 2.0", "one doubled gradient only"),
+        ("first = length[0]", "first = 1.1", "forgets the second moment"),
+        ("longest = length.max()", "longest = 2.0", "never reaches twice"),
+        ("in_the_end = 1.0", "in_the_end = 2.0", "both moments have followed"),
+        ("in_the_end = 1.0", "in_the_end = 0.5", "its root twice"),
+    ],
 }
 
 

@@ -21,6 +21,13 @@ MISTAKES = {
         ("100 * (1 / 100)", "0", "leave an item where it is"),
         ("100 * (1 / 100)", "100", "counted all items"),
     ],
+    "pull": [
+        ("P * T.sum(1, keepdim=True) - T", "P - T", "rows that sum to one"),
+        ("P * T.sum(1, keepdim=True) - T", "T - P * T.sum(1, keepdim=True)", "sign is turned"),
+        ("T.sum(1, keepdim=True)", "T.sum(0)", "summed over columns"),
+        ("P * T.sum(1, keepdim=True) - T", "P - T / T.sum(1, keepdim=True).clamp(min=1e-30)", "whole bracket"),
+        ("P * T.sum(1, keepdim=True) - T", "-T / P", "not by the similarities"),
+    ],
 }  # fmt: skip
 
 

@@ -24,6 +24,14 @@ MISTAKES = {
         ("on_new_items = 0.5", "on_new_items = best_on_test", "luck is not carried on"),
         ("accuracies.amax(1).mean()", "accuracies.amin(1).mean()", "is off"),
     ],
+    "witnesses": [
+        ("of_two = best(0.8, 0.7)", "of_two = 0.56", "whom do you follow"),
+        ("of_two = best(0.8, 0.7)", "of_two = 0.94", "nobody tells you"),
+        ("of_two = best(0.8, 0.7)", "of_two = 0.75", "at random"),
+        ("of_two = best(0.8, 0.7)", "of_two = 0.9032", "average over"),
+        ("of_three = best(0.8, 0.7, 0.7)", "of_three = 0.8", "outvote"),
+        ("of_three = best(0.8, 0.7, 0.7)", "of_three = 0.392", "two are enough"),
+    ],
 }
 
 
