@@ -104,13 +104,22 @@ def reach_from(names: Iterable[str], package: Path) -> Reach:
 class _WithOwn(dict[str, Path]):
     """Modules of a package by dotted name; a reader's own are looked up when they are asked for."""
 
+    def __init__(self, modules: Mapping[str, Path]) -> None:
+        super().__init__(modules)
+        self._absent: set[object] = set()
+
     def __contains__(self, name: object) -> bool:
-        if not dict.__contains__(self, name) and (path := own_file(str(name))):
+        if dict.__contains__(self, name):
+            return True
+        if name in self._absent:
+            return False
+        if path := own_file(str(name)):
             self[str(name)] = path
-        return dict.__contains__(self, name)
+        else:
+            self._absent.add(name)
+        return path is not None
 
 
-@cache
 def own_file(name: str) -> Path | None:
     """The file of a module that is a reader's own; None if it has none, or belongs to Python or an installed package.
 
@@ -118,20 +127,20 @@ def own_file(name: str) -> Path | None:
         name: Dotted name of the module. It is not imported.
     """
     found = getattr(sys.modules.get(name), "__file__", None)
-    places = [Path(found)] if found else []
-    if not found:
-        first, *inner = name.split(".")
-        with suppress(ImportError, ValueError):
-            spec = find_spec(first)
-            if spec and not inner:
-                places = [Path(spec.origin or "")]
-            elif spec:
-                folders = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
-                places = [p for folder in folders for p in (folder.with_suffix(".py"), folder / "__init__.py")]
-    for path in places:
-        if path.suffix == ".py" and path.is_file() and not _installed(path.resolve()):
-            return path
-    return None
+    places = [Path(found)] if found else _places(*name.split("."))
+    return next((p for p in places if p.suffix == ".py" and p.is_file() and not _installed(p.resolve())), None)
+
+
+def _places(first: str, *inner: str) -> list[Path]:
+    """Where the file of a module can be that is not imported yet."""
+    with suppress(ImportError, ValueError):
+        spec = find_spec(first)
+        if spec and inner:
+            folders = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+            return [place for folder in folders for place in (folder.with_suffix(".py"), folder / "__init__.py")]
+        if spec:
+            return [Path(spec.origin or "")]
+    return []
 
 
 def _installed(path: Path) -> bool:

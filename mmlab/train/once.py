@@ -20,6 +20,7 @@ from mmlab.data.batches import read
 from mmlab.method import Method
 from mmlab.paths import expand, folder_from_environment
 from mmlab.store.weights import load_weights, safetensors_chunks, save_weights, saved_facts
+from mmlab.train.code import code_of
 from mmlab.train.fit import fit
 
 __all__ = ["trained_once"]
@@ -44,7 +45,8 @@ def trained_once(
 
     Calls are identical if class, arguments and initial weights of the method are, which parameters are trained, every
     item of the dataset, the settings, the versions of Python, torch and what it runs on, the number of threads, and
-    every source file of mmlab: any edit trains anew. What a method keeps outside its weights is not brought back.
+    every source file that the classes of method and dataset reach, a reader's own among them: an edit of one trains
+    anew. What a method keeps outside its weights is not brought back.
 
     The result is kept as safetensors with a hash of its content. It is written under another name first, so that
     several processes may train the same thing at once; a damaged file is made again. The 32 latest are kept.
@@ -141,10 +143,10 @@ def _folder(folder: str | Path | None) -> Path:
 
 def _key(method: Method, dataset: Any, settings: dict[str, Any]) -> str:
     """The sha256 over all that decides which weights come out."""
-    kinds = [kind for kind in type(method).__mro__ if kind.__module__.partition(".")[0] not in ("mmlab", "torch")]
+    written = [trained_once, *method.modules(), dataset, *getattr(dataset, "__dict__", {}).values(), *settings.values()]
     facts = {
         "class": f"{type(method).__module__}.{type(method).__qualname__}",
-        "written elsewhere": [_source(kind) for kind in kinds if kind is not object],
+        "code": code_of(written, _PACKAGE),
         "config": getattr(method, "config", {}),
         "layers": repr(method),
         "training": [name for name, parameter in method.named_parameters() if parameter.requires_grad],
@@ -159,8 +161,6 @@ def _key(method: Method, dataset: Any, settings: dict[str, Any]) -> str:
     for batch in _batches(dataset):
         for chunk in safetensors_chunks(batch):
             digest.update(chunk)
-    for path in sorted(p for p in _PACKAGE.rglob("*") if p.suffix in (".py", ".json", ".txt")):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -173,13 +173,6 @@ def _batches(dataset: Any, size: int = 256) -> Iterator[dict[str, torch.Tensor]]
         rng = torch.Generator().manual_seed(0)
         for index in range(len(dataset)):
             yield {key: torch.as_tensor(value).contiguous() for key, value in dataset.draw(index, rng).items()}
-
-
-def _source(kind: type) -> str:
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):  # made without a file
-        return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _version(package: str) -> str:

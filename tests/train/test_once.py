@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
+import shutil
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,18 +100,119 @@ def test_another_start_item_argument_or_frozen_part_trains_anew(
     assert not any("loaded" in line for line in said)
 
 
-def test_an_edit_of_the_package_trains_anew(
-    train: Callable[..., Regression], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("edited", "again"),
+    [
+        ("method.py", True),
+        ("train/learner.py", True),
+        ("data/tensors.py", True),
+        ("methods/c2c.py", False),
+        ("viz/display.py", False),
+        ("publish/make.py", False),
+    ],
+)
+def test_an_edit_of_the_package_trains_anew_if_it_is_reached(
+    train: Callable[..., Regression],
+    said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edited: str,
+    again: bool,
 ) -> None:
-    package = tmp_path / "package" / "deep"
-    package.mkdir(parents=True)
-    (package / "module.py").write_text("x = 1\n", encoding="utf-8")
-    monkeypatch.setattr(once, "_PACKAGE", package.parent)
+    package = tmp_path / "mmlab"
+    shutil.copytree(once._PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(once, "_PACKAGE", package)
     train()
     train()
-    (package / "module.py").write_text("x = 2\n", encoding="utf-8")
+    with (package / edited).open("a", encoding="utf-8") as file:
+        file.write("x = 2\n")
     train()
-    assert ["loaded" in line for line in said] == [False, True, False]
+    assert ["loaded" in line for line in said] == [False, True, not again]
+
+
+OWN = {
+    "own_method": "import own_helper\nfrom own_base import Base\n\n\nclass Own(Base):\n"
+    "    def loss(self, batch, rng):\n        from own_late import weight\n\n"
+    "        return {'loss': weight * own_helper.square(self.net(batch['x']) - batch['y']).mean()}\n",
+    "own_base": "from torch import nn\n\nfrom mmlab.method import Method\n\n\nclass Base(Method):\n"
+    "    def __init__(self):\n        super().__init__()\n        self.net = nn.Linear(4, 1)\n",
+    "own_helper": "from own_folder import deep\n\n\ndef square(x):\n    return deep.power(x)\n",
+    "own_late": "weight = 1.0\n",
+    "own_folder/deep": "def power(x):\n    return x**2\n",  # a folder without __init__.py
+    "own_unreached": "weight = 2.0\n",
+}
+
+
+@pytest.mark.parametrize("edited", [*OWN, None])
+def test_an_edit_of_own_code_trains_anew_if_it_is_reached(
+    said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str | None
+) -> None:
+    for name, text in OWN.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    cls = importlib.import_module("own_method").Own
+
+    def call() -> None:
+        torch.manual_seed(0)
+        trained_once(cls(), _data(), folder=tmp_path / "kept", report=said.append, steps=2, progress=False)
+
+    call()
+    if edited:
+        with (tmp_path / f"{edited}.py").open("a", encoding="utf-8") as file:
+            file.write("x = 2\n")
+    call()
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
+    assert ("loaded" in said[1]) == (edited in (None, "own_unreached"))
+
+
+CELL = """
+import torch
+from torch import nn
+from mmlab.method import Method
+
+rate, unused = 1.0, 1.0
+table = torch.ones(1)
+
+def square(x):
+    return rate * table * x**2
+
+class Own(Method):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(4, 1)
+
+    def loss(self, batch, rng):
+        return {"loss": self._error(batch).mean()}
+
+    def _error(self, batch):
+        return square(self.net(batch["x"]) - batch["y"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "again"),
+    [
+        ("x**2", "x**4", True),
+        ("rate, unused = 1.0", "rate, unused = 2.0", True),
+        ("torch.ones(1)", "torch.ones(1) * 2", True),
+        (".mean()", ".sum()", True),
+        ("unused = 1.0, 1.0", "unused = 1.0, 2.0", False),
+        ("\nclass", "\n# a comment\nclass", False),
+        ("", "", False),
+    ],
+)
+def test_an_edit_of_a_cell_of_a_notebook_trains_anew_if_it_is_reached(
+    said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, again: bool
+) -> None:
+    for cell in (CELL, CELL.replace(old, new)):
+        notebook = types.ModuleType("a_notebook")  # as __main__ is there: a module without a file
+        monkeypatch.setitem(sys.modules, "a_notebook", notebook)
+        exec(cell, vars(notebook))
+        torch.manual_seed(0)
+        trained_once(notebook.Own(), _data(), folder=tmp_path, report=said.append, steps=2, progress=False)
+    assert ("loaded" in said[1]) != again
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
