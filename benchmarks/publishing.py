@@ -4,14 +4,18 @@
    (imports are the kernel's). Bar: at most 5 s per chapter.
 2. *Side by side*: two equal chapters with two workers against one of them alone, in wall time. Bar: at most 1.2 times,
    on two idle cores; the result says how busy the machine was.
-3. *Rebuild*: this book, rendered, then again after the prose of one chapter was edited. Bar: at most 25 s; running the
+3. *Unchanged*: ``mmlab book all`` with nothing to do, for books that are grown from this one by copies of its methods
+   and chapters, as if all had run. Bar: 3 processor seconds for 20 chapters, 8 for 75.
+4. *Rebuild*: this book, rendered, then again after the prose of one chapter was edited. Bar: at most 25 s; running the
    chapter again comes on top where its code was edited. Only where all chapters have fresh outputs in ``out/cpu``.
 
 Run: python benchmarks/publishing.py [--no-rebuild]
+     python benchmarks/publishing.py --chapters 75      # the third alone, up to so many chapters
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -21,6 +25,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from grown_book import grow
 
 from mmlab.publish import project
 from mmlab.publish.run import key
@@ -47,6 +53,13 @@ while time.process_time() < until:
 
 def main() -> None:
     """Measure, print, write."""
+    parser = argparse.ArgumentParser(description="What publishing costs.")
+    parser.add_argument("--chapters", type=int, help="measure only a book with nothing to do, up to so many chapters")
+    parser.add_argument("--no-rebuild", action="store_true", help="leave out rendering, which takes a minute")
+    chosen = parser.parse_args()
+    if chosen.chapters:
+        _print(_unchanged(chosen.chapters))
+        return
     result: dict[str, object] = {"cores": os.cpu_count(), "load when it began": round(os.getloadavg()[0], 1)}
     with tempfile.TemporaryDirectory() as temporary:
         root = _small_book(Path(temporary))
@@ -56,12 +69,36 @@ def main() -> None:
         both, _ = _command(root, "execute", "two", "three", "--workers", "2")
         result |= {"one chapter, wall seconds": round(wall, 1), "two side by side, wall seconds": round(both, 1)}
         result["side by side against alone"] = round(both / wall, 2)
-    if "--no-rebuild" not in sys.argv:
+    result |= _unchanged(75)
+    if not chosen.no_rebuild:
         with tempfile.TemporaryDirectory() as temporary:
             result |= _rebuild(Path(temporary) / "book")
+    _print(result)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _print(result: dict[str, object]) -> None:
     for name, value in result.items():
         print(f"{name:<60} {value}")
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _unchanged(most: int) -> dict[str, object]:
+    """Processor seconds of a book with nothing to do, as it grows to so many chapters, and how it grows."""
+    there = len(list((ROOT / "notebooks").glob("*.py")))
+    sizes = sorted({there, *(size for size in (2 * there, most) if there < size <= most)})
+    seconds = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as temporary:
+            root = grow(Path(temporary) / "book", size)
+            _command(root, "all")  # notes which notebooks are in step
+            seconds[size] = min(_command(root, "all")[1] for _ in range(3))
+    result: dict[str, object] = {
+        f"unchanged, {size} chapters, processor seconds": round(s, 2) for size, s in seconds.items()
+    }
+    if len(sizes) > 1:
+        slope = (seconds[sizes[-1]] - seconds[there]) / (sizes[-1] - there)
+        result["unchanged, processor seconds for each further chapter"] = round(slope, 3)
+    return result
 
 
 def _small_book(root: Path) -> Path:
@@ -100,9 +137,11 @@ def _rebuild(copy: Path) -> dict[str, float]:
 
 def _command(root: Path, *words: str) -> tuple[float, float]:
     """Wall and processor seconds of ``mmlab book ...`` in a folder, its child processes included."""
-    environment = os.environ | {"PYTHONPATH": str(key.PACKAGE.parent), "OMP_NUM_THREADS": "1"}
+    package = root if (root / "mmlab").exists() else key.PACKAGE.parent
+    environment = os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
     before, began = _children(), time.monotonic()
-    subprocess.run([sys.executable, "-m", "mmlab.command.cli", "book", *words], cwd=root, env=environment, check=True)
+    command = [sys.executable, "-m", "mmlab.cli", "book", *words]
+    subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began, _children() - before
 
 

@@ -179,37 +179,34 @@ class _Reader:
 
     def __init__(self, module: str, is_package: bool, package: str) -> None:
         self.module, self.is_package, self.package = module, is_package, package
-        self.aliases: dict[str, str] = {}
+        self.aliases: dict[str, list[str]] = {}  # in two functions one name may stand for two things
 
     def read(self, tree: ast.Module) -> _Said:
-        nodes = list(_runtime_nodes(tree))
-        names: dict[str, None] = {}
+        nodes, texts = _runtime_nodes(tree)
         for node in nodes:
             for target, alias in self._imported(node):
-                names[target] = None
-                self.aliases[alias] = target
-        names |= {dotted: None for node in nodes if (dotted := self._reference(node))}
-        loads: set[str | None] = set()
-        if self.module != f"{self.package}.registry":  # what it loads is followed where it is asked to
-            loads = set(self._loads(nodes))
+                self.aliases.setdefault(alias, []).append(target)
+        names = dict.fromkeys(target for targets in self.aliases.values() for target in targets)
+        names |= dict.fromkeys(dotted for node in nodes for dotted in self._references(node))
         calls = [node for node in nodes if isinstance(node, ast.Call)]
-        targets = [self._import_module(call) for call in calls]
-        names |= {target: None for target in targets if target}
+        asked = [self._import_module(call) for call in calls]
+        names |= dict.fromkeys(target for target in asked if target)
+        finds = self.module == f"{self.package}.registry"  # what it loads is followed where it is asked to
         return _Said(
             names=tuple(names),
-            loads=frozenset(loads),
-            reads=frozenset(read for call in calls if (read := self._getattr(call))),
-            literals=frozenset(n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and type(n.value) is str),
+            loads=frozenset() if finds else frozenset(self._loads(nodes)),
+            reads=frozenset(read for call in calls for read in self._getattr(call)),
+            literals=frozenset(texts),
             promises=self._promises(tree),
-            undecidable=self.module != f"{self.package}.registry" and "" in targets,
+            undecidable="" in asked and not finds,
         )
 
     def _imported(self, node: ast.AST) -> Iterator[tuple[str, str]]:
-        """Pairs of (what is imported, the name that it gets)."""
+        """Pairs of (what is imported, the name that it gets, if any)."""
         if isinstance(node, ast.Import):
             for name in node.names:
                 root = name.name.partition(".")[0]
-                yield name.name, name.asname or root
+                yield name.name, name.asname or ""
                 if not name.asname:  # `import a.b` binds `a`
                     yield root, root
         elif isinstance(node, ast.ImportFrom):
@@ -226,44 +223,50 @@ class _Reader:
         parts = parts[: len(parts) - node.level + 1]
         return ".".join([*parts, node.module] if node.module else parts)
 
-    def _reference(self, node: ast.AST) -> str:
-        """The dotted name that ``show`` or ``mmlab.viz.show`` stands for; empty if it begins with no import."""
+    def _references(self, node: ast.AST) -> list[str]:
+        """The dotted names that ``show`` or ``mmlab.viz.show`` may stand for; none if it begins with no import."""
         trail: list[str] = []
         while isinstance(node, ast.Attribute):
             trail.append(node.attr)
             node = node.value
         if isinstance(node, ast.Name) and node.id in self.aliases:
-            return ".".join([self.aliases[node.id], *reversed(trail)])
-        return ""
+            return [".".join([target, *reversed(trail)]) for target in self.aliases[node.id]]
+        return []
 
     def _loads(self, nodes: list[ast.AST]) -> Iterator[str | None]:
         """Stems of methods that are loaded; None wherever they are listed, or a loader may get any of them."""
-        plain = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _first(node)}
-        for node in nodes:
-            if isinstance(node, ast.Call) and self._loader(node.func) in _LOAD and (stem := _first(node)):
+        if not any(self._leads_to_loader(target) for targets in self.aliases.values() for target in targets):
+            return
+        plain = set()
+        for node in nodes:  # a call comes before what it calls
+            if isinstance(node, ast.Call) and self._names_one(node.func, _LOAD) and (stem := _first(node)):
+                plain.add(id(node.func))
                 yield stem
-            elif self._loader(node) in _LIST or (self._loader(node) in _LOAD and id(node) not in plain):
+            elif id(node) not in plain and self._names_one(node, _LOAD + _LIST):
                 yield None
 
-    def _loader(self, node: ast.AST) -> str:
-        dotted = self._reference(node)
-        return dotted.removeprefix(f"{self.package}.") if dotted.startswith(f"{self.package}.") else ""
+    def _leads_to_loader(self, target: str) -> bool:
+        inner = [f"{self.package}.{name}" for name in _LOAD + _LIST]
+        return any(name == target or name.startswith(f"{target}.") for name in inner)
+
+    def _names_one(self, node: ast.AST, loaders: tuple[str, ...]) -> bool:
+        return any(dotted == f"{self.package}.{name}" for dotted in self._references(node) for name in loaders)
 
     def _import_module(self, call: ast.Call) -> str | None:
         """What ``import_module`` is asked for: empty if that is computed, None if the call is another one."""
-        dotted = self._reference(call.func) or (call.func.id if isinstance(call.func, ast.Name) else "")
-        if dotted.rpartition(".")[2] not in ("import_module", "__import__") and not _ends(call.func, "import_module"):
+        names = [*self._references(call.func), getattr(call.func, "id", ""), getattr(call.func, "attr", "")]
+        if not any(name.rpartition(".")[2] in ("import_module", "__import__") for name in names):
             return None
         return _first(call)
 
-    def _getattr(self, call: ast.Call) -> str:
+    def _getattr(self, call: ast.Call) -> list[str]:
         if isinstance(call.func, ast.Name) and call.func.id == "getattr" and call.args:
-            return self._reference(call.args[0])
-        return ""
+            return self._references(call.args[0])
+        return []
 
     def _promises(self, tree: ast.Module) -> dict[str, str] | None:
         """What a lazy module promises under TYPE_CHECKING: its names, and where they come from."""
-        if not any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree.body):
+        if not any(map(_is_getter, tree.body)):
             return None
         guarded = [node for block in tree.body if _type_checking(block) for node in ast.walk(block)]
         return {alias: target for node in guarded for target, alias in self._imported(node)}
@@ -333,13 +336,27 @@ class _Walk:
                     self._resolve(".".join([lazy[name], *rest[1:]]))
 
 
-def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes that can run: not those under ``if TYPE_CHECKING``, nor a module's ``__getattr__``."""
-    for node in ast.iter_child_nodes(tree):
-        getter = isinstance(tree, ast.Module) and isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
-        if not (_type_checking(node) or getter):
-            yield node
-            yield from _runtime_nodes(node)
+def _runtime_nodes(tree: ast.Module) -> tuple[list[ast.AST], set[str]]:
+    """All nodes that can run, each before those in it, and all strings, wherever they stand.
+
+    What stands under ``if TYPE_CHECKING`` cannot run; a module's ``__getattr__`` is left to the names that it promises.
+    """
+    nodes: list[ast.AST] = []
+    texts: set[str] = set()
+    waiting: list[tuple[ast.AST, bool]] = [(node, _is_getter(node)) for node in tree.body]
+    while waiting:
+        node, aside = waiting.pop()
+        aside = aside or _type_checking(node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+        elif not aside:
+            nodes.append(node)
+        waiting.extend((child, aside) for child in ast.iter_child_nodes(node))
+    return nodes, texts
+
+
+def _is_getter(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
 
 
 def _type_checking(node: ast.AST) -> bool:

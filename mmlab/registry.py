@@ -17,7 +17,7 @@ from mmlab.wording import nearest
 if TYPE_CHECKING:
     from mmlab.method import Method
 
-__all__ = ["list_methods", "load"]
+__all__ = ["chapter_of", "list_methods", "load"]
 
 _FOLDER = Path(__file__).parent / "methods"
 
@@ -34,6 +34,11 @@ def list_methods(folder: Path = _FOLDER) -> Mapping[str, Card]:
     """
     stems = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     return MappingProxyType({stem: _read_card(folder / f"{stem}.py") for stem in stems})
+
+
+def chapter_of(stem: str, card: Card) -> str:
+    """Stem of the chapter that tells of a method: the one that its card names, or else its own."""
+    return card.chapter or stem
 
 
 def load(stem: str) -> type[Method]:

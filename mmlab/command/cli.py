@@ -155,9 +155,11 @@ def execute(
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run them.")] = None,
 ) -> None:
     """Run chapters whose inputs changed."""
-    from mmlab.publish import execute_all, project
+    from mmlab.publish import execute_all
+    from mmlab.publish.chapter import chapters
+    from mmlab.publish.project import find_root
 
-    chosen = stems or project.stems(project.find_root())
+    chosen = stems or [chapter.stem for chapter in chapters(find_root())]
     if scheduler:
         from mmlab.publish.run.scheduler import execute_on
 

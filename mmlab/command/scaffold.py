@@ -36,7 +36,7 @@ def new_method(stem: str, root: Path) -> list[Path]:
         ValueError: If the stem is no such name or is taken, or the table of contents has no chapter to put it after.
     """
     from mmlab.command.house import refresh_house
-    from mmlab.publish.notebooks import sync
+    from mmlab.publish.committed import sync
     from mmlab.store.folders import write_whole
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", stem) or keyword.iskeyword(stem) or len(stem) > 40:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["Receipt", "RunError", "SiteError", "book", "build", "execute", "execute_all", "sync"]
 
 if TYPE_CHECKING:
+    from mmlab.publish.committed import sync
     from mmlab.publish.make import book
-    from mmlab.publish.notebooks import sync
     from mmlab.publish.run.receipt import Receipt
     from mmlab.publish.run.runner import RunError, execute, execute_all
     from mmlab.publish.site.build import SiteError, build
@@ -26,7 +26,7 @@ _HOME = {
     "build": "mmlab.publish.site.build",
     "execute": "mmlab.publish.run.runner",
     "execute_all": "mmlab.publish.run.runner",
-    "sync": "mmlab.publish.notebooks",
+    "sync": "mmlab.publish.committed",
 }
 
 

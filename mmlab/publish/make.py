@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mmlab.publish import project
-from mmlab.publish.notebooks import StaleNotebookError, sync
+from mmlab.publish.chapter import listed
+from mmlab.publish.committed import StaleNotebookError, sync
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.run.runner import RunError, execute_all
 from mmlab.publish.site.build import SiteError, build
@@ -44,7 +45,7 @@ def book(
     began = time.monotonic()
     try:
         sync(check=True, root=root)
-        chapters = [entry.removeprefix("notebooks/") for entry in project.toc_entries(root) if "notebooks/" in entry]
+        chapters = [chapter.stem for chapter in listed(root)]
         with console.status(f"Running {len(chapters)} chapters ({profile} profile) ..."):
             receipts = _run(chapters, profile, workers, out, force, root, console)
         with console.status("Rendering the site ..."):

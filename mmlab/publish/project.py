@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mmlab import __version__
-from mmlab.card import Budget
-from mmlab.registry import list_methods
-from mmlab.wording import nearest
 
-__all__ = [
-    "budget",
-    "config",
-    "find_root",
-    "notebook_source",
-    "repository",
-    "stems",
-    "tag",
-    "toc_entries",
-]
+__all__ = ["config", "find_root", "read_yaml", "repository", "tag", "toc_entries"]
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -40,7 +29,15 @@ def find_root(start: Path | None = None) -> Path:
 
 def config(root: Path) -> dict[str, Any]:
     """The content of ``_config.yml``."""
-    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
+    return read_yaml(root / "_config.yml") or {}
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; parsed once for each text, so leave it as it is."""
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+_parsed = cache(yaml.safe_load)
 
 
 def repository(root: Path) -> tuple[str, str]:
@@ -73,28 +70,5 @@ def toc_entries(root: Path) -> list[str]:
             for value in node:
                 walk(value)
 
-    walk(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
+    walk(read_yaml(root / "_toc.yml"))
     return found
-
-
-def stems(root: Path) -> list[str]:
-    """The chapters with a notebook, in alphabetical order."""
-    return sorted(path.stem for path in (root / "notebooks").glob("*.py"))
-
-
-def notebook_source(root: Path, stem: str) -> Path:
-    """The source of a chapter's notebook.
-
-    Raises:
-        FileNotFoundError: If there is none; the message names the nearest one.
-    """
-    path = root / "notebooks" / f"{stem}.py"
-    if not path.exists():
-        raise FileNotFoundError(f"There is no notebook {stem!r} in {path.parent}: {nearest(stem, stems(root))}")
-    return path
-
-
-def budget(stem: str) -> Budget:
-    """What the chapter's card allows it to cost; the default budget where there is no card."""
-    card = list_methods().get(stem)
-    return card.budget if card else Budget()

@@ -15,7 +15,8 @@ from typing import Any
 
 from mmlab.data.files.archive import MANIFEST as UNPACKED
 from mmlab.data.files.archive import extract
-from mmlab.publish.release import CHECKSUMS, ReleaseError, chapters
+from mmlab.publish.chapter import listed
+from mmlab.publish.release import CHECKSUMS, ReleaseError
 from mmlab.publish.run import cache, key
 from mmlab.publish.run.receipt import Receipt
 
@@ -69,7 +70,7 @@ def rebuild(archive: Path, stem: str | None, into: Path, *, profile: str = "cpu"
         OSError: If it cannot be read, or the folder cannot be written.
     """
     root = unpack(archive, into)
-    stem = stem or next(iter(chapters(root)), "")
+    stem = stem or next((chapter.stem for chapter in listed(root)), "")
     target = cache.Target(root / "out" / profile, stem)
     released = Receipt.read(target.receipt)
     if released is None:

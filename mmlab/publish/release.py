@@ -19,13 +19,14 @@ from typing import Any, BinaryIO
 
 import mmlab
 from mmlab.publish import project
+from mmlab.publish.chapter import listed
 from mmlab.publish.run import cache
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site.build import build
 from mmlab.store.folders import write_whole
 
-__all__ = ["CHECKSUMS", "FORMAT", "MANIFEST", "ReleaseError", "chapters", "release"]
+__all__ = ["CHECKSUMS", "FORMAT", "MANIFEST", "ReleaseError", "release"]
 
 CHECKSUMS, MANIFEST, FORMAT = "SHA256SUMS", "MANIFEST.json", 1
 
@@ -71,7 +72,7 @@ def release(
         "version": mmlab.__version__,
         "profile": profile,
         "pages": project.toc_entries(root),
-        "chapters": {stem: _chapter(root / out / profile, stem) for stem in chapters(root)},
+        "chapters": {chapter.stem: _entry(chapter.target(root / out / profile)) for chapter in listed(root)},
         "rebuild": f"mmlab book rebuild {archive.name} CHAPTER",
     }
     archive.parent.mkdir(parents=True, exist_ok=True)
@@ -92,15 +93,10 @@ def release(
     return archive
 
 
-def chapters(root: Path) -> list[str]:
-    """The stems of the chapters that are in the table of contents, in its order."""
-    return [entry.removeprefix("notebooks/") for entry in project.toc_entries(root) if entry.startswith("notebooks/")]
-
-
-def _chapter(folder: Path, stem: str) -> dict[str, Any]:
-    target = cache.Target(folder, stem)
+def _entry(target: cache.Target) -> dict[str, Any]:
     receipt = Receipt.read(target.receipt)
     if receipt is None or cache.fresh(target, receipt.inputs) is None:
+        stem = target.notebook.stem
         raise ReleaseError(f"{target.notebook} is not the notebook of its receipt: run `mmlab book execute {stem}`.")
     return {
         "key": receipt.key,
@@ -117,8 +113,8 @@ def _files(root: Path, out: Path, profile: str) -> dict[str, Path]:
     for name in _SOURCES:
         path = root / name
         found |= {f.relative_to(root).as_posix(): f for f in ([path] if path.is_file() else _below(path))}
-    for stem in chapters(root):
-        target = cache.Target(out / profile, stem)
+    for chapter in listed(root):
+        target = chapter.target(out / profile)
         found |= {f"out/{profile}/{path.name}": path for path in (target.notebook, target.receipt)}
     found |= {f"out/site/{path.relative_to(out / 'site').as_posix()}": path for path in _below(out / "site")}
     return found

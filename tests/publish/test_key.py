@@ -77,6 +77,10 @@ TWO = {"", "methods", "methods.two", "nn", "nn.other"}
         ("import mmlab\nmmlab.list_methods()", ONE | TWO | {"registry"}),
         ("from mmlab import load\nget = load\nget('one')", ONE | TWO | {"registry"}),  # who knows what it is given
         ("from mmlab import load\nlist(map(load, ['one']))", ONE | TWO | {"registry"}),
+        (
+            "if a:\n  from mmlab import methods as m\n  m.one\nelse:\n  from mmlab import nn as m\n  m.block",
+            ONE,
+        ),
         ("from mmlab.registry import load as get\nget('one')", ONE | {"registry"}),
         ("%matplotlib inline\n!ls\nimport mmlab", {""}),
         ("import importlib\nimportlib.import_module('mmlab.methods.one')", ONE),

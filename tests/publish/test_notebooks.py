@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from mmlab.card import Budget
-from mmlab.publish import project
-from mmlab.publish.notebooks import StaleNotebookError, render, sync
+from mmlab.publish import chapter, project
+from mmlab.publish.chapter import Chapter
+from mmlab.publish.committed import StaleNotebookError, sync
 from mmlab.publish.run import key
 
 CELLS = ("# parameters\nsteps = 3", "print('a')", "print('a')", "print('b')")
@@ -30,8 +31,8 @@ def test_the_same_source_gives_the_same_bytes(root, write):
     first = (root / "notebooks" / "one.ipynb").read_bytes()
     assert sync(root=root) == []
     assert first.endswith(b"}\n")
-    code = "import sys; from pathlib import Path; from mmlab.publish.notebooks import render\n"
-    code += "sys.stdout.buffer.write(render('one', root=Path(sys.argv[1])).encode())"
+    code = "import sys; from pathlib import Path; from mmlab.publish.chapter import Chapter\n"
+    code += "sys.stdout.buffer.write(Chapter(Path(sys.argv[1]), 'one').text.encode())"
     for seed in ("1", "2"):  # another process, another order of sets
         command = [sys.executable, "-c", code, str(root)]
         environment = {"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": str(key.PACKAGE.parent)}
@@ -39,19 +40,37 @@ def test_the_same_source_gives_the_same_bytes(root, write):
         assert again.stdout == first
 
 
+def test_a_notebook_in_step_is_not_made_again_and_one_out_of_step_is(root, write, monkeypatch):
+    write("one", *CELLS)
+    sync(root=root)
+    sync(check=True, root=root)
+    made = []
+    monkeypatch.setattr(chapter, "render", lambda *arguments: made.append(arguments) or "")
+    sync(check=True, root=root)
+    assert made == []
+    committed = root / "notebooks" / "one.ipynb"
+    for edit in (committed, root / "notebooks" / "one.py", root / "_config.yml"):
+        before = edit.read_text()
+        edit.write_text(before.replace("print", "say").replace("trunk", "stem").replace("example", "sample"))
+        with pytest.raises(StaleNotebookError):
+            sync(check=True, root=root)
+        edit.write_text(before)
+    assert len(made) == 3
+
+
 def test_ids_are_unique_and_inserting_a_cell_changes_no_other(root, write):
     write("one", *CELLS)
-    before = [cell["id"] for cell in cells(render("one", root=root))]
+    before = [cell["id"] for cell in cells(Chapter(root, "one").text)]
     assert len(set(before)) == len(before) == 6
     write("one", "x = 1", *CELLS)
-    after = [cell["id"] for cell in cells(render("one", root=root))]
+    after = [cell["id"] for cell in cells(Chapter(root, "one").text)]
     assert after[:2] == before[:2]
     assert after[3:] == before[2:]
 
 
 def test_nothing_but_sources_and_tags_is_kept(root, write):
     write("one", *CELLS)
-    notebook = json.loads(render("one", root=root))
+    notebook = json.loads(Chapter(root, "one").text)
     assert notebook["metadata"]["kernelspec"] == {
         "display_name": "Python 3",
         "language": "python",
@@ -108,16 +127,16 @@ def test_what_is_no_chapter_is_refused(root, text, message):
 
 def test_a_chapter_with_a_gpu_profile_asks_colab_for_a_gpu(root, write, monkeypatch):
     write("one", *CELLS)
-    assert "accelerator" not in json.loads(render("one", root=root))["metadata"]
-    monkeypatch.setattr(project, "budget", lambda stem: Budget(gpu_minutes=5))
-    assert json.loads(render("one", root=root))["metadata"]["accelerator"] == "GPU"
+    assert "accelerator" not in json.loads(Chapter(root, "one").text)["metadata"]
+    monkeypatch.setattr(Chapter, "budget", Budget(gpu_minutes=5))
+    assert json.loads(Chapter(root, "one").text)["metadata"]["accelerator"] == "GPU"
 
 
 @pytest.fixture
 def install(root, write, monkeypatch):
     """Run the install cell and return the commands that it would start."""
     write("one", *CELLS)
-    source = "".join(cells(render("one", root=root))[0]["source"])
+    source = "".join(cells(Chapter(root, "one").text)[0]["source"])
     commands = []
 
     def install(*, colab: bool, installed: bool, code: int = 0) -> list:
@@ -168,14 +187,14 @@ def test_elsewhere_nothing_is_installed(install, colab, installed):
 def test_between_releases_colab_takes_the_branch(root, write, monkeypatch):
     monkeypatch.setattr(project, "__version__", "0.2.0.dev1")
     write("one", *CELLS)
-    assert "mmlab @ git+https://example.org/someone/book@trunk" in render("one", root=root)
+    assert "mmlab @ git+https://example.org/someone/book@trunk" in Chapter(root, "one").text
 
 
 @pytest.mark.parametrize(("gpu", "expected"), [(True, "gpu"), (False, "cpu")])
 def test_on_colab_the_profile_follows_the_machine(root, write, monkeypatch, gpu, expected):
-    monkeypatch.setattr(project, "budget", lambda stem: Budget(gpu_minutes=5))
+    monkeypatch.setattr(Chapter, "budget", Budget(gpu_minutes=5))
     write("one", "# parameters\nprofile = 'cpu'", "x = profile")
-    made = cells(render("one", root=root))
+    made = cells(Chapter(root, "one").text)
     at = next(i for i, cell in enumerate(made) if "parameters" in cell["metadata"].get("tags", []))
     assert made[at + 1]["metadata"] == {"tags": ["profile", "remove-cell"]}
     namespace = {"sys": sys, "profile": "kept"}
@@ -190,9 +209,9 @@ def test_on_colab_the_profile_follows_the_machine(root, write, monkeypatch, gpu,
 
 @pytest.mark.parametrize(("minutes", "cell"), [(None, "profile = 'cpu'"), (5, "sigma = 1")])
 def test_a_chapter_without_two_profiles_has_no_cell_that_chooses(root, write, monkeypatch, minutes, cell):
-    monkeypatch.setattr(project, "budget", lambda stem: Budget(gpu_minutes=minutes))
+    monkeypatch.setattr(Chapter, "budget", Budget(gpu_minutes=minutes))
     write("one", f"# parameters\n{cell}", "x = 1")
-    assert "cuda" not in render("one", root=root)
+    assert "cuda" not in Chapter(root, "one").text
 
 
 def test_a_configuration_without_address_is_refused(root, write):

@@ -128,10 +128,27 @@ def test_the_api_page_has_docstrings(book):
 
 
 def test_what_has_not_changed_is_not_rendered_again(book, monkeypatch):
-    monkeypatch.setattr(site, "_render", None)
+    for place, name in ((site, "_render"), (site.staging, "fill"), (pages, "problems")):
+        monkeypatch.setattr(place, name, None)
     began = time.monotonic()
     build(root=book)
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("edited", ["book/intro.md", "_config.yml", "out/cpu/rich.receipt.json", "out/site/index.html"])
+def test_an_edit_of_the_site_or_of_what_it_is_made_of_is_noticed(copy, monkeypatch, edited):
+    def render(source, work):
+        (work / "_build" / "html").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(site, "_render", render)
+    monkeypatch.setattr(pages, "problems", lambda *arguments: [])
+    build(root=copy)
+    monkeypatch.setattr(site, "_render", None)
+    build(root=copy)
+    path = copy / edited
+    path.write_text(path.read_text().replace('"seconds": ', '"seconds": 1') + "\n")
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        build(root=copy)
 
 
 def test_vendored_files_are_what_their_list_says(book):

@@ -7,7 +7,6 @@ them with everything that they started. What has run before with the same inputs
 from __future__ import annotations
 
 import dataclasses
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.publish import project
-from mmlab.publish.notebooks import render
+from mmlab.publish.chapter import Chapter
 from mmlab.publish.run import cache, key
 from mmlab.publish.run import parameters as checked
 from mmlab.publish.run.job import device
@@ -78,17 +77,16 @@ def execute(
         FileNotFoundError: If there is no such chapter.
     """
     root = root or project.find_root()
-    target = cache.Target(root / out / profile, stem)
-    notebook = json.loads(render(stem, root=root))
+    chapter = Chapter(root, stem)
+    notebook, target = chapter.notebook, chapter.target(root / out / profile)
     given = _with_profile(notebook, profile, dict(parameters or {}))
-    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    parts = key.inputs(sources, root=root, profile=profile, parameters=given)
+    parts = chapter.inputs(profile, given)
     if not force and (receipt := cache.lookup(target, notebook, parts)):
         return receipt
     before = Receipt.read(target.receipt) or Receipt.read(target.failure)
     target.clear()  # from here on, nothing old can be mistaken for the outcome of this run
     reason = key.what_changed(before.inputs, parts) if before else "first run"
-    receipt = dataclasses.replace(_blank(stem, profile, parts), reason=reason)
+    receipt = dataclasses.replace(_blank(chapter, profile, parts), reason=reason)
     try:
         checked.check(_parameters_cell(notebook), given)
     except (ValueError, SyntaxError) as error:
@@ -183,14 +181,14 @@ def _with_profile(notebook: Any, profile: str, given: dict[str, Any]) -> dict[st
     return given
 
 
-def _blank(stem: str, profile: str, parts: dict[str, Any]) -> Receipt:
-    budget = project.budget(stem)
+def _blank(chapter: Chapter, profile: str, parts: dict[str, Any]) -> Receipt:
+    budget = chapter.budget
     seconds, gigabytes = budget.cpu_seconds, budget.cpu_memory_gb
     if profile == "gpu":
         seconds = 60 * (budget.gpu_minutes or 15)
         gigabytes = 12.0  # the main memory of the free machine with a T4
     return Receipt(
-        stem=stem,
+        stem=chapter.stem,
         profile=profile,
         status="incomplete",
         key=key.digest(parts),

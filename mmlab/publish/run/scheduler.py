@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from mmlab.publish.chapter import code_cells
 from mmlab.publish.run import key
 from mmlab.publish.run.job import device
 from mmlab.publish.run.launch import Outcome, Task, here, stopped
@@ -206,9 +207,9 @@ def run_chapter(order: bytes) -> tuple[bytes, bytes]:
 
 def _difference(task: Task, receipt: Receipt) -> str:
     """Which input of the run is not the same on this machine; empty if all are. The lock is the sender's alone."""
-    sources = ["".join(cell["source"]) for cell in task.notebook["cells"] if cell["cell_type"] == "code"]
     with tempfile.TemporaryDirectory() as folder:
-        found = key.inputs(sources, root=Path(folder), profile=task.profile, parameters=task.given)
+        cells = code_cells(task.notebook)
+        found = key.inputs(cells, root=Path(folder), profile=task.profile, parameters=task.given)
     found["lock"] = receipt.inputs["lock"]
     # Through JSON, as the sender's came: it has no tuples.
     found = json.loads(json.dumps(found))

@@ -58,26 +58,29 @@ def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = 
     out = root / out
     source, work, site = out / "site-source", out / "site-build", out / "site"
     _check_renderer()
+    index, stamp = site / "index.html", out / "site.key"
     with terminable():
-        if stale := staging.fill(source, root, out / profile):
+        receipts, stale = staging.receipts(root, out / profile)
+        if stale:
             raise SiteError("\n".join(stale))
-        stamp = out / "site.key"
-        state = staging.tree_hash(source, key.PACKAGE) + " " + _renderer_versions()
-        if not (site / "index.html").exists() or not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
-            stamp.unlink(missing_ok=True)
-            _forget_old_assets(source, work)
-            _render(source, work)
-            _replace(work / "_build" / "html", site)
-            # The renderer's own front page only points on; this one has a title, an icon and a link besides.
-            front = _FRONT.format(first=project.toc_entries(root)[0], title=project.config(root)["title"])
-            (site / "index.html").write_text(front, encoding="utf-8")
-            stamp.write_text(state, encoding="utf-8")
+        state = f"{staging.state(root, receipts)} {_renderer_versions()}"
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == f"{state} {staging.tree_hash(site)}":
+            return index  # made of the same, looked through then, and as it was
+        stamp.unlink(missing_ok=True)
+        staging.fill(source, root, out / profile, receipts)
+        _forget_old_assets(source, work)
+        _render(source, work)
+        _replace(work / "_build" / "html", site)
+        # The renderer's own front page only points on; this one has a title, an icon and a link besides.
+        front = _FRONT.format(first=project.toc_entries(root)[0], title=project.config(root)["title"])
+        index.write_text(front, encoding="utf-8")
         if found := pages.problems(site, project.toc_entries(root), root):
             # Neither the pages nor the renderer's memory of them may pass for good ones the next time.
             for folder in (site, work):
                 staging.clear(folder)
             raise SiteError("The site is not as it should be:\n" + "\n".join(found[:20]))
-    return site / "index.html"
+        stamp.write_text(f"{state} {staging.tree_hash(site)}", encoding="utf-8")
+    return index
 
 
 def _check_renderer() -> None:

@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmlab import __version__
 from mmlab.publish import project
 from mmlab.registry import list_methods
@@ -26,7 +24,7 @@ def citation(stem: str, title: str, root: Path) -> str:
     path = root / "CITATION.cff"
     if not path.exists():
         return ""
-    about = yaml.safe_load(path.read_text(encoding="utf-8"))
+    about = project.read_yaml(path)
     site = (project.config(root).get("html") or {}).get("baseurl") or about["url"]
     address = f"{site.rstrip('/')}/notebooks/{stem}.html"
     year = str(about.get("date-released") or project.config(root)["copyright"])[:4]

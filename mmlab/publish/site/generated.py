@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmlab.card import Card, Claim
 from mmlab.publish import project
 from mmlab.publish.run.receipt import Receipt
@@ -95,7 +93,7 @@ def chapters_of(page: str, root: Path) -> list[str]:
         page: The page as ``_toc.yml`` names it, for example ``"book/parts/fusion"``.
         root: Folder of the book.
     """
-    contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    contents = project.read_yaml(root / "_toc.yml")
     for part in contents.get("parts", [contents]):
         files = [entry["file"] for entry in part.get("chapters", [])]
         if page in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 from mmlab.card import Card
 from mmlab.publish import project
-from mmlab.publish.notebooks import render
+from mmlab.publish.chapter import Chapter, listed
 from mmlab.publish.run import cache, key
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site import generated
@@ -23,7 +24,7 @@ from mmlab.publish.site.citing import citation
 from mmlab.publish.site.pictures import picture
 from mmlab.registry import list_methods
 
-__all__ = ["fill", "receipt_markdown", "tree_hash"]
+__all__ = ["fill", "receipt_markdown", "receipts", "state", "tree_hash"]
 
 _MODULES = re.compile(r"^<!-- modules: (.+?) -->$", re.MULTILINE)
 _GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
@@ -71,20 +72,58 @@ class Ran:
         return picture(self.notebook, self.stem, self.card)
 
 
-def fill(folder: Path, root: Path, executed: Path) -> list[str]:
+def receipts(root: Path, executed: Path) -> tuple[dict[str, list[Receipt]], list[str]]:
+    """The accounts of all chapters that ran, and sentences about those that have no fresh outputs.
+
+    Args:
+        root: Folder of the book.
+        executed: Folder of the executed notebooks and receipts of one profile.
+
+    Returns:
+        By stem, in the order of the contents: the receipt of this profile, and after it fresh ones of others.
+    """
+    found: dict[str, list[Receipt]] = {}
+    stale = []
+    for chapter in listed(root):
+        receipt, why = _fresh(chapter, executed)
+        if receipt is None:
+            stale.append(f"The chapter {chapter.stem!r} has no fresh outputs in {executed} ({why}): execute it first.")
+            continue
+        others = [executed.parent / profile for profile in ("cpu", "gpu") if profile != executed.name]
+        elsewhere = [_fresh(chapter, other)[0] for other in others]
+        found[chapter.stem] = [receipt, *(entry for entry in elsewhere if entry)]
+    return found, stale
+
+
+def state(root: Path, accounts: Mapping[str, list[Receipt]]) -> str:
+    """A hash over all that the staging folder and the documentation in the site are made of.
+
+    Args:
+        root: Folder of the book.
+        accounts: What :func:`receipts` found.
+    """
+    files = [root / name for name in ("_config.yml", "_toc.yml", "CITATION.cff")]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()]
+    runs = {stem: [dataclasses.asdict(receipt) for receipt in found] for stem, found in accounts.items()}
+    for receipt in (receipt for found in runs.values() for receipt in found):
+        del receipt["cached"]
+    made_of = [tree_hash(root / "book", key.PACKAGE), *hashes, json.dumps(runs, sort_keys=True)]
+    return hashlib.sha256(" ".join(made_of).encode()).hexdigest()
+
+
+def fill(folder: Path, root: Path, executed: Path, accounts: Mapping[str, list[Receipt]]) -> None:
     """Bring the staging folder up to date, and touch only files that change, so that only their pages are rendered.
 
     Args:
         folder: The staging folder.
         root: Folder of the book.
         executed: Folder of the executed notebooks and receipts of one profile.
-
-    Returns:
-        Sentences about chapters that have no fresh outputs; empty if all have.
+        accounts: What :func:`receipts` found there.
     """
-    chapters, stale = _chapters(root, executed)
-    if stale:
-        return stale
+    chapters = {}
+    for stem, (receipt, *others) in accounts.items():
+        notebook = json.loads(cache.Target(executed, stem).notebook.read_text(encoding="utf-8"))
+        chapters[stem] = Ran(stem, notebook, receipt, others)
     wanted = {f"notebooks/{stem}.ipynb": _with_account(ran, root).encode("utf-8") for stem, ran in chapters.items()}
     wanted |= _pages(root, chapters) | _pictures(chapters)
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -95,7 +134,6 @@ def fill(folder: Path, root: Path, executed: Path) -> list[str]:
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    return []
 
 
 def tree_hash(*folders: Path, without: tuple[str, ...] = (".pyc",)) -> str:
@@ -141,25 +179,6 @@ def receipt_markdown(receipt: Receipt) -> str:
     )
 
 
-def _chapters(root: Path, executed: Path) -> tuple[dict[str, Ran], list[str]]:
-    """The chapters that ran, in the order of the contents, and sentences about those that have no fresh outputs."""
-    found, stale = {}, []
-    for entry in project.toc_entries(root):
-        stem = entry.removeprefix("notebooks/")
-        if stem == entry:
-            continue
-        target = cache.Target(executed, stem)
-        receipt, why = _fresh(target, root, stem)
-        if receipt is None:
-            stale.append(f"The chapter {stem!r} has no fresh outputs in {executed} ({why}): execute it first.")
-            continue
-        others = [executed.parent / profile for profile in ("cpu", "gpu") if profile != executed.name]
-        elsewhere = [_fresh(cache.Target(other, stem), root, stem)[0] for other in others]
-        notebook = json.loads(target.notebook.read_text(encoding="utf-8"))
-        found[stem] = Ran(stem, notebook, receipt, [entry for entry in elsewhere if entry])
-    return found, stale
-
-
 def _pages(root: Path, chapters: Mapping[str, Ran]) -> dict[str, bytes]:
     """Configuration and prose, with what is generated in its place."""
     wanted = {}
@@ -200,16 +219,14 @@ def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran
     return _GENERATED.sub(expand, text)
 
 
-def _fresh(target: cache.Target, root: Path, stem: str) -> tuple[Receipt | None, str]:
+def _fresh(chapter: Chapter, results: Path) -> tuple[Receipt | None, str]:
     """The receipt of outputs that may be shown; otherwise None, and why not."""
-    project.notebook_source(root, stem)
+    chapter.source  # noqa: B018 - raises where there is none, whatever its results are
+    target = chapter.target(results)
     receipt = Receipt.read(target.receipt)
     if receipt is None:
         return None, "there is no receipt"
-    notebook = json.loads(render(stem, root=root))
-    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    parameters = receipt.inputs.get("parameters", {})
-    parts = key.inputs(sources, root=root, profile=receipt.profile, parameters=parameters)
+    parts = chapter.inputs(receipt.profile, receipt.inputs.get("parameters", {}))
     found = cache.fresh(target, parts)
     return found, "" if found else f"changed since the run began: {key.what_changed(receipt.inputs, parts)}"
 
