@@ -27,17 +27,28 @@ class Budget:
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that the paper claims, in a form that the chapter measures.
+    """One thing that the paper claims, or that a working method must pass, in a form that the chapter measures.
+
+    The register of claims shows each with the verdict of the chapter's run.
 
     Attributes:
         metric: Name of the metric in the chapter's table.
         baseline: What it should beat: the stem of a method or the name of a baseline.
         direction: Whether better means ``"higher"`` or ``"lower"``.
+        kind: ``"paper"`` if the paper claims it, ``"sanity"`` for a control of this book.
+        published: The published number with its setting, as ``"72.38 % on AV-MNIST"``; empty if none was checked.
+        sure: How the published number is known: ``"read"`` in the paper, ``"second-hand"``, or empty.
+        name: Name in the register, which must never change; by default made of metric and baseline. A ``claim`` of this
+            name in the chapter decides it.
     """
 
     metric: str
     baseline: str
     direction: Literal["higher", "lower"]
+    kind: Literal["paper", "sanity"] = "paper"
+    published: str = ""
+    sure: Literal["", "read", "second-hand"] = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from mmlab import __version__
+from mmlab.command.audit import audit_data
 from mmlab.command.console import show_plan, show_scores, show_table
 from mmlab.publish import commands
 
@@ -26,6 +27,7 @@ data = typer.Typer(no_args_is_help=True, help="Data sets: what there is, under w
 book = typer.Typer(no_args_is_help=True, help="The book: notebooks, their runs, the website.")
 app.add_typer(data, name="data")
 app.add_typer(book, name="book")
+data.command("audit")(audit_data)
 commands.add_to(book)
 
 Profile = Literal["cpu", "gpu"]

@@ -133,9 +133,9 @@ class BridgeMatching(Method):
         inputs=("source", "target"),
         outputs=("target",),
         claims=(
-            Claim("RMSE", "mean shift", "lower"),
-            Claim("demeaned r", "mean shift", "higher"),
-            Claim("identification", "mean shift", "higher"),
+            Claim("RMSE", "mean shift", "lower", kind="sanity"),
+            Claim("demeaned r", "mean shift", "higher", kind="sanity"),
+            Claim("identification", "mean shift", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
     )

@@ -121,7 +121,7 @@ class DDBM(Method):
         inputs=("source", "target"),
         outputs=("target",),
         claims=(
-            Claim("RMSE", "bridge_matching", "lower"),
+            Claim("RMSE", "bridge_matching", "lower", kind="sanity"),
             Claim("W1 at equal calls", "Euler-Maruyama", "lower"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),

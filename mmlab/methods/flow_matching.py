@@ -61,7 +61,10 @@ class FlowMatching(Method):
         summary="Learns the velocity of straight lines between samples, and carries sources along it without noise.",
         inputs=("source", "target"),
         outputs=("target",),
-        claims=(Claim("W2", "Gaussian map", "lower"), Claim("excess energy", "independent coupling", "lower")),
+        claims=(
+            Claim("W2", "Gaussian map", "lower", kind="sanity"),
+            Claim("excess energy", "independent coupling", "lower"),
+        ),
     )
 
     def __init__(

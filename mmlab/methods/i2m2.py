@@ -122,7 +122,10 @@ class I2M2(Method):
         summary="Multiplies the class probabilities of unimodal classifiers and a joint one, and trains the product.",
         inputs=("audio", "image", "label"),
         outputs=("label",),
-        claims=(Claim("accuracy", "late_fusion", "higher"), Claim("accuracy", "intra-modality", "higher")),
+        claims=(
+            Claim("accuracy", "late_fusion", "higher", published="72.38 % (I2M2 on AV-MNIST)", sure="second-hand"),
+            Claim("accuracy", "intra-modality", "higher"),
+        ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
     )
 

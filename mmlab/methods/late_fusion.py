@@ -53,7 +53,7 @@ class LateFusion(Method):
         outputs=("label",),
         claims=(
             Claim("accuracy", "unimodal", "higher"),
-            Claim("accuracy", "concatenation, averaged", "higher"),
+            Claim("accuracy", "concatenation, averaged", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
     )

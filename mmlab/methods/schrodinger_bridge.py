@@ -106,7 +106,7 @@ class SchrodingerBridge(BridgeMatching):
         outputs=("target",),
         claims=(
             Claim("error of the coupling", "one pass of bridge matching", "lower"),
-            Claim("class kept", "independent coupling", "higher"),
+            Claim("class kept", "independent coupling", "higher", kind="sanity"),
         ),
     )
     iteration: Tensor

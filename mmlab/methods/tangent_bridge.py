@@ -56,9 +56,9 @@ class TangentBridge(BridgeMatching):
         inputs=("source", "target"),
         outputs=("target",),
         claims=(
-            Claim("RMSE", "bridge_matching", "lower"),
-            Claim("demeaned r", "bridge_matching", "higher"),
-            Claim("identification", "mean shift", "higher"),
+            Claim("RMSE", "bridge_matching", "lower", kind="sanity"),
+            Claim("demeaned r", "bridge_matching", "higher", kind="sanity"),
+            Claim("identification", "mean shift", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
     )

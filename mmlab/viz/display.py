@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mmlab.viz.markup import alt_problem, bare, emit, img, inline_html, png
+from mmlab.viz.markup import FEWEST_COLOURS, alt_problem, bare, colours, emit, img, inline_html, png
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +37,18 @@ def show(figure: Figure, alt: str, caption: str) -> None:
         caption: The visible caption; ``$...$``, ``**bold**``, ``*emphasis*`` and code in backticks are rendered.
 
     Raises:
-        ValueError: If the alt text or the caption is empty, or the alt text is a file name or says nothing.
+        ValueError: If the alt text or the caption is empty, the alt text is a file name or says nothing, or nothing is
+            drawn on the figure.
     """
     if problem := alt_problem(alt):
         raise ValueError(f"The alt text of the figure captioned {caption[:60]!r} {problem}")
     if not caption.strip():
         raise ValueError(f"The figure with the alt text {alt[:60]!r} has no caption: say what to see in it.")
+    content, width = png(figure)
+    if (found := colours(content)) < FEWEST_COLOURS:
+        raise ValueError(f"The figure captioned {caption[:60]!r} has nothing on it: it has {found} colours in all.")
     markup = (
-        f'<figure class="mm-figure" style="margin: 1em 0">{img(*png(figure), alt)}'
+        f'<figure class="mm-figure" style="margin: 1em 0">{img(content, width, alt)}'
         f'<figcaption style="font-size: 0.9em; margin-top: 0.5em">{inline_html(caption)}</figcaption></figure>'
     )
     emit({"text/html": markup, "text/plain": alt})
@@ -98,6 +102,7 @@ def table(
     paired: pd.DataFrame | OverSeeds | None = None,
     called: str = "seeds",
     budgets: Budgets | None = None,
+    ceiling: str | None = None,
 ) -> None:
     """Display a data frame as a table with a caption, row headings, and the best of each column in bold.
 
@@ -115,10 +120,12 @@ def table(
             :func:`mmlab.compare.seeds.over_seeds` gives.
         called: Word for the runs in the caption, such as ``"worlds"``.
         budgets: What each row was allowed; where the proposed method had more than a rival, a column must show it.
+        ceiling: The row that nobody can beat. A mean beyond it by more than three of its own spreads is an error of the
+            measurement or of the ceiling, and no result.
 
     Raises:
-        ValueError: If the caption is empty, ``best`` or ``reference`` names what is not in the table, or the proposed
-            method had more of something than a rival and no column says so.
+        ValueError: If the caption is empty, ``best`` or ``reference`` names what is not in the table, the proposed
+            method had more of something than a rival and no column says so, or a row is beyond the ceiling.
     """
     best = dict(best or {})
     if budgets is not None:
@@ -131,6 +138,8 @@ def table(
         if unknown := [name for name in names if name not in known]:
             there = ", ".join(map(str, known))
             raise ValueError(f"table(): {what} names {unknown[0]!r}, but there are only {there}.")
+    if ceiling is not None:
+        _check_ceiling(frame, spread, best, ceiling)
     tied, note = _tied_sets(paired, best, reference, called)
     caption = f"{caption.rstrip()} {note}".rstrip()
     heads = [_head(column, best.get(str(column))) for column in frame.columns]
@@ -168,6 +177,7 @@ def table_over_seeds(
     digits: int | Mapping[str, int] = 3,
     order: Sequence[str] | None = None,
     budgets: Budgets | None = None,
+    ceiling: str | None = None,
 ) -> None:
     """Display results of several runs: mean ± standard deviation, and in bold all that is tied with the best.
 
@@ -184,6 +194,7 @@ def table_over_seeds(
         digits: Decimals, for all columns or by column.
         order: Rows to show, in this order.
         budgets: What each row was allowed; see :func:`table`.
+        ceiling: The row that nobody can beat; see :func:`table`.
     """
     from mmlab.compare.seeds import over_seeds
 
@@ -200,7 +211,24 @@ def table_over_seeds(
         paired=runs,
         called=units,
         budgets=budgets,
+        ceiling=ceiling,
     )
+
+
+def _check_ceiling(frame: pd.DataFrame, spread: pd.DataFrame | None, best: Mapping[str, Any], ceiling: str) -> None:
+    """Raise if a row is beyond what is possible, by more than its spread explains."""
+    if ceiling not in frame.index:
+        raise ValueError(f"table(): ceiling names {ceiling!r}, but there are only {', '.join(map(str, frame.index))}.")
+    for column, better in best.items():
+        values = frame[column].astype(float)
+        noise = 0.0 if spread is None else 3 * spread[column].astype(float).fillna(0.0)
+        beyond = (values - values[ceiling]) * (1 if better == "higher" else -1) - noise
+        if (worst := beyond.drop(ceiling).max()) > 1e-9:
+            name = str(beyond.drop(ceiling).idxmax())
+            raise ValueError(
+                f"{name!r} has the {column} {values[name]:.4g}, which is {worst:.2g} further beyond the ceiling "
+                f"{values[ceiling]:.4g} than its spread explains: one of the two is measured wrongly."
+            )
 
 
 def _tied_sets(

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["alt_problem", "bare", "emit", "img", "inline_html", "png"]
+__all__ = ["FEWEST_COLOURS", "alt_problem", "bare", "colours", "emit", "img", "inline_html", "png"]
 
 _DPI = 144  # 1.5 times the 96 pixels per inch of CSS: crisp on most screens, half the bytes of 2 times
+FEWEST_COLOURS = 5
+"""A picture with fewer is blank: an axis with its labels alone has more."""
+
 _FILE_NAME = re.compile(r"\S*\.(png|jpe?g|gif|svg|pdf|webp|bmp|tiff?|ipynb|html?)\s*", re.IGNORECASE)
 _REPRESENTATION = re.compile(r"<[\w.]+( object)?[^>]*>|figure \d+|\[?<.*axes.*>\]?", re.IGNORECASE)
 _INLINE = re.compile(
@@ -54,6 +57,15 @@ def inline_html(text: str) -> str:
 def bare(text: str) -> str:
     """Text without inline marks, for attributes."""
     return re.sub(r"[$*`\\]", "", text)
+
+
+def colours(image: bytes) -> int:
+    """How many colours a PNG has; counting stops at 257."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(image)) as picture:
+        found = picture.convert("RGB").getcolors(256)
+    return 257 if found is None else len(found)
 
 
 def png(figure: Figure, *, dpi: int = _DPI, colours: int | None = None) -> tuple[bytes, int]:

@@ -90,9 +90,15 @@ FAULTS = {
     "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel died"),
     "network": ("import socket; socket.create_connection(('192.0.2.1', 80), timeout=3)", "offline"),
     "name lookup": ("import urllib.request as r; r.urlopen('http://example.org', timeout=3)", "offline"),
+    "blank picture": (
+        "import io\nfrom IPython.display import display\nfrom PIL import Image\ncontent = io.BytesIO()\n"
+        "Image.new('RGB', (9, 9)).save(content, 'png')\n"
+        "display({'image/png': content.getvalue(), 'text/plain': 'blank'}, raw=True)",
+        "nothing on it",
+    ),
     "not finite": ("from mmlab.viz import record; record(rmse=float('nan'))", "'rmse'"),
 }
-STATUS = {"exit at once": "dead kernel", "killed": "dead kernel", "exit": "exit"}
+STATUS = {"exit at once": "dead kernel", "killed": "dead kernel", "exit": "exit", "blank picture": "incomplete"}
 
 
 @pytest.mark.parametrize(

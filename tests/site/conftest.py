@@ -31,6 +31,7 @@ parts:
     chapters:
       - file: book/map
       - file: book/status
+      - file: book/claims
       - file: book/api
       - file: book/how_to/read_a_receipt
       - file: book/bibliography
@@ -119,7 +120,7 @@ say(f"It is {solution} then.")
 
 def lay_out(root: Path) -> Path:
     """Write the sources of the small book."""
-    pages = ("bibliography", "how_to/read_a_receipt", "map", "parts/translation", "status")
+    pages = ("bibliography", "how_to/read_a_receipt", "map", "parts/translation", "status", "claims")
     for name in ("_config.yml", "CITATION.cff", "book/references.bib", *(f"book/{page}.md" for page in pages)):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / name, root / name)

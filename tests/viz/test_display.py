@@ -249,3 +249,25 @@ def test_a_single_run_is_not_in_bold(shown):
     table_over_seeds(RUNS[RUNS.world == 0], "Error.", over="world", best={"RMSE": "lower"})
     assert bold(shown[0]["text/html"]) == []
     assert "A single world. One run tells nothing apart" in shown[0]["text/html"]
+
+
+def test_a_figure_with_nothing_on_it_is_refused(shown):
+    with pytest.raises(ValueError, match="captioned 'Empty' has nothing on it: it has 1 colours"):
+        show(plt.figure(figsize=(3, 2)), alt="There is nothing to be seen.", caption="Empty")
+    assert not shown
+    show(line(), alt="A line that rises.", caption="Not empty")
+
+
+def test_a_row_beyond_its_ceiling_is_refused(shown):
+    frame = pd.DataFrame({"RMSE": [0.30, 0.20], "r": [0.7, 0.8]}, index=["ours", "ceiling"])
+    best = {"RMSE": "lower", "r": "higher"}
+    table(frame, "All is possible.", best=best, reference=["ceiling"], ceiling="ceiling")
+    for column, value in (("RMSE", 0.1), ("r", 0.9)):
+        wrong = frame.copy()
+        wrong.loc["ours", column] = value
+        with pytest.raises(ValueError, match=f"'ours' has the {column} {value}, which is .* beyond the ceiling"):
+            table(wrong, "Impossible.", best=best, ceiling="ceiling")
+        spread = pd.DataFrame(0.05, index=frame.index, columns=frame.columns)
+        table(wrong, "Within its noise.", best=best, spread=spread, ceiling="ceiling")
+    with pytest.raises(ValueError, match="ceiling names 'limit'"):
+        table(frame, "Unknown.", best=best, ceiling="limit")

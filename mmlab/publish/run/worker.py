@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmlab.publish.run.outputs import empty_figure
 from mmlab.publish.run.processes import MARK, end_all
 
 __all__ = ["main", "unrun_cell"]
@@ -62,7 +63,7 @@ def _run(job: dict[str, Any]) -> tuple[str, str]:
         return "dead kernel", "the kernel died: it was killed (out of memory?), or a cell ended its process."
     except (RuntimeError, OSError) as failure:  # these come from starting it; cells raise in the kernel, not here
         return "no kernel", f"the kernel did not start within {job['start_timeout']} s: {failure}"
-    if problem := unrun_cell(notebook):
+    if problem := unrun_cell(notebook) or empty_figure(notebook):
         return problem
     _clean(notebook)
     Path(job["output"]).write_text(json.dumps(notebook), encoding="utf-8")

@@ -74,6 +74,8 @@ def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = 
         # The renderer's own front page only points on; this one has a title, an icon and a link besides.
         front = _FRONT.format(first=project.toc_entries(root)[0], title=project.config(root)["title"])
         index.write_text(front, encoding="utf-8")
+        for path in sorted((source / staging.DATA).iterdir()):
+            shutil.copy(path, site / path.name)
         if found := pages.problems(site, project.toc_entries(root), root):
             # Neither the pages nor the renderer's memory of them may pass for good ones the next time.
             for folder in (site, work):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from mmlab.card import Card, Claim
+from mmlab.card import Card
 from mmlab.publish import project
 from mmlab.publish.run.receipt import Receipt
 
@@ -20,7 +17,7 @@ _PASS, _FAIL = "✓ pass", "✗ **fail**"
 
 
 def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
-    """How each chapter ran, and what became of the claims of its paper, as two tables.
+    """How each chapter ran, as a table.
 
     Args:
         receipts: Of all chapters, in the order of the book; a chapter may have one for each profile.
@@ -40,19 +37,7 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
             "The runs that made this site: seconds of the clock and of the processor, and the most memory.",
         )
     )
-    claims = [row for receipt in receipts if receipt.stem in cards for row in _claim_rows(receipt, cards[receipt.stem])]
-    if not claims:
-        return text
-    return (
-        f"{text}\n## What became of the claims\n\nA claim is what a paper says its method beats. It holds here if the "
-        "mean is better than the rival's, in the small experiment of the chapter; how often that was so, run by run, "
-        "stands in brackets. The chapter says what to make of it.\n\n"
-        + _table(
-            ["Chapter", "Claim", "Method", "Rival", "Here"],
-            claims,
-            "Mean ± standard deviation over the runs that the chapter recorded, seeds or worlds.",
-        )
-    )
+    return f"{text}\nWhat became of the claims of the papers stands in the [register of claims](claims.md).\n"
 
 
 def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, str]], root: Path) -> str:
@@ -132,80 +117,6 @@ def _run_row(receipt: Receipt, cards: Mapping[str, Card], *, several: bool) -> l
         f"{_FAIL}: {' and '.join(over)}" if over else _PASS,
     ]
     return [*row, _versions(receipt)] if several else row
-
-
-def _claim_rows(receipt: Receipt, card: Card) -> list[list[str]]:
-    return [
-        [
-            f"[{card.name}](/notebooks/{receipt.stem}.ipynb)",
-            f"{claim.metric} {claim.direction} than {_words(claim.baseline)}",
-            *_outcome(claim, receipt, card.name),
-        ]
-        for claim in card.claims
-    ]
-
-
-def _outcome(claim: Claim, receipt: Receipt, title: str) -> tuple[str, str, str]:
-    """The method's value, the rival's value, and in words whether the claim holds."""
-    own, rival = _by_metric(claim, receipt, title) or _by_name(claim, receipt)
-    if not own or not rival:
-        return _spread(own), _spread(rival), "not recorded"
-    sign = 1 if claim.direction == "higher" else -1
-    verdict = "holds" if sign * (statistics.fmean(own) - statistics.fmean(rival)) > 0 else "**does not hold**"
-    if len(own) == len(rival) > 1:
-        better = sum(sign * (ours - theirs) > 0 for ours, theirs in zip(own, rival, strict=True))
-        verdict += f" ({better} of {len(own)})"
-    return _spread(own), _spread(rival), verdict
-
-
-def _by_name(claim: Claim, receipt: Receipt) -> tuple[list[float], list[float]]:
-    """Values recorded as ``record(rmse=[...], mean_shift={"RMSE": [...]})``; empty where there are none."""
-    metrics = receipt.metrics
-    own = _values(_find(metrics, claim.metric)) or _values(_find(_find(metrics, receipt.stem), claim.metric))
-    rival = _values(_find(_find(metrics, claim.baseline), claim.metric))
-    return own, rival or _values(_find(metrics, f"{claim.baseline} {claim.metric}"))
-
-
-def _by_metric(claim: Claim, receipt: Receipt, title: str) -> tuple[list[float], list[float]] | None:
-    """Values recorded as ``record(accuracy={"I2M2": [...], "late fusion": [...]})``, or deeper, as by data set."""
-    places = [_find(receipt.metrics, claim.metric)]
-    while places:
-        place = places.pop(0)
-        if isinstance(place, Mapping):
-            own = _values(_find(place, title)) or _values(_find(place, receipt.stem))
-            rival = _values(_find(place, claim.baseline))
-            if own and rival:
-                return own, rival
-            places += place.values()
-    return None
-
-
-def _find(metrics: Any, name: str) -> Any:
-    """What was recorded under a name; case, blanks and underscores do not matter."""
-    if not isinstance(metrics, Mapping):
-        return None
-    return next((value for key, value in metrics.items() if _plain(key) == _plain(name)), None)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"\W|_", "", name).lower()
-
-
-def _values(found: Any) -> list[float]:
-    values = found if isinstance(found, list) else [found]
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    return numbers if len(numbers) == len(values) else []
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Mean ± standard deviation, to the two leading digits of the latter."""
-    if not values:
-        return "–"
-    mean = statistics.fmean(values)
-    if len(values) < 2 or not (deviation := statistics.stdev(values)):
-        return f"{mean:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(deviation)))
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _versions(receipt: Receipt) -> str:

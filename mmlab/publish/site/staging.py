@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmlab.publish import project
 from mmlab.publish.chapter import Chapter, listed
 from mmlab.publish.run import cache, key
 from mmlab.publish.run.receipt import Receipt
-from mmlab.publish.site import generated
+from mmlab.publish.site import claims, generated
 from mmlab.publish.site.citing import citation
 from mmlab.publish.site.pictures import picture
 from mmlab.registry import list_methods
@@ -29,6 +30,9 @@ __all__ = ["fill", "receipt_markdown", "receipts", "state", "tree_hash"]
 _MODULES = re.compile(r"^<!-- modules: (.+?) -->$", re.MULTILINE)
 _GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 _PICTURES = "book/_pictures"
+DATA = "data"
+"""Folder of files that the site serves as they are, from its root."""
+
 _AUTOMODULE = "## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
 
 
@@ -125,7 +129,7 @@ def fill(folder: Path, root: Path, executed: Path, accounts: Mapping[str, list[R
         notebook = json.loads(cache.Target(executed, stem).notebook.read_text(encoding="utf-8"))
         chapters[stem] = Ran(stem, notebook, receipt, others)
     wanted = {f"notebooks/{stem}.ipynb": _with_account(ran, root).encode("utf-8") for stem, ran in chapters.items()}
-    wanted |= _pages(root, chapters) | _pictures(chapters)
+    wanted |= _pages(root, chapters) | _pictures(chapters) | _claims(chapters)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(folder).as_posix() not in wanted:
             path.unlink()
@@ -200,13 +204,30 @@ def _pictures(chapters: Mapping[str, Ran]) -> dict[str, bytes]:
     return {f"{_PICTURES}/{ran.picture[0]}": ran.picture[1] for ran in chapters.values()}
 
 
+def _claims(chapters: Mapping[str, Ran]) -> dict[str, bytes]:
+    """The register as data."""
+    rows = _register(chapters)
+    files = {
+        "claims.json": claims.as_json(rows, version("mmlab")),
+        "claims.csv": claims.as_csv(rows),
+        "claims.schema.json": json.dumps(claims.SCHEMA, indent=1) + "\n",
+    }
+    return {f"{DATA}/{name}": text.encode("utf-8") for name, text in files.items()}
+
+
+def _register(chapters: Mapping[str, Ran]) -> list[dict[str, Any]]:
+    return claims.register(list_methods(), {stem: ran.receipt for stem, ran in chapters.items()})
+
+
 def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran]) -> str:
-    """Replace each line ``<!-- generated: name -->`` by what it names: ``status``, ``map`` or ``chapters``."""
+    """Replace each line ``<!-- generated: name -->`` by what it names: see the error at the end for what there is."""
     cards = {stem: ran.card for stem, ran in chapters.items()}
 
     def expand(match: re.Match[str]) -> str:
         if match[1] == "status":
             return generated.status([each for ran in chapters.values() for each in (ran.receipt, *ran.others)], cards)
+        if match[1] == "claims":
+            return claims.page(_register(chapters), version("mmlab"))
         if match[1] == "map":
             own = {stem: card for stem, card in cards.items() if stem in list_methods()}
             pictures = {stem: (f"/{_PICTURES}/{chapters[stem].picture[0]}", chapters[stem].picture[2]) for stem in own}
@@ -214,7 +235,9 @@ def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran
         if match[1] == "chapters":
             part = [chapters[stem].receipt for stem in generated.chapters_of(page, root) if stem in chapters]
             return generated.part_table(part, cards)
-        raise ValueError(f"{page}.md asks for {match[1]!r} to be generated: there are status, map and chapters.")
+        raise ValueError(
+            f"{page}.md asks for {match[1]!r} to be generated: there are status, claims, map and chapters."
+        )
 
     return _GENERATED.sub(expand, text)
 
