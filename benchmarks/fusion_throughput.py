@@ -1,12 +1,11 @@
-"""Training throughput of small fusion models: mmlab.fit against a loop in the manner of MultiBench, on the same work.
+"""Training throughput of small fusion models: mmlab.fit against a loop by hand at its best, on the same work.
 
 Both train the same model for one pass with AdamW and gradient clipping on batches of 40 digits with their spoken names
-(28 x 28 and 32 x 32). The rival does what the published loop does: a Python list with one list of float64 arrays per
-item, a ``DataLoader`` that collates item by item, one conversion to float32 per batch, and the optimiser as its
-constructor gives it. The published loader has eight worker processes; it is measured so, and within one process too.
-``mmlab.fit`` reads whole float32 tensors. The data are random, since only time is measured. All alternate on one
-thread; time is processor time, that of workers included, which other processes disturb less. Bar: at least twice the
-items per second of the loop as published.
+(28 x 28 and 32 x 32), in one process and on one thread. The peer is the loop at its best: float32 tensors in a
+``TensorDataset``, whole batches by a ``BatchSampler``, a fused optimiser. The loop in the manner of MultiBench (a list
+of float64 arrays, collated item by item) stands beside it for orientation, in one process too; nothing is judged by it.
+The data are random, since only time is measured. All alternate, round by round; time is processor time. Bar: at least
+0.9 of the peer's items per second.
 
     OMP_NUM_THREADS=1 python benchmarks/fusion_throughput.py
 """
@@ -16,10 +15,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
-import warnings
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,14 +28,15 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from torch import nn  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset  # noqa: E402
 
 import mmlab  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.methods.i2m2 import I2M2  # noqa: E402
 
-ROUNDS, STEPS, BATCH, BAR = 3, 400, 40, 2.0
-WORKERS = 8  # as in the published loader
+ROUNDS, STEPS, BATCH, BAR = 5, 400, 40, 0.9
+PEER = "TensorDataset and BatchSampler"
 RESULT = Path(__file__).parent / "results" / "fusion_throughput.json"
 SHAPES = {"audio": (1, 32, 32), "image": (1, 28, 28)}
 MODELS = {"concatenation": ("joint",), "I2M2": ("audio", "image", "joint")}
@@ -49,26 +48,35 @@ def listed(arrays: dict[str, np.ndarray]) -> list[list[Any]]:
     return [[arrays[key][i] for key in keys] for i in range(len(arrays["label"]))]
 
 
-def processor_seconds() -> float:
-    """Processor time of this process and of those that it waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(part.ru_utime + part.ru_stime for part in used)
+def step(method: I2M2, optimizer: torch.optim.Optimizer, audio: Tensor, image: Tensor, label: Tensor) -> Tensor:
+    """One step of the loop by hand; returns the loss."""
+    optimizer.zero_grad()
+    loss = nn.functional.nll_loss(method.log_probabilities({"audio": audio, "image": image}), label)
+    loss.backward()
+    nn.utils.clip_grad_norm_(method.parameters(), 8)
+    optimizer.step()
+    return loss.detach()
 
 
-def by_list(method: I2M2, items: list[list[Any]], workers: int) -> None:
-    """The rival: one pass over the list."""
-    loader = torch.utils.data.DataLoader(items, shuffle=True, batch_size=BATCH, num_workers=workers)
-    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3, weight_decay=1e-4)
-    objective, total = nn.CrossEntropyLoss(), torch.zeros(())
+def by_tensors(method: I2M2, data: TensorData) -> None:
+    """The peer: one pass over whole tensors."""
+    dataset = TensorDataset(*(data.tensors[key] for key in ("audio", "image", "label")))
+    batches = BatchSampler(RandomSampler(dataset), BATCH, drop_last=False)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
+    total = torch.zeros(())
     method.train()
-    for *inputs, label in loader:
-        optimizer.zero_grad()
-        audio, image = (value.float() for value in inputs)
-        loss = objective(method.log_probabilities({"audio": audio, "image": image}), label.long())
-        total = total + loss.detach() * len(label)
-        loss.backward()
-        nn.utils.clip_grad_norm_(method.parameters(), 8)
-        optimizer.step()
+    for audio, image, label in DataLoader(dataset, sampler=batches, batch_size=None):
+        total = total + step(method, optimizer, audio, image, label)
+
+
+def by_list(method: I2M2, items: list[list[Any]]) -> None:
+    """In the manner of MultiBench: one pass over a list of items, collated one by one."""
+    loader = DataLoader(items, shuffle=True, batch_size=BATCH)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3, weight_decay=1e-4)
+    total = torch.zeros(())
+    method.train()
+    for audio, image, label in loader:
+        total = total + step(method, optimizer, audio.float(), image.float(), label.long())
 
 
 def by_fit(method: I2M2, data: TensorData) -> None:
@@ -88,17 +96,17 @@ def compare(experts: tuple[str, ...]) -> dict[str, Any]:
     items = listed(arrays)
     loops: dict[str, Callable[[I2M2], None]] = {
         "fit": lambda method: by_fit(method, data),
-        "list, 8 workers": lambda method: by_list(method, items, WORKERS),
-        "list, one process": lambda method: by_list(method, items, 0),
+        PEER: lambda method: by_tensors(method, data),
+        "list of items": lambda method: by_list(method, items),
     }
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for turn in range(ROUNDS + 1):
         for name in loops if turn % 2 else reversed(loops):
             torch.manual_seed(turn)
             method = I2M2(SHAPES, 10, experts, "perceptron", width=64)
-            start = processor_seconds()
+            start = time.process_time()
             loops[name](method)
-            seconds[name].append(processor_seconds() - start)
+            seconds[name].append(time.process_time() - start)
     kept = {name: times[1:] for name, times in seconds.items()}  # the first round warms up
     row: dict[str, Any] = {
         f"{name}, items per second": round(STEPS * BATCH / statistics.median(t)) for name, t in kept.items()
@@ -112,13 +120,12 @@ def compare(experts: tuple[str, ...]) -> dict[str, Any]:
 def main() -> int:
     """Print the table, write the JSON, and say whether the bar is met."""
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", message="This DataLoader will create")
     results: dict[str, Any] = {"torch": torch.__version__, "machine": platform.machine(), "batch": BATCH, "bar": BAR}
     for name, experts in MODELS.items():
         results[name] = compare(experts)
         print(f"{name:14} " + "  ".join(f"{key} {value}" for key, value in results[name].items()), flush=True)
     RESULT.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    ratios = [results[name]["ratio, list, 8 workers"]["median"] for name in MODELS]
+    ratios = [results[name][f"ratio, {PEER}"]["median"] for name in MODELS]
     print(f"The bar, a ratio of {BAR}, is {'met' if min(ratios) >= BAR else 'missed'}: {min(ratios)} at least.")
     return int(min(ratios) < BAR)
 

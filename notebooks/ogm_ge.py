@@ -232,7 +232,7 @@ fit(
     progress=False,
 )
 furthest = max(
-    float((a - b).abs().max())
+    float((a - b).detach().abs().max())
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
 )
 assert furthest < 1e-4

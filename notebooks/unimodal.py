@@ -174,7 +174,9 @@ assert torch.allclose(loss_by_hand(logits, labels), cross_entropy(logits, labels
 
 torch.manual_seed(0)
 method = Unimodal("image", shapes["image"])
-untrained = method.loss(train.batch(torch.arange(200)), generator())["loss"]
+untrained = method.loss(train.batch(torch.arange(min(200, items))), generator())[
+    "loss"
+]
 say(
     f"An untrained network has a loss of {untrained:.2f} nats; "
     f"knowing nothing costs $\\log 10$ = {math.log(10):.2f}."

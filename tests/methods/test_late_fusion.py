@@ -123,3 +123,18 @@ def test_frozen_factors_stay_where_they_were():
 def test_arguments_from_the_data():
     item = {"x1": torch.zeros(4), "x2": torch.zeros(2, 3), "x1_present": torch.tensor(True), "label": torch.tensor(0)}
     assert LateFusion.arguments_for(item) == {"shapes": {"x1": [4], "x2": [2, 3]}}
+
+
+def own_encoder():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 16))
+
+
+def test_an_encoder_of_your_own_is_saved_and_taken_back(tmp_path):
+    shapes = {"audio": (6,), "image": (1, 4, 4)}
+    method = LateFusion(shapes, 3, width=16, encoders={"image": own_encoder()})
+    batch = {"audio": torch.randn(5, 6, generator=generator()), "image": torch.randn(5, 1, 4, 4, generator=generator(1))}
+    method.save_pretrained(tmp_path)
+    again = LateFusion.from_pretrained(tmp_path, encoders={"image": own_encoder()})
+    assert torch.equal(again.predict(batch), method.predict(batch))
+    with pytest.raises((TypeError, ValueError), match="encoders"):
+        LateFusion.from_pretrained(tmp_path)
