@@ -163,11 +163,11 @@ def throughput() -> str:
     result = read("fusion_throughput")
     loops = ("TensorDataset and BatchSampler", "list of items")
     text = (
-        "\n## Training small fusion models\n\n`python benchmarks/fusion_throughput.py`: `mmlab.fit` against the loop that one "
-        "would write by hand over a `TensorDataset` with a `BatchSampler`, in one process, on the same model and batches of "
-        f"{result['batch']}. For orientation, the loop over a list of float64 items that are collated one by one stands "
-        "beside it. Items per second of processor time; the ratio is that of `fit` to the loop.\n\n"
-        "| model | `fit` | TensorDataset and BatchSampler | list of items | ratio to the first | ratio to the second |\n"
+        "\n## Training small fusion models\n\n`python benchmarks/fusion_throughput.py`: `mmlab.fit` against the loop "
+        "that one would write by hand over a `TensorDataset` with a `BatchSampler`, in one process, on the same model "
+        f"and batches of {result['batch']}. For orientation, the loop over a list of float64 items that are collated "
+        "one by one stands beside it. Items per second of processor time; the ratio is that of `fit` to the loop.\n\n"
+        "| model | `fit` | TensorDataset and BatchSampler | list of items | ratio to the first | to the second |\n"
     )
     text += "| --- " * 6 + "|\n"
     for name, row in result.items():

@@ -826,9 +826,8 @@ table(
     best=dict.fromkeys(cases, "higher"),
     digits=1,
 )
-by_case = harm.assign(seed=harm.groupby(["method", "case"]).cumcount()).set_index(
-    ["case", "method", "seed"]
-)["accuracy"]
+by_case = harm.assign(seed=harm.groupby(["method", "case"]).cumcount())
+by_case = by_case.set_index(["case", "method", "seed"])["accuracy"].sort_index()
 
 
 def damaged(name, case, ours, theirs, better, worse):
@@ -903,10 +902,10 @@ for seed in range(seeds):
     rng = torch.Generator().manual_seed(seed)
 
     def rare(tensors, share=share, rng=rng):
-        kept = (
-            torch.rand(len(tensors["label"]), generator=rng)
-            < share[tensors["label"]]
-        )
+        label = tensors["label"]
+        kept = torch.rand(len(label), generator=rng) < share[label]
+        for digit in label.unique():  # none may be lost
+            kept[(label == digit).nonzero()[0]] = True
         return TensorData({key: value[kept] for key, value in tensors.items()})
 
     common, tested = rare(data.tensors), rare(test).tensors

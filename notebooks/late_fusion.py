@@ -331,7 +331,9 @@ claim(
     worse="**The fault.** Frozen factors cost {gap} where there is both: {ours} against {theirs}.",
     undecided="**The fault.** Frozen factors cannot be told from trained ones by their result ({ours} and {theirs}): random projections are still projections, and encoder and classifier learn around them. A test of the gradients finds such a fault.",
 )
-record(dial=dial.round(4).to_dict())
+record(
+    dial={name: column.dropna().round(4).to_dict() for name, column in dial.items()}
+)
 
 # %% [markdown]
 # ## Digits: all heads, same budget, and the baselines

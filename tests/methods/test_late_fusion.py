@@ -132,7 +132,10 @@ def own_encoder():
 def test_an_encoder_of_your_own_is_saved_and_taken_back(tmp_path):
     shapes = {"audio": (6,), "image": (1, 4, 4)}
     method = LateFusion(shapes, 3, width=16, encoders={"image": own_encoder()})
-    batch = {"audio": torch.randn(5, 6, generator=generator()), "image": torch.randn(5, 1, 4, 4, generator=generator(1))}
+    batch = {
+        "audio": torch.randn(5, 6, generator=generator()),
+        "image": torch.randn(5, 1, 4, 4, generator=generator(1)),
+    }
     method.save_pretrained(tmp_path)
     again = LateFusion.from_pretrained(tmp_path, encoders={"image": own_encoder()})
     assert torch.equal(again.predict(batch), method.predict(batch))
