@@ -6,6 +6,7 @@ elsewhere than the text has it; and no conversation is ever left out because of 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,10 +44,13 @@ class Turn:
     Attributes:
         question: What is asked; pictures may have their places in it, see :class:`Template`.
         answer: What is to be said; of no use where it is asked for.
+        quoted: Somebody else's words within the question, such as a title, at the last place where they stand in it.
+            They are words and nothing more: a template's marks for pictures, turns and ends are taken apart in them.
     """
 
     question: str
     answer: str = ""
+    quoted: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,14 @@ class Template:
     end: str | None = None
     ask: bool = True
 
+    def plain(self, text: str) -> str:
+        """A text without this template's marks: each is taken apart by a blank after its first letter."""
+        marks = (self.picture, self.user, self.assistant, self.end or "")
+        for mark in filter(None, map(str.strip, marks)):
+            while mark in text:
+                text = text.replace(mark, f"{mark[0]} {mark[1:]}" if len(mark) > 1 else " ")
+        return " ".join(text.split()) if self.end and self.end.isspace() else text
+
 
 CHAT = Template()
 """Questions and answers in turns."""
@@ -99,7 +111,8 @@ def encode(
 ) -> Encoded:
     """Write a conversation down as tokens, and mark those of its answers.
 
-    Special tokens that somebody typed are read as the letters they are, so a question cannot end an answer.
+    Special tokens that somebody typed are read as the letters they are, so a question cannot end an answer. Where a
+    template ends an answer by a letter or a blank, as captions by the end of the line, that is taken out of the answer.
 
     Args:
         turns: One or more.
@@ -126,6 +139,8 @@ def encode(
             labels.append(IGNORE)
             continue
         text, answer = piece
+        if answer and template.end and template.end in answer:
+            answer = " ".join(answer.split()) if template.end.isspace() else answer.replace(template.end, " ")
         whole = text if answer is None else text + template.gap + answer + (template.end or "")
         read = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
         for token, (start, end) in zip(read["input_ids"], read["offset_mapping"], strict=True):
@@ -141,7 +156,7 @@ def _pieces(
     turns: Sequence[Turn], template: Template, images: int, unanswered: bool
 ) -> Iterator[tuple[str, str | None] | None]:
     """The conversation in order: text with the answer after it (None: there is none), or None for a picture."""
-    asked = [turn.question if template.ask else "" for turn in turns]
+    asked = [_asked(turn, template) if template.ask else "" for turn in turns]
     named = sum(question.count(template.picture) for question in asked)
     if named not in (0, images):
         raise ValueError(f"The questions have {named} places {template.picture!r}, but there are {images} pictures.")
@@ -159,6 +174,16 @@ def _pieces(
         last = unanswered and number == len(turns) - 1
         yield text + template.assistant, None if last else turn.answer
         text = ""
+
+
+def _asked(turn: Turn, template: Template) -> str:
+    """The question, in which strangers' words hold no mark of the template."""
+    before, found, after = turn.question.rpartition(turn.quoted) if turn.quoted else (turn.question, "", "")
+    if turn.quoted and not found:
+        raise ValueError(
+            f"The quoted words {turn.quoted[:50]!r} do not stand in the question: leave them out or put them in."
+        )
+    return before + template.plain(found) + after
 
 
 def read_answers(tokens: Tensor, tokenizer: PreTrainedTokenizerFast) -> list[str]:
@@ -179,14 +204,16 @@ def tokenizer_of(sentences: Sequence[str], end: str = "<|end|>", template: Templ
     Returns:
         A ``PreTrainedTokenizerFast``.
     """
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     words = pre_tokenizers.Split(Regex(r"\n|\w+|[^\w\s]"), "removed", invert=True)
-    texts = [*sentences, "\n", template.system, template.user, template.assistant, template.end or ""]
+    fixed = ["\n", template.system, template.user, template.assistant, template.end or ""]
+    texts = [unicodedata.normalize("NFC", text) for text in [*sentences, *fixed]]  # one spelling of each letter
     known = sorted({word for text in texts for word, _ in words.pre_tokenize_str(text)} - {end, "<unk>"})
     numbers = {word: number for number, word in enumerate([end, "<unk>", *known])}
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = words
     fast: Any = PreTrainedTokenizerFast  # its constructor has no annotations
     return fast(tokenizer_object=tokenizer, eos_token=end, pad_token=end, unk_token="<unk>")

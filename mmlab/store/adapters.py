@@ -17,8 +17,18 @@ from torch import Tensor, nn
 from mmlab.paths import expand
 from mmlab.store.folders import replaced_files
 from mmlab.store.hub import hub_file
-from mmlab.store.lora import as_json, attach, base_marks, check_base, check_fit, left_out, lora_config, quiet
-from mmlab.store.model_card import Provenance, card_text, has_own_readme
+from mmlab.store.lora import (
+    as_json,
+    attach,
+    base_marks,
+    check_base,
+    check_fit,
+    check_named_parts,
+    left_out,
+    lora_config,
+    quiet,
+)
+from mmlab.store.model_card import Provenance, card_text, code, has_own_readme
 from mmlab.store.weights import read_tensors, write_tensors
 from mmlab.wording import few
 
@@ -75,6 +85,7 @@ def save_adapter(
     config = model.peft_config[name]
     values = as_json(config)
     lora_config(values, "The adapter")
+    check_named_parts(model, config, "The adapter")
     with quiet():
         tensors = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     if lost := left_out(model, tensors, name):
@@ -185,7 +196,8 @@ def read_adapter(folder: str | Path, revision: str | None = None) -> Adapter:
         saved, base = facts.get("config", config), facts.get("base", {})
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{weights} is damaged ({error}): get it again.") from None
-    if different := sorted(key for key in {*saved, *config} - _FREE if saved.get(key) != config.get(key)):
+    fields = {*saved, *config} - _FREE  # null, false and nothing in it are what is not said
+    if different := sorted(key for key in fields if (saved.get(key) or None) != (config.get(key) or None)):
         raise ValueError(
             f"{config_file} and {WEIGHTS} beside it were not saved together: {different[0]} is "
             f"{few([repr(config.get(different[0]))])} in one and {few([repr(saved.get(different[0]))])} in the other."
@@ -208,7 +220,7 @@ def _card(adapter: Adapter, provenance: Provenance) -> str:
     base = adapter.config.get("base_model_name_or_path") or ""
     header: dict[str, Any] = {
         "library_name": "peft",
-        **({"base_model": base} if base else {}),
+        **({"base_model": str(base)} if base else {}),
         "tags": ["mmlab", "lora"],
     }
     shown = {key: adapter.config.get(key) for key in ("r", "lora_alpha", "target_modules", "modules_to_save")}
@@ -218,6 +230,6 @@ def _card(adapter: Adapter, provenance: Provenance) -> str:
         "or, with every tensor checked:\n\n"
         "```python\nfrom mmlab.store.adapters import load_adapter\n\nmodel = load_adapter(base, folder)\n```"
     )
-    about = f"LoRA for {f'`{base}`' if base else 'a base whose name was not recorded'}: {count:,} values."
+    about = f"LoRA for {code(str(base)) if base else 'a base whose name was not recorded'}: {count:,} values."
     settings = f"```json\n{json.dumps(shown, indent=2)}\n```"
     return card_text("LoRA adapter", header, {"Adapter": about}, provenance, {"Loading": load, "Settings": settings})

@@ -19,13 +19,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from mmlab.store.expressions import check_matching
 from mmlab.store.weights import unfit
-from mmlab.wording import few
+from mmlab.wording import few, nearest
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig, PeftModel
 
-__all__ = ["as_json", "attach", "base_marks", "check_base", "check_fit", "left_out", "lora_config", "quiet"]
+__all__ = [
+    "as_json",
+    "attach",
+    "base_marks",
+    "check_base",
+    "check_fit",
+    "check_named_parts",
+    "left_out",
+    "lora_config",
+    "quiet",
+]
 
 _NO_CHANGE = (True, False, "gaussian", "orthogonal", "eva")
 """Ways to start an adapter that leave the base as it is; the others subtract from the base's own weights."""
@@ -52,16 +63,24 @@ def lora_config(values: Any, where: str) -> LoraConfig:
     if values["peft_type"] != "LORA":
         raise ValueError(f"{where}: peft_type is {few([repr(values['peft_type'])])}; mmlab reads LORA adapters.")
     known = {field.name for field in fields(LoraConfig)} - {"runtime_config"}
-    if unknown := sorted(set(values) - known):
-        raise ValueError(f"{where} has fields that the installed peft does not know: {few(unknown)}.")
+    unknown = sorted(set(values) - known)
+    if meant := [name for name in unknown if values[name] or name == "runtime_config"]:  # null or empty: says nothing
+        import peft
+
+        raise ValueError(
+            f"{where} has fields that the installed peft {peft.__version__} does not know: {few(meant)}. Update peft, "
+            "or remove them from the file if the adapter does without."
+        )
+    values = {name: value for name, value in values.items() if name in known}
     for field, (good, wanted) in _rules(values).items():
         if not good:
             raise ValueError(f"{where}: {field} is {few([repr(values.get(field))])}; it must be {wanted}.")
     try:
         with quiet():
-            return LoraConfig(**values)
+            config = LoraConfig(**values)
     except (TypeError, ValueError, AttributeError, ImportError) as error:
         raise ValueError(f"{where} is not a possible configuration: {few([str(error)])}") from None
+    return config
 
 
 def _rules(values: Mapping[str, Any]) -> dict[str, tuple[bool, str]]:
@@ -119,6 +138,8 @@ def check_fit(model: nn.Module, config: LoraConfig, tensors: Mapping[str, Tensor
     from peft import get_peft_model_state_dict
 
     kind, name = type(model).__name__, "mmlab_trial"
+    check_named_parts(model, config, where)
+    check_matching(vars(config), [key for key, _ in model.named_modules()], where)
     trial = copy.deepcopy(config)
     trial.init_lora_weights = True
     try:
@@ -132,6 +153,28 @@ def check_fit(model: nn.Module, config: LoraConfig, tensors: Mapping[str, Tensor
         raise ValueError(f"{where} does not fit {kind}: {few([str(error)])}") from None
     if faults := unfit({**more, **own}, tensors, required=own):
         raise ValueError(f"{where} does not fit {kind} with r={config.r}: {faults}.")
+
+
+def check_named_parts(model: nn.Module, config: Any, where: str) -> None:
+    """Refuse ``modules_to_save`` that name no module of the model: peft says nothing, and trains and saves nothing.
+
+    Args:
+        model: The base, or a peft model on it.
+        config: Of the adapter.
+        where: Who named them, for messages.
+
+    Raises:
+        ValueError: If there is no such module; the sentence gives the nearest name.
+    """
+    names = [name for name, _ in _base(model).named_modules() if name]
+    ends = {".".join(parts[place:]) for parts in (n.split(".") for n in names) for place in range(len(parts))}
+    for wanted in config.modules_to_save or ():
+        if wanted not in ends:
+            parts = [name for name, _ in _base(model).named_children()]
+            raise ValueError(
+                f"{where}: modules_to_save names {wanted!r}, but {type(_base(model)).__name__} has no such module, so "
+                f"nothing of the kind would be trained or saved: {nearest(wanted, parts)}"
+            )
 
 
 def attach(model: nn.Module, config: LoraConfig, name: str, *, empty: bool = False) -> PeftModel:

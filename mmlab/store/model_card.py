@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 from mmlab.card import Card
 
-__all__ = ["MARK", "Provenance", "card_text", "has_own_readme", "model_card"]
+__all__ = ["MARK", "Provenance", "card_text", "code", "has_own_readme", "model_card", "plain"]
 
 MARK = "<!-- Written by mmlab when the weights were saved. Delete this line to keep your own edits. -->"
 """A README with this line is replaced by the next save; one without it is left alone."""
@@ -93,8 +94,8 @@ def card_text(
     """
     lines = []
     for name, value in header.items():
-        items = [] if isinstance(value, str) else [f"- {json.dumps(item)}" for item in value]
-        lines += [f"{name}: {value}" if isinstance(value, str) else f"{name}:", *items]
+        items = [] if isinstance(value, str) else [f"- {_scalar(item)}" for item in value]
+        lines += [f"{name}: {_scalar(value)}" if isinstance(value, str) else f"{name}:", *items]
     sections = {
         **before,
         "Data": provenance.data or _NOT_STATED,
@@ -104,7 +105,12 @@ def card_text(
         "Limits": provenance.limits or "The results above hold for these data alone; nothing else was tested.",
         **after,
     }
-    parts = ["\n".join(["---", *lines, "---"]), MARK, f"# {title}", *([_CLINICAL] if provenance.clinical else [])]
+    parts = [
+        "\n".join(["---", *lines, "---"]),
+        MARK,
+        f"# {plain(title)}",
+        *([_CLINICAL] if provenance.clinical else []),
+    ]
     parts += [f"## {heading}\n\n{text}" for heading, text in sections.items()]
     return "\n\n".join(parts) + "\n"
 
@@ -112,7 +118,38 @@ def card_text(
 def has_own_readme(folder: Path) -> bool:
     """Whether the folder has a README that somebody wrote, which is to be kept."""
     readme = folder / "README.md"
-    return readme.exists() and MARK not in readme.read_text(encoding="utf-8")
+    return readme.exists() and MARK not in readme.read_text(encoding="utf-8", errors="replace")
+
+
+def plain(text: str) -> str:
+    """Somebody's text on one line of Markdown, in which nothing is markup: no HTML, link, table cell or heading."""
+    one_line = "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+    escaped = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]#|~$!])", r"\\\1", escaped)
+
+
+def code(text: str) -> str:
+    """Somebody's text as inline code of Markdown, which it cannot end."""
+    one_line = "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+    longest = max(map(len, re.findall("`+", one_line)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {one_line} {fence}" if longest else f"`{one_line}`"
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML: as it stands where it can be nothing else, and quoted like JSON otherwise."""
+    safe = re.fullmatch(r"[A-Za-z][\w-]*(/[\w.-]+)?", text) and text.lower() not in (
+        "null",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+    )
+    return (
+        text if safe else json.dumps(text).replace("-", "\\u002d")
+    )  # so that no program takes it for the header's end
 
 
 def _as_json(value: Mapping[str, Any]) -> str:
@@ -126,5 +163,5 @@ def _results(metrics: Mapping[str, Sequence[float] | float]) -> str:
     for name, measured in metrics.items():
         values = list(measured) if isinstance(measured, Sequence) else [measured]
         spread = f"{statistics.stdev(values):.4g}" if len(values) > 1 else "one run only"
-        rows.append(f"| {name} | {statistics.fmean(values):.4g} | {spread} | {len(values)} |")
+        rows.append(f"| {plain(name)} | {statistics.fmean(values):.4g} | {spread} | {len(values)} |")
     return "\n".join(rows)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from mmlab.store.lora import quiet
+from mmlab.store.lora import check_named_parts, quiet
 from mmlab.wording import few
 
 if TYPE_CHECKING:
@@ -175,7 +175,10 @@ def require_gradients(method: Method, batch: Batch, rng: torch.Generator) -> Non
 
     Raises:
         RuntimeError: If a trainable parameter gets no gradient, or exactly zero.
+        ValueError: If an adapter was told to train a module that is not there.
     """
+    for name, config in (getattr(method, "peft_config", None) or {}).items():
+        check_named_parts(method, config, f"The adapter {name!r}")
     kept = {name: p for name, p in method.named_parameters() if p.requires_grad}
     method.zero_grad(set_to_none=True)
     loss = method.loss(batch, rng)["loss"]

@@ -8,6 +8,7 @@ the files reads them here. Your own memes need a folder of pictures and a list w
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from mmlab.data.chat import Turn
 from mmlab.data.files import registry
 from mmlab.data.files.tables import read_records
 from mmlab.paths import expand
+from mmlab.wording import few
 
 __all__ = ["Meme", "MemeSplits", "conversations", "meme_folder", "memecap", "read_memes"]
 
@@ -57,13 +59,15 @@ class MemeSplits(NamedTuple):
     test: list[Meme]
 
 
-def read_memes(file: str | Path, pictures: str | Path | None = None) -> list[Meme]:
+def read_memes(file: str | Path, pictures: str | Path | None = None, strict: bool = True) -> list[Meme]:
     """Read a JSON list in MemeCap's fields, and check every record.
 
     Args:
         file: Records with ``img_fname``, and any of ``post_id``, ``title``, ``img_captions`` (literal),
             ``meme_captions`` (meant) and ``metaphors`` (a list of objects with ``metaphor`` and ``meaning``).
         pictures: Their folder; by default ``images`` beside the file.
+        strict: Whether an odd record is an error, as suits a list of your own. If not, odd records are left out, with a
+            warning that counts and names them; an error is raised only if no record is left.
 
     Raises:
         FileNotFoundError: If the file is not there.
@@ -73,14 +77,23 @@ def read_memes(file: str | Path, pictures: str | Path | None = None) -> list[Mem
     folder = file.parent / "images" if pictures is None else expand(pictures, "pictures")
     fields = {"img_fname": "U", "title": "U?", "img_captions": "l?", "meme_captions": "l?", "metaphors": "l?"}
     memes: dict[str, Meme] = {}
+    odd: list[str] = []
     for number, record in enumerate(read_records(file, fields, remedy="correct it, or get the file again.")):
         try:
             meme = _meme(record, folder)
             if meme.name in memes:
                 raise ValueError(f"the post {meme.name!r} comes twice")
         except ValueError as error:
-            raise ValueError(f"{file}: record {number}: {error}.") from None
+            odd.append(f"record {number}: {error}")
+            if strict:
+                raise ValueError(f"{file}: {odd[0]}.") from None
+            continue
         memes[meme.name] = meme
+    if odd and not memes:
+        raise ValueError(f"{file}: no record can be read, as {odd[0]}.")
+    if odd:
+        told = few(odd, "; ")
+        warnings.warn(f"{file}: {len(odd)} of {len(odd) + len(memes)} records are left out: {told}.", stacklevel=2)
     return list(memes.values())
 
 
@@ -106,7 +119,7 @@ def memecap(validation: float = 0.1, seed: int = 0) -> MemeSplits:
             raise FileNotFoundError(
                 f"memecap needs {file}, which is not there: {registry.source('memecap').how_to_get}"
             )
-    known, test = map(read_memes, files)
+    known, test = (read_memes(file, strict=False) for file in files)
     if both := sorted({meme.name for meme in known} & {meme.name for meme in test}):
         raise ValueError(f"{files[0]} and {files[1]} share {len(both)} posts, among them {both[0]}: get both again.")
     names = sorted(meme.name for meme in known)
@@ -142,9 +155,10 @@ def conversations(memes: Sequence[Meme], kind: Kind) -> list[tuple[Path, list[Tu
         raise ValueError(f"Memes are asked about as {' or '.join(_QUESTIONS)}, not as {kind!r}.")
     items = []
     for meme in memes:
-        title = f" Its title is: {meme.title}" if kind == "meaning" and meme.title else ""
+        title = meme.title if kind == "meaning" else ""
+        question = f"{_QUESTIONS[kind]} Its title is: {title}" if title else _QUESTIONS[kind]
         answers = meme.literal if kind == "literal" else meme.meanings
-        items += [(meme.picture, [Turn(_QUESTIONS[kind] + title, answer)], meme) for answer in answers]
+        items += [(meme.picture, [Turn(question, answer, quoted=title)], meme) for answer in answers]
     return items
 
 

@@ -10,9 +10,12 @@ climate action and equality on purpose, and nothing of it is shipped.
 
 from __future__ import annotations
 
-import json
+import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from mmlab.data.files.text import read_json
+from mmlab.wording import few
 
 from mmlab.paths import expand
 
@@ -50,16 +53,15 @@ def read_memecraft_captions(file: str | Path) -> WrittenMemes:
 
     Raises:
         FileNotFoundError: If it is not there.
-        ValueError: If it is not such a file; the sentence names file and record.
+        ValueError: If it is not such a file, or no record can be read. Single odd records are left out, with a warning
+            that counts and names them.
     """
     memes, left_out = [], dict.fromkeys(MARKS, 0)
-    for template, text, reply in _pairs(expand(file, "file")):
+    for template, text, reply in _pairs(expand(file, "file"), least=2):
         if (mark := text.strip()) in left_out:
             left_out[mark] += 1
             continue
         parts = tuple(part.strip() for part in text.split("<->") if part.strip())
-        if not parts:
-            raise ValueError(f"{file}: the text for {template[:50]!r} is empty; {_REMEDY}")
         memes.append(Written(template, parts, reply))
     return WrittenMemes(memes, left_out)
 
@@ -69,21 +71,26 @@ def read_memecraft_descriptions(file: str | Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: If it is not there.
-        ValueError: If it is not such a file; the sentence names file and record.
+        ValueError: If it is not such a file, or no record can be read. Single odd records are left out, with a warning
+            that counts and names them.
     """
-    return {template: description for template, description, _ in _pairs(expand(file, "file"))}
+    return {template: description for template, description, _ in _pairs(expand(file, "file"), least=1)}
 
 
-def _pairs(file: Path) -> list[tuple[str, str, str]]:
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}: {_REMEDY}")
-    try:
-        value: Any = json.loads(file.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is damaged ({str(error)[:200]}): {_REMEDY}") from None
+def _pairs(file: Path, least: int) -> list[tuple[str, str, str]]:
+    """Template, text and reply ("" if ``least`` is 1 and there is none); other records are counted, named, left out."""
+    value = read_json(file, _REMEDY)
     if not isinstance(value, dict):
         raise ValueError(f"{file} holds no object of templates: {_REMEDY}")
+    read = {}
     for template, pair in value.items():
-        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
-            raise ValueError(f"{file}: the record {template[:50]!r} is not a list of two texts; {_REMEDY}")
-    return [(template, *pair) for template, pair in value.items()]
+        texts = pair if isinstance(pair, list) and all(isinstance(text, str) for text in pair) else []
+        if least <= len(texts) <= 2 and texts[0].replace("<->", "").strip():
+            read[template] = (texts[0], texts[1] if len(texts) == 2 else "")
+    odd = [repr(template[:50]) for template in value if template not in read]
+    if odd and not read:
+        raise ValueError(f"{file}: the record {odd[0]} is not a list of two texts, and no other is: {_REMEDY}")
+    if odd:
+        told = f"{len(odd)} of {len(value)} records hold no texts and are left out: {few(odd)}"
+        warnings.warn(f"{file}: {told}.", stacklevel=3)
+    return [(template, *texts) for template, texts in read.items()]
