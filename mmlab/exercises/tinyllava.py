@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from mmlab.exercises.verdict import Verdict, judge
 from mmlab.nn.splicing import IGNORE, IMAGE, splice
 
-__all__ = ["check_loss", "check_size", "check_splice"]
+__all__ = ["check_floor", "check_loss", "check_size", "check_splice"]
 
 
 def check_splice(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
@@ -129,3 +130,30 @@ def check_size(answer: tuple[Any, Any, Any]) -> Verdict:
         right="A picture costs as much room as a page of text, and the connector is a tiny part of the model.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
     )
+
+
+def check_floor(answer: Any) -> Verdict:
+    """Check the smallest loss per token of a model that does not see the picture.
+
+    Args:
+        answer: The loss, in nats per token.
+    """
+    pairs, layouts = math.log(192), math.log(3)
+    return judge(
+        lambda: answer,
+        lambda: (pairs + layouts) / 6,
+        [()],
+        parts=["the loss"],
+        right="A loss below it cannot be had without the picture; above it, one cannot tell.",
+        mistakes=[
+            ("This is the loss of a whole caption; (3) is a mean over its six tokens.", lambda: pairs + layouts),
+            ("The end is a token, too: it costs nothing, and counts in the mean.", lambda: (pairs + layouts) / 5),
+            ("You left out the layout.", lambda: pairs / 6),
+            ("You let each word be chosen for itself: two colours, two shapes and a layout. The pairs are fewer.",
+             lambda: (4 * math.log(4) + layouts) / 6),
+            ("Pairs of 16 figures that differ are 240, but a fifth of them is not in training.",
+             lambda: (math.log(240) + layouts) / 6),
+            ("This is in bits: take the natural logarithm.", lambda: (pairs + layouts) / 6 / math.log(2)),
+            ("The sign: a loss is a negative logarithm of a probability.", lambda: -(pairs + layouts) / 6),
+        ],
+    )  # fmt: skip

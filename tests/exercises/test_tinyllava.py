@@ -30,6 +30,15 @@ MISTAKES = {
         ("(3072 - 500) //", "(3072 - 500) /", "gave a fraction"),
         ("(3072 - 500) // picture_tokens", "4", "rounded up"),
     ],
+    "floor": [
+        (") / 6", ")", "whole caption"),
+        (") / 6", ") / 5", "The end is a token"),
+        (" + np.log(layouts)", "", "left out the layout"),
+        ("np.log(pairs)", "4 * np.log(4)", "chosen for itself"),
+        ("192", "240", "a fifth of them"),
+        (") / 6", ") / 6 / np.log(2)", "in bits"),
+        ("(np.log", "-(np.log", "The sign"),
+    ],
 }
 
 
