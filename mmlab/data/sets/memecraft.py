@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmlab.data.files.text import read_json
-from mmlab.wording import few
-
 from mmlab.paths import expand
+from mmlab.wording import few
 
 __all__ = ["MARKS", "Written", "WrittenMemes", "read_memecraft_captions", "read_memecraft_descriptions"]
 
