@@ -13,14 +13,15 @@ class Budget:
     """What one run of the chapter may cost; the runner measures it and the page shows both.
 
     Attributes:
-        cpu_seconds: Wall seconds of the ``cpu`` profile, on one thread.
+        cpu_seconds: Processor seconds of the ``cpu`` profile on the reference machine; those of another machine are
+            divided by its factor, which a fixed workload measures.
         cpu_memory_gb: Peak memory of the ``cpu`` profile, in GB.
         gpu_minutes: Wall minutes of the ``gpu`` profile on a T4, or None if the chapter has no such profile.
         gpu_memory_gb: Peak device memory of the ``gpu`` profile, in GB.
     """
 
-    cpu_seconds: float = 60.0
-    cpu_memory_gb: float = 2.0
+    cpu_seconds: float = 40.0
+    cpu_memory_gb: float = 1.5
     gpu_minutes: float | None = None
     gpu_memory_gb: float | None = None
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from mmlab.publish import project
 from mmlab.publish.chapter import listed
 from mmlab.publish.committed import StaleNotebookError, sync
-from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.run.receipt import MEAN_SECONDS, Receipt, mean_seconds
 from mmlab.publish.run.runner import RunError, execute_all
 from mmlab.publish.site.build import SiteError, build
 
@@ -58,6 +58,9 @@ def book(
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     console.print(_table(receipts))
+    if (mean := mean_seconds(receipts) or 0.0) > MEAN_SECONDS:
+        told = f"A chapter takes {mean:.1f} normalised processor seconds on average; the book allows {MEAN_SECONDS:g}."
+        console.print(f"{told} Bring the slowest down.", style="yellow", soft_wrap=True, highlight=False)
     console.print(f"The site is at {index} ({time.monotonic() - began:.0f} s in all).", soft_wrap=True, highlight=False)
     return 0
 
@@ -75,11 +78,12 @@ def _run(
 
 def _table(receipts: list[Receipt]) -> Table:
     table = Table("Chapter", "Status", title="Chapters")
-    for name in ("Seconds", "CPU seconds", "Peak MB", "Budget met"):
+    for name in ("Seconds", "CPU seconds", "Normalised", "Peak MB", "Budget met"):
         table.add_column(name, justify="right")
     for receipt in receipts:
         status = "unchanged" if receipt.cached else "ran" if receipt.status == "ok" else receipt.status
         met = "yes" if receipt.within_budget else "NO"
-        values = (f"{receipt.seconds:.1f}", f"{receipt.cpu_seconds:.1f}", f"{receipt.peak_memory_mb:.0f}")
+        seconds = (receipt.seconds, receipt.cpu_seconds, receipt.normalised_cpu_seconds)
+        values = [*(f"{each:.1f}" for each in seconds), f"{receipt.peak_memory_mb:.0f}"]
         table.add_row(receipt.stem, status, *values, met if receipt.status == "ok" else "-")
     return table

@@ -39,6 +39,7 @@ def receipt(**changes):
         "date": "2026-01-02T03:04:05+00:00",
         "seconds": 12.34,
         "cpu_seconds": 9.87,
+        "machine_factor": 2.0,
         "peak_memory_mb": 567.0,
         "device": "a processor",
         "versions": {"python": "3.11.7"},
@@ -77,6 +78,8 @@ def test_a_run_is_told_in_a_row():
             "a processor (`cpu`)",
             "12.3",
             "9.9",
+            "2.00",
+            "4.9",
             "60",
             "0.57",
             "2.0",
@@ -90,15 +93,29 @@ def test_a_run_is_told_in_a_row():
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
-        ({"seconds": 60.1}, "✗ **fail**: time"),
+        ({"cpu_seconds": 120.2}, "✗ **fail**: time"),
+        ({"cpu_seconds": 60.1, "machine_factor": 1.0}, "✗ **fail**: time"),
+        ({"profile": "gpu", "seconds": 60.1}, "✗ **fail**: time"),
         ({"peak_memory_mb": 2001.0}, "✗ **fail**: memory"),
-        ({"seconds": 61.0, "peak_memory_mb": 2001.0}, "✗ **fail**: time and memory"),
+        ({"cpu_seconds": 122.0, "peak_memory_mb": 2001.0}, "✗ **fail**: time and memory"),
     ],
 )
 def test_what_went_over_its_budget_is_said_in_words(changes, verdict):
     text = generated.status([receipt(**changes), receipt()], {})
     assert [row[-1] for row in rows(text, "Chapter")] == [verdict, "✓ pass"]
     assert "**1 of 2 runs kept their budget" in text
+
+
+@pytest.mark.parametrize("changes", [{"seconds": 600.0}, {"cpu_seconds": 119.0}])
+def test_a_busy_or_a_slow_machine_breaks_no_budget(changes):
+    text = generated.status([receipt(**changes)], {})
+    assert [row[-1] for row in rows(text, "Chapter")] == ["✓ pass"]
+
+
+def test_the_mean_of_the_chapters_stands_on_the_page():
+    runs = [receipt(cpu_seconds=20.0), receipt(cpu_seconds=60.0), receipt(profile="gpu", cpu_seconds=1000.0)]
+    assert "On average a chapter takes 20.0 processor seconds" in generated.status(runs, {})
+    assert "On average" not in generated.status(runs[2:], {})
 
 
 def test_versions_get_a_column_when_they_differ():

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from mmlab.publish import SiteError, book, make, sync
+from mmlab.publish.run import launch
 
 
 @pytest.fixture
@@ -32,6 +33,15 @@ def test_it_runs_what_changed_and_says_what_it_took(root, write, console):
     assert "(first run)" in text
     assert [word for word in text.split() if word in ("ran", "unchanged")] == ["ran", "unchanged"]
     assert f"The site is at {root}/out/site/index.html" in text.replace("\n", "")
+
+
+@pytest.mark.parametrize(("factor", "warned"), [(1e-4, True), (1e4, False)])
+def test_chapters_that_are_too_slow_on_average_are_told(root, write, console, monkeypatch, factor, warned):
+    monkeypatch.setattr(launch, "factor", lambda: factor)
+    write("one", "x = 1")
+    sync(root=root)
+    assert book(root=root, console=console) == 0
+    assert ("on average; the book allows 35" in console.file.getvalue()) == warned
 
 
 def test_a_notebook_out_of_step_stops_it(root, write, console):

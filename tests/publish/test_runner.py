@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from mmlab.publish import Receipt, RunError, execute, execute_all
-from mmlab.publish.run import cache, job, key, launch
+from mmlab.publish.run import cache, job, key, launch, machine
 
 
 def left_behind(root, stem="one"):
@@ -40,6 +41,7 @@ def test_a_good_run_leaves_a_notebook_and_its_receipt_and_is_not_repeated(root, 
     assert 30 < receipt.peak_memory_mb < 1000  # a kernel holds more than 30 MB
     assert 0 < receipt.cpu_seconds <= receipt.seconds + 0.5  # one thread
     assert receipt.within_budget
+    assert receipt.machine_factor == machine.factor() > 0
     assert Receipt.read(root / "out" / "cpu" / "one.receipt.json") == receipt
     text = (root / "out" / "cpu" / "one.ipynb").read_text()
     assert "papermill" not in text
@@ -228,12 +230,23 @@ def test_budget_and_lock_make_the_receipt(root, write):
     receipt = Receipt(
         *("one", "cpu", "ok", "k", {}, "2026-01-01T00:00:00+00:00", 61.0, 100.0, "d", {}),
         budget={"seconds": 60, "memory_mb": 2000},
+        cpu_seconds=121.0,
+        machine_factor=2.0,
     )
     assert not receipt.within_budget
+    assert dataclasses.replace(receipt, cpu_seconds=119.0).within_budget
+    assert dataclasses.replace(receipt, cpu_seconds=61.0, machine_factor=1.0).over == ["time"]
+    assert dataclasses.replace(receipt, profile="gpu", seconds=59.0).within_budget
     path = root / "receipt.json"
     receipt.write(path)
-    assert json.loads(path.read_text())["within_budget"] is False
+    content = json.loads(path.read_text())
+    assert content["within_budget"] is False
+    assert content["normalised_cpu_seconds"] == 60.5
     assert Receipt.read(path) == receipt
+    del content["machine_factor"]  # as before there was one
+    path.write_text(json.dumps(content))
+    assert Receipt.read(path) is None
+    receipt.write(path)
     path.write_text(path.read_text()[:50])
     assert Receipt.read(path) is None
     assert Receipt.read(Path("no such file")) is None

@@ -136,7 +136,7 @@ def test_the_api_page_has_docstrings(book):
     shown = pages.read(book / "out" / "site" / "book" / "api.html").text
     assert "mmlab.publish.run.receipt" in shown
     assert "The account of one run of one chapter." in shown
-    assert "Wall seconds of the cpu profile" in shown
+    assert "Processor seconds of the cpu profile on the reference machine" in shown
 
 
 def test_what_has_not_changed_is_not_rendered_again(book, monkeypatch):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmlab.publish.run.job import Job
+from mmlab.publish.run.machine import factor
 from mmlab.publish.run.receipt import Receipt
 
 __all__ = ["Gpus", "Launch", "Outcome", "Task", "gpus", "here", "stopped"]
@@ -60,6 +61,8 @@ def here(task: Task, receipt: Receipt, stop: threading.Event, environment: Mappi
         stop: When set, the run is ended.
         environment: Variables for the kernel, on top of those that every run gets.
     """
+    if task.profile == "cpu":
+        receipt = dataclasses.replace(receipt, machine_factor=factor())
     with tempfile.TemporaryDirectory(prefix="mmlab-run-", ignore_cleanup_errors=True) as folder:
         job = Job(Path(folder), task.notebook, task.given, task.profile, task.limit, task.cell_limit, environment)
         receipt = job.run(receipt, stop)

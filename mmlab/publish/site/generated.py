@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mmlab.card import Card
 from mmlab.publish import project
-from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.run import machine
+from mmlab.publish.run.receipt import MEAN_SECONDS, Receipt, mean_seconds
 
 __all__ = ["chapters_of", "map_of_methods", "part_table", "status"]
 
@@ -25,16 +26,24 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
     """
     passed = sum(receipt.within_budget for receipt in receipts)
     total = sum(receipt.seconds for receipt in receipts)
+    average = ""
+    if (mean := mean_seconds(receipts)) is not None:
+        average = (
+            f" On average a chapter takes {mean:.1f} processor seconds of the reference machine ({machine.REFERENCE}); "
+            f"{MEAN_SECONDS:.0f} are allowed."
+        )
     versions = sorted({_versions(receipt) for receipt in receipts})
     rows = [_run_row(receipt, cards, several=len(versions) > 1) for receipt in receipts]
-    heads = ["Chapter", "Began (UTC)", "Where", "Seconds", "Processor", "Allowed", "GB", "Allowed", "Budget"]
+    heads = ["Chapter", "Began (UTC)", "Where", "Seconds", "Processor", "Factor", "Counted", "Allowed"]
+    heads += ["GB", "Allowed", "Budget"]
     text = (
-        f"**{passed} of {len(receipts)} runs kept their budget; all together took {total / 60:.1f} minutes.** "
+        f"**{passed} of {len(receipts)} runs kept their budget; all together took {total / 60:.1f} minutes.**{average} "
         f"Versions: {'; '.join(versions)}.\n\n"
         + _table(
             heads + ["Versions"] * (len(versions) > 1),
             rows,
-            "The runs that made this site: seconds of the clock and of the processor, and the most memory.",
+            "The runs that made this site: seconds of the clock and of the processor, the machine's factor, the "
+            "seconds that count, and the most memory.",
         )
     )
     return f"{text}\nWhat became of the claims of the papers stands in the [register of claims](claims.md).\n"
@@ -100,21 +109,18 @@ def part_table(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
 
 
 def _run_row(receipt: Receipt, cards: Mapping[str, Card], *, several: bool) -> list[str]:
-    over = []
-    if receipt.seconds > receipt.budget["seconds"]:
-        over.append("time")
-    if receipt.peak_memory_mb > receipt.budget["memory_mb"]:
-        over.append("memory")
     row = [
         _chapter(receipt, cards),
         datetime.fromisoformat(receipt.date).strftime("%Y-%m-%d %H:%M"),
         f"{receipt.device} (`{receipt.profile}`)",
         f"{receipt.seconds:.1f}",
         f"{receipt.cpu_seconds:.1f}",
+        f"{receipt.machine_factor:.2f}",
+        f"{receipt.counted_seconds:.1f}",
         f"{receipt.budget['seconds']:.0f}",
         f"{receipt.peak_memory_mb / 1000:.2f}",
         f"{receipt.budget['memory_mb'] / 1000:.1f}",
-        f"{_FAIL}: {' and '.join(over)}" if over else _PASS,
+        f"{_FAIL}: {' and '.join(receipt.over)}" if receipt.over else _PASS,
     ]
     return [*row, _versions(receipt)] if several else row
 

@@ -164,12 +164,14 @@ def clear(folder: Path) -> None:
 def receipt_markdown(receipt: Receipt) -> str:
     """The receipt as it stands, folded, at the end of a chapter's page."""
     when = datetime.fromisoformat(receipt.date).strftime("%-d %B %Y, %H:%M UTC")
-    seconds, memory = receipt.budget["seconds"], receipt.budget["memory_mb"]
+    memory = receipt.budget["memory_mb"]
     verdict = "within" if receipt.within_budget else "**over**"
     rows = {
         "When": when,
         "Where": f"{receipt.device} (`{receipt.profile}` profile)",
-        "Time": f"{receipt.seconds:.1f} s of {seconds:.0f} s ({receipt.cpu_seconds:.1f} s of processor time)",
+        "Time": f"{receipt.seconds:.1f} s by the clock, {receipt.cpu_seconds:.1f} s of processor time",
+        "Machine factor": f"{receipt.machine_factor:.2f}",
+        "Counted for the budget": f"{receipt.counted_seconds:.1f} s of {receipt.budget['seconds']:.0f} s",
         "Peak memory": f"{receipt.peak_memory_mb / 1000:.2f} GB of {memory / 1000:.1f} GB",
         "Versions": ", ".join(f"{name} {version}" for name, version in receipt.versions.items()),
         "Inputs": f"`{receipt.key[:12]}`",
