@@ -58,8 +58,8 @@ check: $(READY) ## Lint, formatting, types, import contract, notebooks in step w
 alarms: $(READY) ## List modules and functions that have grown long
 	@$(BIN)/python tests/contract/rules.py
 
-new: $(READY) ## Scaffold a method: make new METHOD=<stem>
-	@$(MMLAB) new "$(METHOD)"
+new: $(READY) ## Scaffold a method: make new METHOD=<stem> [CHAPTER=<one that tells of it, too>]
+	@$(MMLAB) new "$(METHOD)" $(if $(CHAPTER),--chapter "$(CHAPTER)")
 
 serve: $(READY) ## Show the website that `make book` built
 	@$(MMLAB) book serve

@@ -75,13 +75,16 @@ def list_methods(stem: Annotated[str | None, typer.Argument(help="Show this meth
 
 
 @app.command()
-def new(stem: Annotated[str, typer.Argument(help="Name of the method, as in late_fusion.")]) -> None:
+def new(
+    stem: Annotated[str, typer.Argument(help="Name of the method, as in late_fusion.")],
+    chapter: Annotated[str, typer.Option(help="A chapter that is there and will tell of it, too.")] = "",
+) -> None:
     """Scaffold a method: module, chapter, test, contents line, reference."""
     from mmlab.command.scaffold import new_method
     from mmlab.publish.project import find_root
 
     root = find_root()
-    for path in new_method(stem, root):
+    for path in new_method(stem, root, chapter):
         _print(str(path.relative_to(root)))
     _print("Now write the method. `make test` says what is missing.")
 

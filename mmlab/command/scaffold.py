@@ -20,7 +20,7 @@ TABLE_END = "<!-- End of the table of methods. -->"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def new_method(stem: str, root: Path) -> list[Path]:
+def new_method(stem: str, root: Path, chapter: str = "") -> list[Path]:
     """Write the module, the chapter, its exercises, the tests, the line in ``_toc.yml`` and an entry for the paper.
 
     What is written is a small method that works, so that the tests pass from the first minute.
@@ -28,14 +28,17 @@ def new_method(stem: str, root: Path) -> list[Path]:
     Args:
         stem: The one name of the method: lower-case words joined by underscores.
         root: Folder of the book.
+        chapter: Stem of a chapter that is there and will tell of the method, too; empty for a chapter of its own.
 
     Returns:
         The files that were made or changed.
 
     Raises:
         ValueError: If the stem is no such name or is taken, or the table of contents has no chapter to put it after.
+        FileNotFoundError: If there is no such chapter.
     """
     from mmlab.command.house import refresh_house
+    from mmlab.publish.chapter import Chapter
     from mmlab.publish.committed import sync
     from mmlab.store.folders import write_whole
 
@@ -50,6 +53,9 @@ def new_method(stem: str, root: Path) -> list[Path]:
         root / "tests" / "exercises" / f"test_{stem}.py": "exercises_test",
         root / "notebooks" / f"{stem}.py": "notebook",
     }
+    if chapter:
+        made = {path: template for path, template in made.items() if template in ("method", "test")}
+        Chapter(root, chapter).source  # noqa: B018 - raises where there is none
     taken = [path for path in [*made, root / "notebooks" / f"{stem}.ipynb"] if path.exists()]
     if taken:
         raise ValueError(f"The name {stem!r} is taken: {taken[0].relative_to(root)} exists.")
@@ -58,18 +64,20 @@ def new_method(stem: str, root: Path) -> list[Path]:
         "class_name": "".join(word.capitalize() for word in stem.split("_")),
         "title": stem.replace("_", " ").capitalize(),
         "label": stem.replace("_", "-"),
+        "chapter": f'        chapter="{chapter}",\n' if chapter else "",
         "year": str(datetime.datetime.now(tz=datetime.UTC).year),
     }
     contents, references = root / "_toc.yml", root / "book" / "references.bib"
     entry = _fill("reference", names) if f"{{{stem}," not in references.read_text(encoding="utf-8") else ""
+    listing = contents.read_text(encoding="utf-8")
     changed = {
-        contents: _with_chapter(contents.read_text(encoding="utf-8"), stem),
+        contents: listing if chapter else _with_chapter(listing, stem),
         references: references.read_text(encoding="utf-8") + entry,
     }
     for path, text in {**{path: _fill(template, names) for path, template in made.items()}, **changed}.items():
         write_whole(path, text)
     list_methods.cache_clear()
-    return [*made, *changed, *sync([stem], root=root), *refresh_readme(root), *refresh_house(root)]
+    return [*made, *changed, *sync([chapter or stem], root=root), *refresh_readme(root), *refresh_house(root)]
 
 
 def methods_table(cards: Mapping[str, Card]) -> str:

@@ -97,3 +97,21 @@ def test_a_readme_without_its_marks_is_refused(root: Path) -> None:
 def test_a_readme_in_step_is_left_alone(root: Path) -> None:
     refresh_readme(root)
     assert refresh_readme(root) == []
+
+
+def test_a_new_method_may_join_a_chapter(root: Path) -> None:
+    made = {path.relative_to(root).as_posix() for path in new_method("early_fusion", root, chapter="late_fusion")}
+    assert {"mmlab/methods/early_fusion.py", "tests/methods/test_early_fusion.py", "README.md"} <= made
+    assert not any("early_fusion" in path for path in made if path.startswith(("notebooks/", "mmlab/exercises/")))
+    assert list_methods(root / "mmlab" / "methods")["early_fusion"].chapter == "late_fusion"
+    assert "notebooks/early_fusion" not in (root / "_toc.yml").read_text(encoding="utf-8")
+    written = sorted(path for path in made if path.endswith(".py"))
+    _run(root, "-m", "ruff", "format", "--check", *written)
+    rule = "import sys; sys.path.insert(0, 'tests/contract'); import rules; from pathlib import Path; "
+    _run(root, "-c", rule + "wrong = rules.same_stem(Path.cwd()); assert not [w for w in wrong if 'early' in w], wrong")
+
+
+def test_a_chapter_to_join_must_be_there(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="did you mean 'late_fusion'"):
+        new_method("early_fusion", root, chapter="late_fusoin")
+    assert not (root / "mmlab" / "methods" / "early_fusion.py").exists()

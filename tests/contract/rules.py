@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmlab.registry import list_methods
+from mmlab.registry import chapter_of, list_methods
 
 MODULE_STATEMENTS, FUNCTION_LINES, ARGUMENTS = 240, 80, 12  # the end
 LONG_MODULE, LONG_FUNCTION = 300, 40  # in lines: an alarm to look at, not a limit
@@ -31,16 +31,20 @@ FORBIDDEN_TRUE = {"allow_pickle", "trust_remote_code", "shell"}
 
 
 def same_stem(root: Path) -> list[str]:
-    """A method is one name: module, chapter, generated notebook, test, contents line, entry of its paper."""
+    """A method is one name: module, test, entry of its paper, and a chapter, unless its card names another one."""
     cards = list_methods(root / "mmlab" / "methods")
     contents = (root / "_toc.yml").read_text(encoding="utf-8")
     references = (root / "book" / "references.bib").read_text(encoding="utf-8")
     wrong = []
+    told = {chapter_of(stem, card) for stem, card in cards.items()}
     for stem, card in cards.items():
-        partners = [f"notebooks/{stem}.py", f"notebooks/{stem}.ipynb", f"tests/methods/test_{stem}.py"]
+        chapter = chapter_of(stem, card)
+        partners = [f"notebooks/{chapter}.py", f"notebooks/{chapter}.ipynb", f"tests/methods/test_{stem}.py"]
         wrong += [f"{stem} has no {path}" for path in partners if not (root / path).exists()]
-        if (lines := len(re.findall(rf"file: notebooks/{stem}$", contents, re.MULTILINE))) != 1:
-            wrong.append(f"{stem} stands in _toc.yml {lines} times")
+    for chapter in sorted(told):
+        if (lines := len(re.findall(rf"file: notebooks/{chapter}$", contents, re.MULTILINE))) != 1:
+            wrong.append(f"{chapter} stands in _toc.yml {lines} times")
+    for stem, card in cards.items():
         if not re.search(rf"^@\w+{{{re.escape(card.paper)},", references, re.MULTILINE):
             wrong.append(f"{stem}: its paper {card.paper} is not in book/references.bib")
     tests = {path.stem.removeprefix("test_") for path in (root / "tests" / "methods").glob("test_*.py")}
@@ -55,7 +59,7 @@ def same_stem(root: Path) -> list[str]:
     wrong += [f"notebooks/{stem}.py is not in _toc.yml" for stem in sorted(chapters - set(listed))]
     wrong += [f"_toc.yml names notebooks/{stem}, which has no source" for stem in sorted(set(listed) - chapters)]
     # A chapter may also tell a story across several methods: then it names one of them, or it is an orphan.
-    for stem in sorted(chapters - set(cards)):
+    for stem in sorted(chapters - told):
         source = (root / "notebooks" / f"{stem}.py").read_text(encoding="utf-8")
         if not any(f"mmlab.methods.{method}" in source for method in cards):
             wrong.append(f"notebooks/{stem}.py tells of no method")
@@ -63,21 +67,21 @@ def same_stem(root: Path) -> list[str]:
 
 
 def equations(root: Path) -> list[str]:
-    """The numbers of ``# Eq. (n)`` in a module are those of ``\\tag{n}`` in its chapter."""
+    """The numbers of ``# Eq. (n)`` in the modules that a chapter tells of are those of ``\\tag{n}`` in it."""
     wrong = []
-    for stem in list_methods(root / "mmlab" / "methods"):
+    told: dict[str, dict[str, set[str]]] = {}
+    for stem, card in list_methods(root / "mmlab" / "methods").items():
         module = (root / "mmlab" / "methods" / f"{stem}.py").read_text(encoding="utf-8")
-        chapter = (root / "notebooks" / f"{stem}.py").read_text(encoding="utf-8")
-        tags = re.findall(r"\\tag\{(\w+)\}", chapter)
         cited = {n for line in re.findall(r"# Eqs?\. (.+)", module) for n in re.findall(r"\((\w+)\)", line)}
-        wrong += [
-            f"notebooks/{stem}.py numbers two equations ({n})" for n in sorted({n for n in tags if tags.count(n) > 1})
-        ]
-        wrong += [f"{stem}.py names Eq. ({n}), which its chapter does not have" for n in sorted(cited - set(tags))]
-        wrong += [
-            f"the chapter {stem} has equation ({n}), which no line of the module names"
-            for n in sorted(set(tags) - cited)
-        ]
+        told.setdefault(chapter_of(stem, card), {})[stem] = cited
+    for chapter, modules in told.items():
+        tags = re.findall(r"\\tag\{(\w+)\}", (root / "notebooks" / f"{chapter}.py").read_text(encoding="utf-8"))
+        twice = sorted({n for n in tags if tags.count(n) > 1})
+        wrong += [f"notebooks/{chapter}.py numbers two equations ({n})" for n in twice]
+        for stem, cited in modules.items():
+            wrong += [f"{stem}.py names Eq. ({n}), which its chapter does not have" for n in sorted(cited - set(tags))]
+        unnamed = sorted(set(tags).difference(*modules.values()))
+        wrong += [f"the chapter {chapter} has equation ({n}), which no line of the module names" for n in unnamed]
     return wrong
 
 

@@ -106,6 +106,50 @@ def test_a_wrong_name_is_found(tree: Path, path: str, old: str, new: str, found:
     assert found in rules.same_stem(tree)
 
 
+@pytest.fixture
+def shared(tree: Path) -> Path:
+    """A tree with a second method, told in the chapter of the first."""
+    second = MODULE.replace("Toy", "Boy").replace('inputs=("x",)', 'inputs=("x",), chapter="toy"').replace("(1)", "(2)")
+    (tree / "mmlab" / "methods" / "boy.py").write_text(second, encoding="utf-8")
+    (tree / "tests" / "methods" / "test_boy.py").write_text("", encoding="utf-8")
+    _replace(tree / "notebooks" / "toy.py", "\\tag{1}", "\\tag{1} \\tag{2}")
+    return tree
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_two_methods_may_share_a_chapter(shared: Path, rule: Callable[[Path], list[str]]) -> None:
+    assert rule(shared) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "found"),
+    [
+        ("mmlab/methods/boy.py", ', chapter="toy"', "", "boy has no notebooks/boy.py"),
+        ("mmlab/methods/boy.py", 'chapter="toy"', 'chapter="tory"', "boy has no notebooks/tory.py"),
+        ("_toc.yml", "notebooks/toy", "notebooks/boy", "toy stands in _toc.yml 0 times"),
+    ],
+)
+def test_a_shared_chapter_that_is_not_there_is_found(shared: Path, path: str, old: str, new: str, found: str) -> None:
+    _replace(shared / path, old, new)
+    assert found in rules.same_stem(shared)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "found"),
+    [
+        ("mmlab/methods/boy.py", "Eq. (2)", "Eq. (3)", 2),
+        ("mmlab/methods/boy.py", "  # Eq. (2)", "", 1),
+        ("mmlab/methods/toy.py", "Eq. (1)", "Eq. (2)", 1),
+        ("notebooks/toy.py", "\\tag{2}", "", 1),
+    ],
+)
+def test_in_a_shared_chapter_the_modules_name_its_equations_together(
+    shared: Path, path: str, old: str, new: str, found: int
+) -> None:
+    _replace(shared / path, old, new)
+    assert len(rules.equations(shared)) == found
+
+
 def test_a_chapter_without_a_method_is_found(tree: Path) -> None:
     shutil.copy(tree / "notebooks" / "toy.py", tree / "notebooks" / "story.py")
     _replace(tree / "_toc.yml", "chapters:", "chapters:\n  - file: notebooks/story")

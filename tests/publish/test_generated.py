@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import xml.etree.ElementTree as ElementTree
 
@@ -121,6 +122,18 @@ def test_the_mean_of_the_chapters_stands_on_the_page():
 def test_versions_get_a_column_when_they_differ():
     text = generated.status([receipt(), receipt(versions={"python": "3.13.1"})], {})
     assert [row[-1] for row in rows(text, "Chapter")] == ["python 3.11.7", "python 3.13.1"]
+
+
+def test_methods_that_share_a_chapter_have_their_own_rows_and_one_page(root):
+    girl = dataclasses.replace(CARD, name="Girl", chapter="toy", claims=(Claim("Error rate", "toy", "lower"),))
+    cards = {"toy": CARD, "girl": girl}
+    (row,) = rows(generated.part_table([receipt()], cards), "Chapter")
+    assert row[0] == "[Toy](/notebooks/toy.ipynb)"
+    assert row[2] == "group mean, toy"
+    shown = generated.map_of_methods(cards, dict.fromkeys(cards, ("/x.png", "A line.")), root)
+    assert "[Girl](/notebooks/toy.ipynb)" in shown
+    assert "API <mmlab.methods.girl>" in shown
+    assert "notebooks/girl" not in shown
 
 
 TOC = """\

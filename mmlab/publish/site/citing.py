@@ -8,7 +8,7 @@ from typing import Any
 
 from mmlab import __version__
 from mmlab.publish import project
-from mmlab.registry import list_methods
+from mmlab.publish.chapter import Chapter
 
 __all__ = ["citation", "entry"]
 
@@ -40,11 +40,14 @@ def citation(stem: str, title: str, root: Path) -> str:
     width = max(map(len, fields))
     lines = "\n".join(f"  {key:<{width}} = {{{value}}}," for key, value in fields.items())
     text = f"{words}\n\n```bibtex\n@misc{{mmlab_{stem},\n{lines}\n}}\n```\n"
-    card = list_methods().get(stem)
-    paper = entry(card.paper, root) if card else ""
-    if card and paper:
-        text += f"\nThe method is not ours. Please cite its paper too: {{cite:t}}`{card.paper}`.\n\n"
-        text += f"```bibtex\n{paper}\n```\n"
+    keys = dict.fromkeys(card.paper for card in Chapter(root, stem).cards.values())
+    papers = {key: found for key in keys if (found := entry(key, root))}
+    if papers:
+        cited = ", ".join(f"{{cite:t}}`{key}`" for key in papers)
+        one = len(papers) == 1
+        whose = "The method is" if one else "The methods are"
+        text += f"\n{whose} not ours. Please cite {'its paper' if one else 'their papers'} too: {cited}.\n\n"
+        text += "```bibtex\n" + "\n\n".join(papers.values()) + "\n```\n"
     return f"::::{{dropdown}} Cite this chapter\n\n{text}\n::::"
 
 

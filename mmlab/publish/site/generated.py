@@ -11,6 +11,7 @@ from mmlab.card import Card
 from mmlab.publish import project
 from mmlab.publish.run import machine
 from mmlab.publish.run.receipt import MEAN_SECONDS, Receipt, mean_seconds
+from mmlab.registry import chapter_of
 
 __all__ = ["chapters_of", "map_of_methods", "part_table", "status"]
 
@@ -22,7 +23,7 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
 
     Args:
         receipts: Of all chapters, in the order of the book; a chapter may have one for each profile.
-        cards: Of all methods, by stem.
+        cards: Of all methods, by stem, and of chapters that tell of no method or of several, by theirs.
     """
     passed = sum(receipt.within_budget for receipt in receipts)
     total = sum(receipt.seconds for receipt in receipts)
@@ -61,14 +62,15 @@ def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, 
     rows = []
     for stem, card in cards.items():
         address, alt = pictures[stem]
+        chapter = chapter_of(stem, card)
         links = [
             f"{{py:mod}}`API <mmlab.methods.{stem}>`",
-            f"[notebook]({url}/blob/{tag}/notebooks/{stem}.ipynb)",
+            f"[notebook]({url}/blob/{tag}/notebooks/{chapter}.ipynb)",
         ]
         rows.append(
             [
                 f"![{_cell(alt)}]({address})",
-                f"[{card.name}](/notebooks/{stem}.ipynb) ({', '.join(links)})",
+                f"[{card.name}](/notebooks/{chapter}.ipynb) ({', '.join(links)})",
                 card.family,
                 ", ".join(card.inputs),
                 ", ".join(card.outputs) or "label",
@@ -99,13 +101,18 @@ def part_table(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
     """The chapters of a part, what each is about, what its paper says it beats, and how long it takes."""
     rows = []
     for receipt in receipts:
-        card = cards.get(receipt.stem)
-        rivals = list(dict.fromkeys(_words(claim.baseline) for claim in card.claims)) if card else []
-        summary = card.summary if card else ""
+        told = [cards[stem] for stem in _told(receipt.stem, cards)]
+        rivals = list(dict.fromkeys(_words(claim.baseline) for card in told for claim in card.claims))
+        summary = " ".join(card.summary for card in told)
         rows.append([_chapter(receipt, cards), summary, ", ".join(rivals), f"{receipt.seconds:.0f} s"])
     return _table(
         ["Chapter", "In a sentence", "Compared with, among others", "Ran in"], rows, "Chapters of this part.", ""
     )
+
+
+def _told(chapter: str, cards: Mapping[str, Card]) -> list[str]:
+    """The stems of the cards that a chapter is about: of its methods, or its own."""
+    return [stem for stem, card in cards.items() if chapter_of(stem, card) == chapter]
 
 
 def _run_row(receipt: Receipt, cards: Mapping[str, Card], *, several: bool) -> list[str]:

@@ -23,7 +23,7 @@ from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site import claims, generated
 from mmlab.publish.site.citing import citation
 from mmlab.publish.site.pictures import picture
-from mmlab.registry import list_methods
+from mmlab.registry import chapter_of, list_methods
 
 __all__ = ["fill", "receipt_markdown", "receipts", "state", "tree_hash"]
 
@@ -60,9 +60,10 @@ class Ran:
 
     @property
     def card(self) -> Card:
-        """That of its method; for a chapter without one, a card with the heading and the question below it."""
-        if self.stem in list_methods():
-            return list_methods()[self.stem]
+        """That of its method; for a chapter of none or of several, one with the heading and the question below it."""
+        own = list_methods().get(self.stem)
+        if own and chapter_of(self.stem, own) == self.stem:
+            return own
         question = re.search(r"^\*\*(.+?)\*\*$", self._prose, re.MULTILINE | re.DOTALL)
         return Card(self.title, "", "", question[1].replace("\n", " ") if question else "", ("run",), ("page",))
 
@@ -223,7 +224,10 @@ def _register(chapters: Mapping[str, Ran]) -> list[dict[str, Any]]:
 
 def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran]) -> str:
     """Replace each line ``<!-- generated: name -->`` by what it names: see the error at the end for what there is."""
-    cards = {stem: ran.card for stem, ran in chapters.items()}
+    methods = {stem: card for stem, card in list_methods().items() if chapter_of(stem, card) in chapters}
+    in_order = [stem for chapter in chapters for stem, card in methods.items() if chapter_of(stem, card) == chapter]
+    cards = {stem: methods[stem] for stem in in_order}
+    cards |= {stem: ran.card for stem, ran in chapters.items()}
 
     def expand(match: re.Match[str]) -> str:
         if match[1] == "status":
@@ -231,9 +235,9 @@ def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran
         if match[1] == "claims":
             return claims.page(_register(chapters), version("mmlab"))
         if match[1] == "map":
-            own = {stem: card for stem, card in cards.items() if stem in list_methods()}
-            pictures = {stem: (f"/{_PICTURES}/{chapters[stem].picture[0]}", chapters[stem].picture[2]) for stem in own}
-            return generated.map_of_methods(own, pictures, root)
+            shown = {stem: chapters[chapter_of(stem, methods[stem])].picture for stem in in_order}
+            pictures = {stem: (f"/{_PICTURES}/{name}", alt) for stem, (name, _, alt) in shown.items()}
+            return generated.map_of_methods({stem: methods[stem] for stem in in_order}, pictures, root)
         if match[1] == "chapters":
             part = [chapters[stem].receipt for stem in generated.chapters_of(page, root) if stem in chapters]
             return generated.part_table(part, cards)
