@@ -52,6 +52,7 @@ def new_method(stem: str, root: Path, chapter: str = "") -> list[Path]:
         root / "mmlab" / "exercises" / f"{stem}.py": "exercises",
         root / "tests" / "exercises" / f"test_{stem}.py": "exercises_test",
         root / "notebooks" / f"{stem}.py": "notebook",
+        root / "tests" / "notebooks" / f"{stem}.json": "smallest",
     }
     if chapter:
         made = {path: template for path, template in made.items() if template in ("method", "test")}

@@ -41,6 +41,7 @@ def test_a_new_method_is_green_from_the_start(root: Path) -> None:
         "mmlab/exercises/early_fusion.py",
         "tests/exercises/test_early_fusion.py",
         "notebooks/early_fusion.py",
+        "tests/notebooks/early_fusion.json",
         "notebooks/early_fusion.ipynb",
         "_toc.yml",
         "book/references.bib",
@@ -68,6 +69,7 @@ def test_the_new_chapter_runs(root: Path) -> None:
     chapter = (root / "notebooks" / "early_fusion.py").read_text(encoding="utf-8")
     (root / "chapter.py").write_text(chapter, encoding="utf-8")
     _run(root, "-W", "ignore", "chapter.py")
+    _run(root, "-W", "ignore", "tests/notebooks/smallest.py", "early_fusion", "cpu")
 
 
 @pytest.mark.parametrize(
