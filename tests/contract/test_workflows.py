@@ -21,7 +21,7 @@ WRITES = {
 """Which jobs may write, and what."""
 
 HARMLESS = re.compile(
-    r"github\.(ref|token|repository|server_url|run_id)|matrix\.python|steps\.deployment\.outputs\.page_url"
+    r"hashFiles\('[^$]*'\)|github\.(ref|token|repository|server_url|run_id)|matrix\.python|steps\.deployment\.outputs\.page_url"
 )
 EVENTS = {"push", "pull_request", "schedule", "workflow_dispatch"}
 
@@ -118,13 +118,19 @@ def test_they_run_when_they_should() -> None:
     assert when["publish"] == {"push": {"tags": ["v*"]}}
 
 
+def _steps(name: str, label: str) -> list[dict[str, Any]]:
+    return yaml.safe_load(_text(name))["jobs"][label]["steps"]
+
+
 def test_what_they_run() -> None:
     scripts = {
         (path.stem, label): [step["run"].strip() for step in job["steps"] if "run" in step]
         for path in WORKFLOWS
         for label, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items()
     }
-    assert scripts["locked", "book"] == ["make book", "make test"]
+    assert scripts["locked", "book"] == ["make book"]
+    assert scripts["locked", "tests"] == ["make test"]
+    assert [step["with"]["path"] for step in _steps("locked", "book") if "cache@" in step.get("uses", "")] == ["out"]
     assert scripts["newest", "newest"] == ["make newest", "make book", "make test"]
     assert scripts["newest", "colab"] == ["make colab"]
     assert yaml.safe_load(_text("newest"))["jobs"]["report"]["needs"] == ["newest", "colab", "rebuild"]

@@ -18,6 +18,9 @@ MARK = "MMLAB_RUN"
 """Environment variable that every process of a run inherits: by it they are found, even when their parents are gone."""
 
 
+_SEARCH_EVERY = 5  # looks at the known processes for each search for new ones
+
+
 class Usage:
     """What the processes that one process started have used, itself left out.
 
@@ -27,6 +30,8 @@ class Usage:
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
+        self._family: list[psutil.Process] = []
+        self._looks = 0
         self._times: dict[int, float] = {}
         self.peak = 0
 
@@ -37,12 +42,14 @@ class Usage:
 
     def sample(self) -> None:
         """Look once. The peak of a single process is never missed: the system keeps its high-water mark."""
-        try:
-            family = self._process.children(recursive=True)
-        except psutil.Error:
-            return
+        if self._looks % _SEARCH_EVERY == 0 or not self._family:  # it goes through all processes of the machine
+            try:
+                self._family = self._process.children(recursive=True)
+            except psutil.Error:
+                return
+        self._looks += 1
         together = 0
-        for process in family:
+        for process in self._family:
             try:
                 with process.oneshot():
                     together += process.memory_info().rss
