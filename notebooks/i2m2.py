@@ -989,6 +989,9 @@ claim(
 # On mortality, plain late fusion stands *above* I2M2 in these numbers. The claim to test is one of robustness across tasks whose
 # dependencies differ.
 #
+# Recipes for knee MRI and for pictures with sentences, on data that you must get yourself, are on the page
+# {doc}`/book/how_to/fuse_modalities`.
+#
 # ## Exercises
 #
 # ```{exercise} Two tests for a rare disease (compute)
