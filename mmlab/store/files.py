@@ -1,13 +1,39 @@
-"""Files that are either old or new, never half: a temporary name beside them, flushed to disk, then renamed."""
+"""Files that are either old or new, never half: a name of one's own beside them, flushed to disk, then renamed.
+
+The temporary name says which process of which machine made it. So two processes never write to the same one, and what a
+dead process left is known by its name, and nothing else is ever taken away.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
+import shutil
+import socket
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-__all__ = ["flush_folder", "replace_file", "write_file"]
+__all__ = ["clear_dead", "flush_folder", "replace_file", "temporary", "write_file"]
+
+_HOST = sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def temporary(path: Path) -> Path:
+    """A hidden name beside a file or folder, which nobody else uses."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def clear_dead(path: Path) -> None:
+    """Take away what processes of this machine that are no more left under temporary names for a file or folder."""
+    made = re.compile(rf"\.{re.escape(path.name)}\.{_HOST}-(\d+)-[0-9a-f]{{8}}\.tmp")
+    for other in path.parent.glob(".*.tmp"):
+        if (match := made.fullmatch(other.name)) and not _alive(int(match[1])):
+            if other.is_dir() and not other.is_symlink():
+                shutil.rmtree(other, ignore_errors=True)
+            else:
+                other.unlink(missing_ok=True)
 
 
 def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
@@ -42,12 +68,13 @@ def replace_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
     Raises:
         OSError: If it cannot be written; the old file is still there then, and nothing else.
     """
-    temporary = path.with_name(f".{path.name}.tmp")  # one name, so that what killed processes leave does not pile up
+    clear_dead(path)
+    own = temporary(path)
     try:
-        digest = write_file(temporary, chunks)
-        temporary.replace(path)
+        digest = write_file(own, chunks)
+        own.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        own.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
     return digest
@@ -62,3 +89,15 @@ def flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":
+        return True  # asking would end it there
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True

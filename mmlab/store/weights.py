@@ -247,7 +247,7 @@ def savable_state(module: nn.Module) -> dict[str, Tensor]:
             raise TypeError(f"{whose} keeps {name!r} as a {type(value).__name__}; only tensors can be saved.")
         if value.dtype not in _DTYPES or value.layout != torch.strided:
             kind = value.dtype if value.layout == torch.strided else value.layout
-            raise TypeError(f"{whose} keeps {name!r} as {kind}, which the file cannot hold: keep it in another type.")
+            raise TypeError(f"{whose}: {name!r} has type {kind}, which the file cannot hold: keep it in another type.")
         if value.is_meta:
             raise ValueError(f"{whose} holds no data in {name}: build it on a real device first.")
     return dict(untied(module))

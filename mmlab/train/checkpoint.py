@@ -9,9 +9,9 @@ written or read.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mmlab.paths import expand
-from mmlab.store.files import flush_folder, replace_file, write_file
+from mmlab.store.files import flush_folder, replace_file, temporary, write_file
+from mmlab.store.lock import InUseError, Lock
 from mmlab.store.weights import safetensors_chunks
 from mmlab.train.history import History
 
@@ -38,6 +39,7 @@ Groups = dict[str, dict[str, Tensor]]
 
 _POINTER = "latest.json"
 _MANIFEST = "checkpoint.json"
+_OURS = re.compile(r"step-\d{8}(-again)*|\.step-\d{8}(-again)*\.[0-9a-f-]+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,44 @@ class Store:
         self._thread: Thread | None = None
         self._error: Exception | None = None
         self._copy: Groups = {}
+        self._lock = Lock(self.folder / "in_use.json")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            trial = self.folder / f".trial.{os.getpid()}.tmp"
+            trial = temporary(self.folder / "trial")
             trial.touch()
             trial.unlink()
         except OSError as error:
             raise _refusal(error, f"fit cannot write to {self.folder}", "choose another `out`") from None
+
+    @contextmanager
+    def held(self, mine: bool = True) -> Iterator[None]:
+        """Keep others out of the folder: two runs in one would take away each other's files.
+
+        Args:
+            mine: Whether this process is the one that writes.
+
+        Raises:
+            ValueError: If another run is at work in it.
+        """
+        try:
+            if mine:
+                self._lock.acquire()
+        except InUseError as error:
+            raise ValueError(f"fit: {self.folder} is {error}: wait for it, or choose another `out`.") from None
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def check(self, tensors: Groups, about: Mapping[str, Any]) -> None:
+        """Refuse before the first step what could not be saved after it.
+
+        Raises:
+            TypeError: If a tensor has a type that the format does not have, or JSON cannot hold the facts.
+        """
+        for named in tensors.values():
+            next(safetensors_chunks({name: tensor.detach().to("meta") for name, tensor in named.items()}))
+        json.dumps(about)
 
     def exists(self) -> bool:
         """Whether there is a checkpoint, good or damaged."""
@@ -166,30 +199,39 @@ class Store:
         name = f"step-{about['step']:08d}"
         while (self.folder / name).exists():  # a run that was started anew in the same folder
             name += "-again"
-        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
+        own = temporary(self.folder / name)
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
+            own.mkdir()
             files = {}
             for group, named in sorted(self._copy.items()):
-                files[f"{group}.safetensors"] = write_file(
-                    temporary / f"{group}.safetensors", safetensors_chunks(named)
-                )
+                file = f"{group}.safetensors"
+                files[file] = write_file(own / file, safetensors_chunks(named))
             manifest = json.dumps({"format": FORMAT, **about, "files": files}, indent=1, sort_keys=True).encode()
-            digest = write_file(temporary / _MANIFEST, [manifest])
-            flush_folder(temporary)
-            temporary.rename(self.folder / name)
+            digest = write_file(own / _MANIFEST, [manifest])
+            flush_folder(own)
+            own.rename(self.folder / name)
             flush_folder(self.folder)
             pointer = json.dumps({"folder": name, "sha256": digest}).encode()
             replace_file(self.folder / _POINTER, [pointer])
         except Exception as error:  # whatever it is: in a thread, nobody else would hear of it
             self._error = error
-            for path in (temporary, self.folder / name):
-                shutil.rmtree(path, ignore_errors=True)
+            for path in (own, self.folder / name):
+                _remove(path)
             return
-        for path in self.folder.iterdir():  # the one before, and what killed processes left
-            if path.name != name and path.is_dir() and path.name.lstrip(".").startswith("step-"):
-                shutil.rmtree(path, ignore_errors=True)
+        for path in list(self.folder.iterdir()):  # the one before, and what killed processes left
+            if path.name != name and _OURS.fullmatch(path.name):
+                _remove(path)
+
+
+def _remove(folder: Path) -> None:
+    """Take away the files of a checkpoint, and the folder if there is nothing else in it."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.is_file() and (path.name == _MANIFEST or path.suffix == ".safetensors"):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # something of somebody else's is in it
+        folder.rmdir()
 
 
 def _copied(tensors: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:

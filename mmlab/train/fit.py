@@ -7,6 +7,7 @@ weights, optimiser, average and step, and a run that was stopped anywhere goes o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,11 @@ def fit(
     check_trackers(names, out)
     store = None if out is None else Store(out)
     run = Run(method, dataset, validation, settings, store, names)
-    with preserved(run.device), recomputed(method, gradient_checkpointing), compiled(method, compile):
+    held = nullcontext() if store is None else store.held(run.accelerator.is_main_process)
+    with held, preserved(run.device), recomputed(method, gradient_checkpointing), compiled(method, compile):
         if resume and store is not None and store.exists():
             run.restore(store.read())
+        run.check()
         with StopSignals() as stop:
             run.train(stop, progress)
     return run.history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmlab.data.batches import read
 from mmlab.store.weights import safetensors_chunks
+from mmlab.train.randomness import seed_everything
 
 __all__ = ["compare_facts", "compare_tensors", "data_facts", "flat"]
 
@@ -24,16 +27,48 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def data_facts(data: Any) -> dict[str, Any]:
-    """Length and fingerprint of a dataset: its own, or that of at most 256 of its items where they come fast."""
-    fingerprint = None
+def data_facts(data: Any, count: int | None = None, seconds: float = 5.0) -> dict[str, Any]:
+    """Length and fingerprint of a dataset: its own, or one that is made of its items.
+
+    The items are read in an order that scatters over the whole set. All are, unless that takes too long.
+
+    Args:
+        data: The dataset.
+        count: How many items to read, as a checkpoint says; None: as many as come in the time.
+        seconds: The time.
+
+    Returns:
+        ``length``, ``read`` (the number of items that were looked at) and ``fingerprint``: None if the items are
+        others each time they are read, although all global generators are seeded.
+    """
     if hasattr(data, "fingerprint"):
-        fingerprint = data.fingerprint()
-    elif hasattr(data, "batch"):
-        rows = torch.linspace(0, len(data) - 1, min(len(data), 256), dtype=torch.float64).long()
-        batch = {key: value.cpu().contiguous() for key, value in data.batch(rows).items()}
-        fingerprint = sha256(b"".join(safetensors_chunks(batch))).hexdigest()
-    return {"length": len(data), "fingerprint": fingerprint}
+        return {"length": len(data), "read": len(data), "fingerprint": data.fingerprint()}
+    chunk = 64
+    starts = torch.randperm(-(-len(data) // chunk), generator=torch.Generator().manual_seed(0)) * chunk
+    digest = sha256()
+    began = time.monotonic()
+    done = 0
+    for number, start in enumerate(starts.tolist()):
+        late = number > 0 and time.monotonic() - began > seconds
+        if done >= count if count is not None else late:
+            break
+        rows = torch.arange(start, min(start + chunk, len(data)))
+        content = _content(data, rows)
+        if number == 0 and _content(data, rows) != content:
+            return {"length": len(data), "read": 0, "fingerprint": None}
+        digest.update(content)
+        done += len(rows)
+    return {"length": len(data), "read": done, "fingerprint": digest.hexdigest()}
+
+
+def _content(data: Any, rows: Tensor) -> bytes:
+    """The sha256 of some items."""
+    seed_everything(0)
+    batch = {key: value.detach().cpu().contiguous() for key, value in read(data, rows).items()}
+    digest = sha256()
+    for chunk in safetensors_chunks(batch):
+        digest.update(chunk)
+    return digest.digest()
 
 
 def compare_facts(where: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
@@ -49,11 +84,16 @@ def compare_facts(where: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]
     """
     here, there = flat(ours), flat(theirs)
     for field in dict.fromkeys([*here, *there]):  # in order, the method first
-        if here.get(field) != there.get(field):
-            raise ValueError(
-                f"{where} has {field} = {there.get(field)!r}, this run has {here.get(field)!r}: "
-                "use the same, another `out`, or resume=False."
-            )
+        mine, its = here.get(field), there.get(field)
+        if mine == its:
+            continue
+        if field == "trained" and isinstance(mine, list) and isinstance(its, list):
+            name = sorted(set(mine) ^ set(its))[0]
+            what = f"{where} {'trains' if name in its else 'does not train'} {name!r}, and this run does the opposite"
+        else:
+            what = f"{where} has {field} = {its!r}, this run has {mine!r}"
+        more = f" (torch.set_num_threads({its}))" if field == "threads" and its else ""
+        raise ValueError(f"{what}: use the same{more}, another `out`, or resume=False.")
 
 
 def compare_tensors(where: str, group: str, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -19,6 +19,7 @@ import torch
 from mmlab.data.batches import read
 from mmlab.method import Method
 from mmlab.paths import expand, folder_from_environment
+from mmlab.store.folders import replaced_files
 from mmlab.store.weights import load_weights, safetensors_chunks, save_weights, saved_facts
 from mmlab.train.code import code_of
 from mmlab.train.fit import fit
@@ -94,11 +95,12 @@ def _load(method: Method, place: Path, key: str) -> float | None:
         facts = saved_facts(place)
         if facts.get("key") != key:
             return None
-        load_weights(method, place)
-        os.utime(place)  # used just now
         seconds = float(facts["seconds"])
+        load_weights(method, place)  # changes nothing if it refuses, and nothing may fail after it
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not there, or damaged: make it again
+    with contextlib.suppress(OSError):  # a cache that cannot be written is one that can be read
+        os.utime(place)  # used just now
     method.progress = 1.0
     method.zero_grad(set_to_none=True)
     method.eval()
@@ -108,14 +110,8 @@ def _load(method: Method, place: Path, key: str) -> float | None:
 def _keep(method: Method, place: Path, facts: dict[str, Any]) -> str:
     """Write the weights whole or not at all. Returns what went wrong, or nothing."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".tmp")  # its own name for each process
-        os.close(handle)
-        try:
-            save_weights(method, Path(name), facts)
-            Path(name).replace(place)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with replaced_files(place.parent, [place.name]) as new:
+            save_weights(method, new / place.name, facts)
         for old in sorted(_kept(place.parent), reverse=True)[_KEPT:]:
             old[1].unlink(missing_ok=True)
     except OSError as error:
@@ -124,7 +120,7 @@ def _keep(method: Method, place: Path, facts: dict[str, Any]) -> str:
 
 
 def _kept(folder: Path) -> Iterator[tuple[float, Path]]:
-    for path in [*folder.glob("*.safetensors"), *folder.glob(".*.tmp")]:
+    for path in folder.glob("*.safetensors"):
         try:
             yield path.stat().st_mtime, path
         except FileNotFoundError:  # another process was quicker

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmlab.method import Method
+from mmlab.store.weights import savable_state
 from mmlab.train.checkpoint import Checkpoint, Groups, Store
 from mmlab.train.ema import Average
 from mmlab.train.history import History
@@ -20,6 +21,7 @@ from mmlab.train.identity import compare_facts, compare_tensors, data_facts, fla
 from mmlab.train.learner import Learner, NotFiniteError
 from mmlab.train.pieces import Piece, on_device, pieces_of_a_batch, prepared, shared_evenly
 from mmlab.train.prepare import make_accelerator
+from mmlab.train.randomness import preserved
 from mmlab.train.sampler import Feed, Order, stream
 from mmlab.train.settings import Settings
 from mmlab.train.shards import gathered, placed_like
@@ -75,15 +77,23 @@ class Run:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that decides which numbers come out: a checkpoint goes on only with the same. The data are read once."""
-        facts = {
-            "method": self.kind,
-            "config": getattr(self.method, "config", {}),
-            "objectives": [learner.name for learner in self.learners],
-            **self.settings.identity(ends=self.method.uses_progress),
-            "updates": {learner.name or "loss": learner.identity() for learner in self.learners},
-            "dataset": data_facts(self.dataset),
-            "validation": None if self.validation is None else data_facts(self.validation),
-        }
+        return self._identity({})
+
+    def _identity(self, counts: Mapping[str, int]) -> dict[str, Any]:
+        """The identity, with as many items of the data looked at as a checkpoint says."""
+        validation = self.validation
+        with preserved(self.device):
+            facts = {
+                "method": self.kind,
+                "config": getattr(self.method, "config", {}),
+                "objectives": [learner.name for learner in self.learners],
+                **self.settings.identity(ends=self.method.uses_progress),
+                "updates": {learner.name or "loss": learner.identity() for learner in self.learners},
+                "trained": sorted({name for learner in self.learners for name in learner.names}),
+                "threads": torch.get_num_threads() if self.device.type == "cpu" else None,  # sums are cut by them
+                "dataset": data_facts(self.dataset, counts.get("dataset")),
+                "validation": None if validation is None else data_facts(validation, counts.get("validation")),
+            }
         result: dict[str, Any] = json.loads(json.dumps(facts))  # as it will be read back: tuples are lists
         return result
 
@@ -121,7 +131,10 @@ class Run:
         facts = checkpoint.about
         groups = checkpoint.tensors
         where = f"The checkpoint in {self.store.folder}"
-        compare_facts(where, self.identity, facts["identity"])
+        theirs = facts["identity"]
+        read = {name: theirs[name]["read"] for name in ("dataset", "validation") if theirs.get(name)}
+        self.identity = self._identity(read)
+        compare_facts(where, self.identity, theirs)
         if facts["step"] > self.settings.steps:
             raise ValueError(
                 f"{where} is at step {facts['step']}, beyond steps = {self.settings.steps}: "
@@ -139,6 +152,16 @@ class Run:
         self._load(facts, groups)
         self.order = replace(self.order, pieces=pieces)
         self._saved = self.step, len(self.history)
+
+    def check(self) -> None:
+        """Refuse before the first step what could not be saved after it.
+
+        Raises:
+            TypeError: If a part of the method's state is no tensor, or of a type that the file format does not have.
+        """
+        if self.store is not None:
+            savable_state(self.method)
+            self.store.check(self.tensors(), self.about())
 
     def _load(self, facts: Mapping[str, Any], groups: Groups) -> None:
         own = self.method.state_dict()
@@ -205,10 +228,25 @@ class Run:
         now = self.step, len(self.history)
         if self.store is None or self._saved == now:
             return
+        self._check_finite()
         tensors = self.tensors()
         if self.accelerator.is_main_process:
             self.store.save(tensors, self.about())
         self._saved = now
+
+    def _check_finite(self) -> None:
+        """Weights that are not finite are not saved: the last step made them so, since all before were checked.
+
+        Raises:
+            FloatingPointError: If a weight that is trained is not finite.
+        """
+        for learner in self.learners:
+            for name, parameter in zip(learner.names, learner.parameters, strict=True):
+                if not gathered(parameter.detach()).isfinite().all():
+                    raise FloatingPointError(
+                        f"Step {self.step}: {name} is not finite after the update: the learning rate is too high, or "
+                        f"the gradient too large; {self._whereabouts()}"
+                    )
 
     @contextmanager
     def _saved_at_the_end(self) -> Iterator[None]:
@@ -218,6 +256,7 @@ class Run:
         except StopRequest:
             self.save()
             raise
+        self._check_finite()
         self.save()
 
     def _fetch(self, feed: Any, mine: range, stop: StopSignals) -> list[Piece]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmlab.data.batches import collate, read
+from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
 from mmlab.train.randomness import derive, seed_everything
 
@@ -97,14 +98,14 @@ class Feed(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         """The piece of the batch of that step."""
         indices = self.order.indices(*key)
+        if type(self.dataset) is not TensorData:  # others may draw from the global generators, in a worker or here
+            seed_everything(derive(self.order.seed, "data", *key))
         if hasattr(self.dataset, "draw"):
             rng, numbers = torch.Generator(), indices.tolist()
             seeds = (derive(self.order.seed, "draw", position) for position in self.order.positions(*key))
             return collate(
                 [self.dataset.draw(i, rng.manual_seed(s)) for i, s in zip(numbers, seeds, strict=True)], numbers
             )
-        if not hasattr(self.dataset, "batch"):  # it may draw from the global generators, in a worker or here
-            seed_everything(derive(self.order.seed, "data", *key))
         return read(self.dataset, indices)
 
 
