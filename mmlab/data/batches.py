@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,12 +56,23 @@ def read(dataset: Any, indices: Tensor) -> Batch:
         dataset: With ``batch(indices)``, ``__getitems__(indices)`` or ``dataset[index]``.
         indices: Which items, shape (B,).
     """
-    if hasattr(dataset, "batch"):
+    if _takes_indices(getattr(dataset, "batch", None)):
         batch: Batch = dataset.batch(indices)
         return batch
     numbers = indices.tolist()
     items = dataset.__getitems__(numbers) if hasattr(dataset, "__getitems__") else [dataset[i] for i in numbers]
     return collate(items, numbers)
+
+
+def _takes_indices(function: Any) -> bool:
+    """Whether a method called ``batch`` is ours: others, of Hugging Face datasets for example, take a batch size."""
+    if not callable(function):
+        return False
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()), None)
+    except (TypeError, ValueError):  # written in C
+        return True
+    return first is not None and "size" not in first.name and first.annotation not in (int, "int")
 
 
 def read_all(dataset: Any) -> dict[str, Tensor]:

@@ -117,7 +117,7 @@ class TangentBridge(BridgeMatching):
 
     def to_source(self, source: Tensor) -> Tensor:
         """Tangent coordinates at the mean of the source state: edges (B, E) -> (B, N(N+1)/2)."""
-        return to_tangent(self._shrunk(source), self.source_mean).float()  # Eqs. (1) and (2)
+        return to_tangent(self._shrunk(source), self.source_mean).to(next(self.parameters()).dtype)  # Eqs. (1) and (2)
 
     def to_edges(self, vectors: Tensor) -> Tensor:
         """Edges of the correlation matrices at tangent coordinates of the target state: (B, N(N+1)/2) -> (B, E)."""
@@ -138,7 +138,7 @@ class TangentBridge(BridgeMatching):
         return method, {"source": edges(source), "target": edges(source.roll((1, 1), (1, 2)))}
 
     def _target(self, batch: Batch) -> Tensor:
-        return to_tangent(self._shrunk(batch["target"]), self.target_mean).float()
+        return to_tangent(self._shrunk(batch["target"]), self.target_mean).to(next(self.parameters()).dtype)
 
     def _shrunk(self, values: Tensor) -> Tensor:
         expected = self.source_mean.shape[0] * (self.source_mean.shape[0] - 1) // 2

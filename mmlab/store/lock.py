@@ -44,12 +44,12 @@ class Lock:
         while True:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             if not _system_lock(handle):
-                text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
+                text = os.read(handle, 1000).decode(errors="replace")
                 os.close(handle)
                 raise InUseError(_owner(text))
-            if self.path.exists() and os.fstat(handle).st_ino == self.path.stat().st_ino:
+            if _is_at(handle, self.path):
                 break
-            os.close(handle)  # it was removed by its holder between the two calls: take the new one
+            os.close(handle)  # its holder took it away between the two calls: take the new one
         facts = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps(facts).encode())
@@ -88,6 +88,14 @@ def locked(path: Path, seconds: float = 30.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether the open file is the one that has the name."""
+    try:
+        return os.fstat(handle).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _system_lock(handle: int) -> bool:

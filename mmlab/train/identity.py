@@ -14,7 +14,10 @@ from mmlab.data.batches import read
 from mmlab.store.weights import safetensors_chunks
 from mmlab.train.randomness import seed_everything
 
-__all__ = ["compare_facts", "compare_tensors", "data_facts", "flat"]
+__all__ = ["SECONDS", "compare_facts", "compare_tensors", "data_facts", "flat"]
+
+SECONDS = 5.0
+"""How long the items of a dataset are read for its fingerprint; all of them, where that is enough."""
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -27,15 +30,14 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def data_facts(data: Any, count: int | None = None, seconds: float = 5.0) -> dict[str, Any]:
+def data_facts(data: Any, count: int | None = None) -> dict[str, Any]:
     """Length and fingerprint of a dataset: its own, or one that is made of its items.
 
     The items are read in an order that scatters over the whole set. All are, unless that takes too long.
 
     Args:
         data: The dataset.
-        count: How many items to read, as a checkpoint says; None: as many as come in the time.
-        seconds: The time.
+        count: How many items to read, as a checkpoint says; None: as many as come in :data:`SECONDS`.
 
     Returns:
         ``length``, ``read`` (the number of items that were looked at) and ``fingerprint``: None if the items are
@@ -43,13 +45,15 @@ def data_facts(data: Any, count: int | None = None, seconds: float = 5.0) -> dic
     """
     if hasattr(data, "fingerprint"):
         return {"length": len(data), "read": len(data), "fingerprint": data.fingerprint()}
+    if count == 0:  # they were others each time when the checkpoint was made
+        return {"length": len(data), "read": 0, "fingerprint": None}
     chunk = 64
     starts = torch.randperm(-(-len(data) // chunk), generator=torch.Generator().manual_seed(0)) * chunk
     digest = sha256()
     began = time.monotonic()
     done = 0
     for number, start in enumerate(starts.tolist()):
-        late = number > 0 and time.monotonic() - began > seconds
+        late = number > 0 and time.monotonic() - began > SECONDS
         if done >= count if count is not None else late:
             break
         rows = torch.arange(start, min(start + chunk, len(data)))

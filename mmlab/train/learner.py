@@ -108,7 +108,15 @@ class Learner:
         seed = derive(self.settings.seed, "noise", *purpose, self.name)
         self.rng.manual_seed(seed)
         seed_dropout(self.rng.device, seed ^ 0x5DEECE66D)  # another seed than that of the noise, without another hash
-        values = self.loss(batch, self.rng)
+        try:
+            values = self.loss(batch, self.rng)
+        except KeyError as error:
+            lacking = error.args[0] if error.args else None
+            if not isinstance(lacking, str) or lacking in batch:
+                raise
+            have = ", ".join(sorted(batch))
+            message = f"{self.title} asks for {lacking!r}, and the items of the dataset have {have}: rename or add it."
+            raise ValueError(message) from error
         if not isinstance(values, dict) or "loss" not in values:
             raise ValueError(f"{self.title} must return a dict with the key 'loss'.")
         names = sorted(values)

@@ -23,6 +23,7 @@ from mmlab.store.folders import replaced_files
 from mmlab.store.weights import load_weights, safetensors_chunks, save_weights, saved_facts
 from mmlab.train.code import code_of
 from mmlab.train.fit import fit
+from mmlab.train.prepare import processes_started
 
 __all__ = ["trained_once"]
 
@@ -72,7 +73,7 @@ def trained_once(
     call = inspect.signature(fit).bind(method, dataset, **settings)
     call.apply_defaults()
     name = type(method).__name__
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # all processes must train, or none
+    if processes_started() > 1:  # all processes must train, or none
         fit(method, dataset, **settings)
         report(f"{name}: trained by several processes, and not kept.")
         return method

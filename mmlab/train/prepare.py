@@ -13,7 +13,10 @@ from mmlab.wording import nearest
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["check_data", "check_trackers", "make_accelerator"]
+__all__ = ["check_data", "check_trackers", "make_accelerator", "processes_started"]
+
+_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_RANKS = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 
 
 def check_data(dataset: Any, validation: Any, settings: Settings) -> None:
@@ -57,6 +60,29 @@ def check_trackers(trackers: tuple[str, ...], folder: Any) -> None:
             raise ValueError(f"fit: tracker {name!r} needs a package that is not installed: pip install {name}.")
 
 
+def processes_started() -> int:
+    """The number of processes that a launcher says it has started, by the variables that Accelerate reads.
+
+    Raises:
+        ValueError: If a variable is no number, or several processes are announced and nothing says where the first one
+            is: what a launcher leaves behind in a shell.
+    """
+    count = 1
+    for name in (*_SIZES, *_RANKS):
+        text = os.environ.get(name)
+        if text is None:
+            continue
+        if not text.strip().lstrip("-").isdigit():
+            raise ValueError(f"fit: the environment variable {name}={text!r} is no whole number: unset {name}.")
+        if name in _SIZES and int(text) > 1 and not os.environ.get("MASTER_ADDR"):
+            raise ValueError(
+                f"fit: the environment variable {name}={text} announces {text} processes, but no launcher started this "
+                f"one, since MASTER_ADDR is not set: unset {name} for one process, or start with torchrun."
+            )
+        count = max(count, int(text)) if name in _SIZES else count
+    return count
+
+
 def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any) -> Accelerator:
     """Accelerate, as this run needs it.
 
@@ -67,9 +93,10 @@ def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any)
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedDataParallelKwargs
 
+    processes = processes_started()
     # Without `cpu`, Accelerate takes each process of torchrun on a machine without a GPU for a run of its own.
     state = PartialState(cpu=not torch.accelerator.is_available())
-    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) != state.num_processes:
+    if processes != state.num_processes:
         raise ValueError(f"fit: {processes} processes were started, but Accelerate sees {state.num_processes} of them.")
     if settings.precision == "fp16" and state.device.type == "cpu":
         raise ValueError("fit: precision fp16 needs a GPU; on a CPU use 'no' or 'bf16'.")

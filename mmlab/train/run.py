@@ -15,6 +15,7 @@ from torch import Tensor
 from mmlab.method import Method
 from mmlab.store.weights import savable_state
 from mmlab.train.checkpoint import Checkpoint, Groups, Store
+from mmlab.train.door import door
 from mmlab.train.ema import Average
 from mmlab.train.history import History
 from mmlab.train.identity import compare_facts, compare_tensors, data_facts, flat
@@ -57,6 +58,8 @@ class Run:
         self.accelerator = make_accelerator(settings, trackers, store and store.folder.parent)
         self.device: torch.device = self.accelerator.device
         method.to(self.device)
+        self.door = door(method, dataset, "dataset")
+        self.watched_door = self.door if validation is None else door(method, validation, "validation")
         names = [objective.name for objective in method.objectives()]
         settings.check_rates(names)
         if len(names) > 1 and self.accelerator.distributed_type.value == "FSDP":
@@ -185,7 +188,9 @@ class Run:
         """
         mine = range(self.accelerator.process_index, self.order.pieces, self.accelerator.num_processes)
         keys = ((step, piece) for step in range(self.step, self.settings.steps) for piece in mine)
-        feed = stream(Feed(self.dataset, self.order), keys, self.settings.workers, self.device.type == "cuda")
+        feed = stream(
+            Feed(self.dataset, self.order, self.door), keys, self.settings.workers, self.device.type == "cuda"
+        )
         self.method.train()
         self.method.progress = self.step / self.settings.steps  # a validation may come before the first step
         try:
@@ -214,7 +219,9 @@ class Run:
     def validate(self, stop: StopSignals) -> dict[str, float]:
         """The objectives on the whole validation set, in evaluation mode and with the averaged weights."""
         size = -(-self.order.batch_size // self.order.pieces)
-        of = Validation(self.accelerator, self.method, self.learners, self.validation, size, self.settings.seed)
+        of = Validation(
+            self.accelerator, self.method, self.learners, self.validation, self.watched_door, size, self.settings.seed
+        )
         self.method.eval()
         averaged = self.average.applied() if self.average is not None else nullcontext()
         try:

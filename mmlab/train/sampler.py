@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import active_children
 from typing import Any
@@ -90,23 +90,26 @@ class Feed(Dataset):
     Attributes:
         dataset: The training data.
         order: Which items make which batch.
+        door: What is done to each batch, see :class:`mmlab.train.door.Door`.
     """
 
     dataset: Any
     order: Order
+    door: Callable[[Batch], Batch] | None = None
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         """The piece of the batch of that step."""
-        indices = self.order.indices(*key)
         if type(self.dataset) is not TensorData:  # others may draw from the global generators, in a worker or here
             seed_everything(derive(self.order.seed, "data", *key))
-        if hasattr(self.dataset, "draw"):
-            rng, numbers = torch.Generator(), indices.tolist()
-            seeds = (derive(self.order.seed, "draw", position) for position in self.order.positions(*key))
-            return collate(
-                [self.dataset.draw(i, rng.manual_seed(s)) for i, s in zip(numbers, seeds, strict=True)], numbers
-            )
-        return read(self.dataset, indices)
+        batch = self._drawn(key) if hasattr(self.dataset, "draw") else read(self.dataset, self.order.indices(*key))
+        return batch if self.door is None else self.door(batch)
+
+    def _drawn(self, key: tuple[int, int]) -> Batch:
+        rng = torch.Generator()
+        numbers = self.order.indices(*key).tolist()
+        seeds = (derive(self.order.seed, "draw", position) for position in self.order.positions(*key))
+        items = [self.dataset.draw(i, rng.manual_seed(s)) for i, s in zip(numbers, seeds, strict=True)]
+        return collate(items, numbers)
 
 
 def stream(feed: Feed, keys: Iterable[tuple[int, int]], workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:

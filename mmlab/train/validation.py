@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmlab.data.batches import read
-from mmlab.method import Method
+from mmlab.method import Batch, Method
 from mmlab.train.learner import Learner
 from mmlab.train.pieces import on_device, prepared
 from mmlab.train.randomness import derive, seed_everything
@@ -33,6 +33,7 @@ class Validation:
         method: The method.
         learners: Its objectives.
         data: The validation set.
+        door: What is done to each batch, see :class:`mmlab.train.door.Door`.
         size: Items in a chunk.
         seed: Seed of the run.
     """
@@ -41,6 +42,7 @@ class Validation:
     method: Method
     learners: Sequence[Learner]
     data: Any
+    door: Callable[[Batch], Batch]
     size: int
     seed: int
 
@@ -64,7 +66,7 @@ class Validation:
         """Sums over the items of one chunk."""
         rows = torch.arange(number * self.size, min((number + 1) * self.size, len(self.data)))
         seed_everything(derive(self.seed, "validation data", number))
-        batch = on_device(read(self.data, rows), self.accelerator.device)
+        batch = on_device(self.door(read(self.data, rows)), self.accelerator.device)
         batch = prepared(self.method, batch, self.seed, "validation", number)
         sums: dict[str, Tensor] = {}
         for learner in self.learners:

@@ -1,0 +1,211 @@
+"""Data at the door of a run: looked at before the first step, put right where that is safe, refused in words otherwise.
+
+What a method wants is seen in its own demo: which keys are real numbers, which are whole ones, which are masks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmlab.data.batches import read
+from mmlab.method import Batch, Method
+from mmlab.train.randomness import preserved, seed_everything
+
+__all__ = ["Door", "door"]
+
+_log = logging.getLogger("mmlab")
+_LOOKED_AT = 256
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32, torch.uint64)
+
+
+@dataclass(frozen=True)
+class Door:
+    """What is done to every batch of a dataset.
+
+    Attributes:
+        name: ``"dataset"`` or ``"validation"``, for messages.
+        casts: What a key is turned into, by key: a type, or ``"classes"`` for numbers of classes.
+        classes: The number of classes, if there is a key ``label`` that has to lie below it.
+    """
+
+    name: str
+    casts: Mapping[str, torch.dtype | str] = field(default_factory=dict)
+    classes: int | None = None
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch as the method wants it.
+
+        Raises:
+            ValueError: If a label is none of the classes.
+        """
+        if self.casts:
+            batch = {key: _cast(value, self.casts.get(key)) for key, value in batch.items()}
+        if self.classes is not None and "label" in batch:
+            _check_range(batch["label"], self.classes, self.name)
+        return batch
+
+
+def door(method: Method, data: Any, name: str) -> Door:
+    """Look at the first items of a dataset, and say once what will be put right.
+
+    Args:
+        method: What is trained; it is not changed.
+        data: A dataset.
+        name: ``"dataset"`` or ``"validation"``.
+
+    Raises:
+        ValueError: If the items cannot be put right; the message names key, type, shape and a remedy.
+    """
+    with preserved(method.device):
+        seed_everything(0)
+        batch = _first_items(data, name)
+        wanted = _wanted(method)
+    real = _real_type(method)
+    casts: dict[str, torch.dtype | str] = {}
+    for key, value in batch.items():
+        like = wanted.get(key)
+        if like is None and key == "label" and not wanted:
+            like = torch.zeros(1, dtype=torch.int64)
+        if (cast := _needed(key, value, like, real, name)) is not None:
+            casts[key] = cast
+            made = "numbers of classes, int64" if cast == "classes" else str(cast).removeprefix("torch.")
+            _log.warning(
+                "fit: %s %r is %s, of shape %s per item; it is turned into %s.",
+                name, key, str(value.dtype).removeprefix("torch."), tuple(value.shape[1:]), made,
+            )  # fmt: skip
+    classes = getattr(method, "config", {}).get("classes")
+    labelled = "label" in batch and isinstance(classes, int) and (not wanted or _whole(wanted.get("label")))
+    found = Door(name, casts, classes if labelled else None)
+    found(_all_labels(data, batch) if labelled else batch)
+    return found
+
+
+def _first_items(data: Any, name: str) -> Batch:
+    """Some items as a batch of tensors.
+
+    Raises:
+        ValueError: If they are not that.
+    """
+    rows = torch.arange(min(len(data), _LOOKED_AT if hasattr(data, "tensors") else 8))
+    batch = read(data, rows)
+    if not isinstance(batch, Mapping) or not batch:
+        raise ValueError(f"fit: {name} gives {type(batch).__name__}s; an item must be a dict of tensors.")
+    for key, value in batch.items():
+        if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != len(rows):
+            kind = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
+            raise ValueError(
+                f"fit: {name}.batch(indices) gives {key!r} of {kind} for {len(rows)} indices; it must be a tensor "
+                "whose first dimension counts the items."
+            )
+    return dict(batch)
+
+
+def _wanted(method: Method) -> Batch:
+    """A batch as the method wants it; empty where it cannot tell."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return type(method).demo()[1]
+    except Exception:  # a class of the user's own need not have a demo
+        return {}
+
+
+def _real_type(method: Method) -> torch.dtype:
+    """The type that real numbers get: the weights' own, where that is float32 or float64."""
+    kinds = {p.dtype for p in method.parameters() if p.is_floating_point()}
+    return torch.float64 if kinds == {torch.float64} else torch.float32
+
+
+def _needed(key: str, value: Tensor, like: Tensor | None, real: torch.dtype, name: str) -> torch.dtype | str | None:
+    """What a key has to be turned into, or None.
+
+    Raises:
+        ValueError: If nothing safe would make it what the method wants.
+    """
+    kind = str(value.dtype).removeprefix("torch.")
+    what = f"fit: {name} {key!r} is {kind} of shape {tuple(value.shape[1:])} per item"
+    if value.is_complex():
+        raise ValueError(f"{what}, and no method takes complex numbers: give torch.view_as_real of it.")
+    if like is None or like.is_floating_point():
+        if value.is_floating_point():
+            return real if value.dtype in (torch.float64, torch.float32) and value.dtype != real else None
+        if like is None:
+            return None
+        if value.dtype == torch.uint8 and value.ndim > 1:
+            raise ValueError(f"{what}, where real numbers are wanted: scale them, for example value.float() / 255.")
+        return real
+    if like.dtype == torch.bool:
+        if value.dtype == torch.bool:
+            return None
+        if not ((value == 0) | (value == 1)).all():
+            raise ValueError(f"{what}, where a mask of True and False is wanted: give value.bool().")
+        return torch.bool
+    return _classes_needed(value, like, what)
+
+
+def _classes_needed(value: Tensor, like: Tensor, what: str) -> torch.dtype | str | None:
+    if value.shape[1:] == like.shape[1:] and not value.is_floating_point():
+        return None if value.dtype == torch.int64 else torch.int64
+    if like.ndim > 1:  # numbers of tokens: of any length
+        if value.is_floating_point():
+            raise ValueError(f"{what}, where whole numbers are wanted: give value.long().")
+        return torch.int64 if value.dtype in _WHOLE else None
+    if value.ndim == 2 and value.shape[1] > 1:
+        ones = ((value == 0) | (value == 1)).all() and (value.sum(1) == 1).all()
+        if not ones:
+            raise ValueError(f"{what}, where one number of a class is wanted: give value.argmax(1) if they are scores.")
+        return "classes"
+    if value.ndim > 2 or (value.ndim == 2 and value.shape[1] != 1):
+        raise ValueError(f"{what}, where one number of a class is wanted.")
+    if value.is_floating_point() and not (value == value.round()).all():
+        raise ValueError(f"{what} with fractions such as {_fraction(value)}, where a number of a class is wanted.")
+    return "classes"
+
+
+def _fraction(value: Tensor) -> float:
+    return float(value[value != value.round()][0])
+
+
+def _cast(value: Tensor, to: torch.dtype | str | None) -> Tensor:
+    if to is None:
+        return value
+    if isinstance(to, torch.dtype):
+        return value.to(to)
+    if value.ndim == 2:
+        value = value.argmax(1) if value.shape[1] > 1 else value[:, 0]
+    if value.is_floating_point() and not (value == value.round()).all():
+        raise ValueError(f"fit: a label is {_fraction(value)}; it must be the number of a class, a whole number.")
+    return value.long()
+
+
+def _whole(like: Tensor | None) -> bool:
+    return like is not None and not like.is_floating_point() and like.dtype != torch.bool and like.ndim == 1
+
+
+def _all_labels(data: Any, batch: Batch) -> Batch:
+    """All labels, where they lie in memory."""
+    tensors = getattr(data, "tensors", None)
+    return {"label": tensors["label"]} if isinstance(tensors, Mapping) and "label" in tensors else batch
+
+
+def _check_range(label: Tensor, classes: int, name: str) -> None:
+    low, high = (int(value) for value in label.aminmax())
+    if low >= 0 and high < classes:
+        return
+    remedy = f"build the method with classes={high + 1}, or leave those items out"
+    if low < 0:
+        remedy = "leave out the items with a negative label"
+        remedy += f", or add {-low} to all" if high - low < classes else ""
+    elif low >= 1 and high - low < classes:
+        remedy = f"count them from 0 (label - {low})"
+    elif high == classes:
+        remedy = f"count them from 0 (label - 1), or build the method with classes={high + 1}"
+    raise ValueError(
+        f"fit: the labels of the {name} run from {low} to {high}, and the method has {classes} classes, 0 to "
+        f"{classes - 1}: {remedy}."
+    )

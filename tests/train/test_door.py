@@ -1,0 +1,221 @@
+"""Data as people have them: put right where that is safe, refused with key, type, shape and remedy otherwise."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from training_toys import Regression, data, make
+
+from mmlab import fit
+from mmlab.data.tensors import TensorData
+from mmlab.registry import list_methods, load
+from mmlab.train.prepare import processes_started
+
+LABELLED = [stem for stem in list_methods() if "label" in load(stem).demo()[1]]
+
+
+class Items:
+    """The items of a dataset, one by one."""
+
+    def __init__(self, rows: TensorData) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.rows[index]
+
+
+def train(stem: str, items=TensorData, **changed):
+    method, batch = load(stem).demo()
+    rows = TensorData({key: changed.get(key, lambda value: value)(value) for key, value in batch.items()})
+    fit(method, rows if items is TensorData else items(rows), steps=2, batch_size=8, progress=False)
+    return method.state_dict()
+
+
+@pytest.mark.parametrize("stem", [stem for stem in list_methods() if load(stem).is_trained()])
+def test_double_precision_trains_every_method_to_the_same_weights(stem, caplog):
+    _, batch = load(stem).demo()
+    double = {key: torch.Tensor.double for key, value in batch.items() if value.is_floating_point()}
+    expected = train(stem)
+    assert not caplog.records
+    for items in (TensorData, Items):
+        caplog.clear()
+        made = train(stem, items, **double)
+        assert all(torch.equal(made[key], value) for key, value in expected.items())
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == len(double)  # once for each key
+        assert all(f"'{key}' is float64" in " ".join(said) for key in double)
+
+
+SAFE = {
+    "int32": torch.Tensor.int,
+    "int16": torch.Tensor.short,
+    "int8": torch.Tensor.char,
+    "uint8": torch.Tensor.byte,
+    "float32": torch.Tensor.float,
+    "float64": torch.Tensor.double,
+    "half": torch.Tensor.half,
+    "(N, 1)": lambda label: label[:, None],
+    "(N, 1) of floats": lambda label: label[:, None].float(),
+    "one-hot": torch.nn.functional.one_hot,
+    "one-hot of floats": lambda label: torch.nn.functional.one_hot(label).double(),
+}
+UNSAFE = {
+    "from 1": (lambda label: label + 1, r"run from 1 to \d+, .*count them from 0 \(label - 1\)"),
+    "from -1": (lambda label: label - 1, r"run from -1 to \d+, .*leave out the items with a negative label, or add 1"),
+    "far": (lambda label: label * 50, r"run from 0 to \d+, .*build the method with classes=\d+, or leave"),
+    "with fractions": (lambda label: label + 0.5, r"float32 of shape \(\) per item with fractions such as \d\.5"),
+    "scores": (lambda label: torch.rand(len(label), 3), r"of shape \(3,\) per item, .*value.argmax\(1\)"),
+    "maps": (lambda label: label[:, None, None].expand(-1, 2, 2), r"of shape \(2, 2\) per item, where one number"),
+    "complex": (lambda label: label.to(torch.complex64), "complex64 .*no method takes complex numbers"),
+}
+
+
+@pytest.mark.parametrize("how", SAFE)
+@pytest.mark.parametrize("stem", LABELLED)
+def test_labels_that_mean_the_same_train_the_same(stem, how):
+    expected = train(stem)
+    for items in (TensorData, Items):
+        made = train(stem, items, label=SAFE[how])
+        assert all(torch.equal(made[key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize("how", UNSAFE)
+@pytest.mark.parametrize("items", [TensorData, Items])
+@pytest.mark.parametrize("stem", LABELLED)
+def test_other_labels_are_refused_in_one_sentence(stem, items, how):
+    change, message = UNSAFE[how]
+    with pytest.raises(ValueError, match=message) as refusal:
+        train(stem, items, label=change)
+    assert "label" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_late_label_that_is_none_of_the_classes_is_refused_too():
+    method, batch = load("late_fusion").demo()
+    many = {key: value.repeat(20, *[1] * (value.ndim - 1)) for key, value in batch.items()}
+    many["label"][400] = 77
+    with pytest.raises(ValueError, match="run from 0 to 77"):
+        fit(method, TensorData(many), steps=1, progress=False)  # all lie in memory: at once
+    with pytest.raises(ValueError, match="77"):
+        fit(method, Items(TensorData(many)), steps=100, progress=False)  # when its batch comes
+
+
+class Masked(Regression):
+    """Items that may lack their target."""
+
+    def loss(self, batch, rng):
+        assert batch["y_present"].dtype == torch.bool
+        return super().loss(batch, rng)
+
+    @classmethod
+    def demo(cls, seed=0):
+        return make(cls), data(8).tensors | {"y_present": torch.ones(8, dtype=torch.bool)}
+
+
+def test_masks_may_be_numbers():
+    for kind in (torch.int64, torch.float32, torch.uint8):
+        rows = TensorData(data().tensors | {"y_present": torch.ones(40).to(kind)})
+        fit(make(Masked), rows, steps=1, progress=False)
+    rows = TensorData(data().tensors | {"y_present": torch.full((40,), 2)})
+    with pytest.raises(ValueError, match=r"'y_present' is int64 .*where a mask of True and False is wanted"):
+        fit(make(Masked), rows, steps=1, progress=False)
+
+
+def test_pictures_as_bytes_are_refused_with_a_remedy_that_works():
+    def picture(value):
+        return (value.sigmoid() * 255).byte()
+
+    with pytest.raises(ValueError, match=r"'source' is uint8 of shape .*value.float\(\) / 255"):
+        train("pix2pix", source=picture)
+    train("pix2pix", source=lambda value: picture(value).float() / 255)
+
+
+def test_float64_weights_get_float64_data():
+    method = make().double()
+    history = fit(method, data(), steps=2, progress=False)
+    assert all(np.isfinite(history.values()))
+    assert method.net[0].weight.dtype == torch.float64
+
+
+def test_a_key_that_is_missing_is_named():
+    rows = TensorData({"x": data().tensors["x"], "target": data().tensors["y"]})
+    with pytest.raises(
+        ValueError, match="The loss of Regression asks for 'y', and the items of the dataset have target, x"
+    ):
+        fit(make(), rows, steps=1, progress=False)
+
+
+def test_a_key_error_of_the_methods_own_stays_one():
+    class Own(Regression):
+        def loss(self, batch, rng):
+            return {}[3]
+
+    with pytest.raises(KeyError):
+        fit(make(Own), data(), steps=1, progress=False)
+
+
+class Grouping(Items):
+    """``batch`` makes another dataset, of groups, as that of Hugging Face does."""
+
+    def batch(self, batch_size: int, drop_last_batch: bool = False):
+        raise AssertionError("it takes a size, and no indices")
+
+
+class Sized(Items):
+    def batch(self, group_size=8):
+        raise AssertionError("it takes a size, and no indices")
+
+
+class Valued(Items):
+    batch = 8
+
+
+@pytest.mark.parametrize("kind", [Grouping, Sized, Valued])
+def test_an_object_that_happens_to_have_batch_is_read_item_by_item(kind):
+    one, other = make(), make()
+    fit(one, kind(data()), steps=3, batch_size=8, progress=False)
+    fit(other, Items(data()), steps=3, batch_size=8, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_a_batch_that_is_none_is_refused():
+    class Broken(Items):
+        def batch(self, indices):
+            return {"x": torch.zeros(3, 4), "y": torch.zeros(3, 1)}
+
+    with pytest.raises(ValueError, match=r"batch\(indices\) gives 'x' of shape \(3, 4\) for 8 indices"):
+        fit(make(), Broken(data()), steps=1, progress=False)
+
+
+def test_validation_is_looked_at_as_well():
+    double = TensorData({key: value.double() for key, value in data(5).tensors.items()})
+    plain = fit(make(), data(), steps=1, validation=data(5), progress=False)
+    assert fit(make(), data(), steps=1, validation=double, progress=False) == plain
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE='' is no whole number: unset WORLD_SIZE"),
+        ({"WORLD_SIZE": "four"}, "WORLD_SIZE='four'"),
+        ({"WORLD_SIZE": "4"}, "WORLD_SIZE=4 announces 4 processes"),
+        ({"PMI_SIZE": "2"}, "PMI_SIZE=2 announces 2 processes"),
+        ({"OMPI_COMM_WORLD_SIZE": "3"}, "OMPI_COMM_WORLD_SIZE=3"),
+        ({"LOCAL_RANK": ""}, "LOCAL_RANK='' is no whole number"),
+        ({"RANK": "x"}, "RANK='x'"),
+    ],
+)
+def test_what_a_launcher_left_behind_is_named(variables, message, monkeypatch):
+    for name in list(os.environ):
+        if re.fullmatch(r".*(RANK|WORLD_SIZE|PMI_SIZE)|MASTER_ADDR", name):
+            monkeypatch.delenv(name)
+    assert processes_started() == 1
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        fit(make(), data(), steps=1, progress=False)
