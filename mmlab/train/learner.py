@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from mmlab.train.shards import gathered, placed_like
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Learner", "NotFiniteError"]
+__all__ = ["Learner", "NotFiniteError", "expected_moments", "part_of"]
 
 
 class NotFiniteError(Exception):
@@ -152,6 +152,13 @@ class Learner:
         self._descend(step)
         return {f"{self.name}/{name}" if self.name else name: value for name, value in numbers.items()}
 
+    def not_finite(self) -> str | None:
+        """The first of its parameters that is not finite, by name."""
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            if not gathered(parameter.detach()).isfinite().all():
+                return name
+        return None
+
     def state(self) -> dict[str, Tensor]:
         """What the optimiser holds: ``parameter.moment``, for parameters that have had a gradient; shards gathered."""
         return {
@@ -278,3 +285,18 @@ def _frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
 def _title(method: Method, objective: str) -> str:
     kind = type(method).__name__
     return f"Objective {objective!r} of {kind}" if objective else f"The loss of {kind}"
+
+
+def expected_moments(learners: Sequence[Learner], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors like those that all learners need from a checkpoint, under the names that it gives them."""
+    return {
+        f"{number}.{name}": tensor
+        for number, learner in enumerate(learners)
+        for name, tensor in learner.expected(part_of(tensors, number)).items()
+    }
+
+
+def part_of(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """The tensors of one learner, without its number in front."""
+    prefix = f"{number}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

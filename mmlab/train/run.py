@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mmlab.method import Method
 from mmlab.store.weights import savable_state
@@ -19,10 +18,11 @@ from mmlab.train.door import door
 from mmlab.train.ema import Average
 from mmlab.train.history import History
 from mmlab.train.identity import compare_facts, compare_tensors, data_facts, flat
-from mmlab.train.learner import Learner, NotFiniteError
+from mmlab.train.learner import Learner, NotFiniteError, expected_moments, part_of
 from mmlab.train.pieces import Piece, on_device, pieces_of_a_batch, prepared, shared_evenly
 from mmlab.train.prepare import make_accelerator
 from mmlab.train.randomness import preserved
+from mmlab.train.report import check_finite, not_finite, whereabouts
 from mmlab.train.sampler import Feed, Order, stream
 from mmlab.train.settings import Settings
 from mmlab.train.shards import gathered, placed_like
@@ -147,10 +147,7 @@ class Run:
         ours = self.tensors()
         for group in ("model", "average"):
             compare_tensors(where, group, ours.get(group, {}), groups.get(group, {}))
-        expected: dict[str, Tensor] = {}
-        for number, learner in enumerate(self.learners):
-            like = learner.expected(_part(groups["optimizer"], number))
-            expected |= {f"{number}.{name}": tensor for name, tensor in like.items()}
+        expected = expected_moments(self.learners, groups["optimizer"])
         compare_tensors(where, "optimizer", expected, groups["optimizer"])
         self._load(facts, groups)
         self.order = replace(self.order, pieces=pieces)
@@ -171,7 +168,7 @@ class Run:
         weights = {name: placed_like(tensor, own[name]) for name, tensor in groups["model"].items()}
         self.method.load_state_dict(weights)
         for number, learner in enumerate(self.learners):
-            learner.load(_part(groups["optimizer"], number))
+            learner.load(part_of(groups["optimizer"], number))
         if self.average is not None:
             self.average.load(groups["average"])
         if facts["scaler"] is not None:
@@ -235,25 +232,11 @@ class Run:
         now = self.step, len(self.history)
         if self.store is None or self._saved == now:
             return
-        self._check_finite()
+        check_finite(self.learners, self.step, self._whereabouts())
         tensors = self.tensors()
         if self.accelerator.is_main_process:
             self.store.save(tensors, self.about())
         self._saved = now
-
-    def _check_finite(self) -> None:
-        """Weights that are not finite are not saved: the last step made them so, since all before were checked.
-
-        Raises:
-            FloatingPointError: If a weight that is trained is not finite.
-        """
-        for learner in self.learners:
-            for name, parameter in zip(learner.names, learner.parameters, strict=True):
-                if not gathered(parameter.detach()).isfinite().all():
-                    raise FloatingPointError(
-                        f"Step {self.step}: {name} is not finite after the update: the learning rate is too high, or "
-                        f"the gradient too large; {self._whereabouts()}"
-                    )
 
     @contextmanager
     def _saved_at_the_end(self) -> Iterator[None]:
@@ -263,7 +246,7 @@ class Run:
         except StopRequest:
             self.save()
             raise
-        self._check_finite()
+        check_finite(self.learners, self.step, self._whereabouts())
         self.save()
 
     def _fetch(self, feed: Any, mine: range, stop: StopSignals) -> list[Piece]:
@@ -288,7 +271,8 @@ class Run:
                 try:
                     values |= learner.update(pieces, self.step, turn)
                 except NotFiniteError as error:
-                    raise FloatingPointError(self._not_finite(learner, error)) from None
+                    text = not_finite(learner, error, self.order, self.step, self.dataset)
+                    raise FloatingPointError(f"{text}; {self._whereabouts()}") from None
         with torch.no_grad():
             self.method.after_step()
         self.step += 1
@@ -300,22 +284,8 @@ class Run:
             self.history.add(self.step, "train", values)
             self._track(values, "train")
 
-    def _not_finite(self, learner: Learner, error: NotFiniteError) -> str:
-        pieces = range(self.order.pieces) if error.pieces is None else error.pieces
-        items = torch.cat([self.order.indices(self.step, piece) for piece in pieces]).tolist()
-        text = f"Step {self.step + 1}: the {error.what}"
-        text += f" (objective {learner.name!r})" if learner.name else ""
-        text += f", in the samples {items}"
-        if getattr(self.dataset, "subjects", None) is not None:
-            text += f" of the subjects {sorted({str(self.dataset.subjects[item]) for item in items})}"
-        return f"{text}. The weights are those of step {self.step}; {self._whereabouts()}"
-
     def _whereabouts(self) -> str:
-        if self.store is None:
-            return "nothing was saved, since fit was given no `out`."
-        if self._saved is None:
-            return "no checkpoint had been saved."
-        return f"{self.store.folder} holds step {self._saved[0]}."
+        return whereabouts(None if self.store is None else self.store.folder, self._saved)
 
     def _validate_if_due(self, stop: StopSignals) -> None:
         every = self.settings.validate_every
@@ -362,9 +332,3 @@ class Run:
             return None
         trained = {n: p for learner in self.learners for n, p in zip(learner.names, learner.parameters, strict=True)}
         return Average(trained, self.settings.ema_decay)
-
-
-def _part(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
-    """The tensors of one learner, without its number in front."""
-    prefix = f"{number}."
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -292,6 +292,7 @@ def test_several_processes_do_not_each_look_for_themselves(
     train: Callable[..., Regression], said: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
     monkeypatch.setattr(once, "fit", lambda method, dataset, **settings: None)
     train()
     assert "several processes" in said[0]
