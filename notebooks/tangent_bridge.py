@@ -20,7 +20,7 @@
 # between lists of edges ({doc}`bridge_matching`) knows nothing of this. Its samples are lists of edges, and some of them
 # are correlations of nothing.
 #
-# One can repair each sample afterwards. One can also walk in better coordinates, in which *every* point is a valid
+# One can repair each sample afterwards. One can also walk in other coordinates, in which *every* point is a valid
 # matrix. This chapter does that, and asks whether it is worth it.
 #
 # After it you can move between correlation matrices and their tangent space, you know why this is Fisher's $z$ for whole
@@ -34,18 +34,22 @@ seeds = 3
 steps = 300
 
 # %%
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeCV
 
-from mmlab import fit
-from mmlab.compare.connectome_baselines import baselines
+from mmlab import generator
+from mmlab.compare.translation import (
+    DIRECTIONS,
+    LIMITS,
+    TRAINING,
+    Trained,
+    translate,
+)
 from mmlab.data.connectome import edges, matrices
 from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.methods.tangent_bridge import TangentBridge
-from mmlab.metrics.connectome import evaluate
 from mmlab.metrics.correlation_geometry import (
     affine_invariant,
     correlation_of,
@@ -54,14 +58,10 @@ from mmlab.metrics.correlation_geometry import (
     project_to_correlation,
     to_tangent,
 )
-from mmlab.viz import frames, record, say, show, table
+from mmlab.viz import claim, frames, record, say, show, table_over_seeds
 
 large = profile == "gpu"
 regions, subjects = (160, 600) if large else (40, 300)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 # %% [markdown]
@@ -233,177 +233,198 @@ assert torch.allclose(ours, theirs, atol=1e-4)
 # well as the bridge, it is the coordinates that deserve the credit.
 
 # %%
-MEASURES = {
-    "rmse": "RMSE",
-    "demeaned_r": "demeaned r",
-    "identification_demeaned": "identification",
-}
+SAMPLES = 50
+training = TRAINING | {"steps": steps}
+edge_count = train.source.shape[1]
 
 
-def trained(method, items, seed, weight_decay):
-    fit(
-        method,
-        items,
-        steps=steps,
-        lr=3e-3,
-        weight_decay=weight_decay,
-        schedule="cosine",
-        ema_decay=0.99,
-        seed=seed,
-        progress=False,
-    )
-    return method
+def tangent_bridge(seed):
+    return TangentBridge((edge_count,), 64, 0, 0.1, dropout=0.5, scale=0.1)
 
 
-def draw(method, source, samples=20, steps=10):
-    repeated = source.repeat(samples, 1).to(method.device)
-    rng = torch.Generator(method.device).manual_seed(7)
-    drawn = method.sample(repeated, steps=steps, rng=rng)
-    return drawn.cpu().unflatten(0, (samples, len(source)))
+def plain_bridge(seed):
+    return BridgeMatching((edge_count,), 64, 0, 0.1, dropout=0.5, scale=0.2)
 
 
-def predictions_for(world, train_set, test_set, seed):
-    edge_count = train_set.source.shape[1]
-    torch.manual_seed(seed)
-    plain = BridgeMatching((edge_count,), 64, 0, 0.1, dropout=0.5, scale=0.2)
-    trained(plain, train_set, seed, weight_decay=10.0)
-    torch.manual_seed(seed)
-    tangent = TangentBridge((edge_count,), 64, 0, 0.1, dropout=0.5, scale=0.1)
-    tangent.set_references(train_set)
-    vectors = tangent.tangent_vectors(train_set)
-    trained(tangent, vectors, seed, weight_decay=30.0)
-    rest = tangent.to_source(test_set.source)
-    source, target = (
-        vectors.tensors[f"{side}_tangent"] for side in ("source", "target")
-    )
+def in_tangent_space(method, pairs):
+    return method.set_references(pairs).tangent_vectors(pairs)
+
+
+def tangent_shift(pairs, source, seed):
+    method = tangent_bridge(seed).set_references(pairs)
+    return method.to_edges(method.to_source(source)).float()
+
+
+def tangent_ridge(pairs, source, seed):
+    method = tangent_bridge(seed)
+    known = in_tangent_space(method, pairs).tensors
     ridge = RidgeCV(alphas=[10.0**k for k in range(-2, 6)]).fit(
-        source.numpy(), target.numpy()
+        known["source_tangent"].numpy(), known["target_tangent"].numpy()
     )
-    drawn = {
-        "edges": draw(plain, test_set.source),
-        "tangent": draw(tangent, test_set.source),
-    }
-    projected = edges(project_to_correlation(matrices(drawn["edges"].mean(0))))
-    return drawn, {
-        **baselines(train_set, test_set),
-        "tangent shift": tangent.to_edges(rest).float(),
-        "ridge in tangent coordinates": tangent.to_edges(
-            torch.from_numpy(ridge.predict(rest.numpy()))
-        ).float(),
-        "bridge between edges": drawn["edges"].mean(0),
-        "bridge between edges, projected": projected,
-        "tangent bridge, one sample": drawn["tangent"][0],
-        "tangent bridge, mean of 20": drawn["tangent"].mean(0),
-        "attainable from rest": world.attainable_for(test_set, draws=32),
-        "ceiling": world.true_motor[world.indices(test_set)],
-    }
+    guess = torch.from_numpy(ridge.predict(method.to_source(source).numpy()))
+    return method.to_edges(guess).float()
 
 
-rows, broken, kept = [], [], {}
-for seed in range(seeds):
-    here = (
-        world
-        if seed == 0
-        else rest_motor_world(subjects=subjects, regions=regions, seed=seed)
-    )
-    train_set, test_set = here.pairs.split(100, seed)
-    drawn, predictions = predictions_for(here, train_set, test_set, seed)
-    kept = kept or {"drawn": drawn, "predictions": predictions}
-    for name, prediction in predictions.items():
-        values = evaluate(prediction, test_set.target, train_set.target.mean(0))
-        rows.append(
-            {"method": name, "seed": seed}
-            | {label: values[key] for key, label in MEASURES.items()}
-        )
-    for kind, samples in drawn.items():
-        found = torch.linalg.eigvalsh(matrices(samples.double()))[..., 0]
-        broken.append(
-            {"kind": kind, "seed": seed, "broken": float((found < -1e-5).double().mean()),
-             "smallest": float(found.min())}
-        )  # fmt: skip
-results = pd.DataFrame(rows).set_index(["method", "seed"])
-average = results.groupby("method", sort=False).mean()
-table(
-    average,
-    f"Test people of {seeds} worlds: mean ± standard deviation over worlds. The best competitor is bold; the last two rows are limits.",
-    spread=results.groupby("method", sort=False).std(ddof=min(1, seeds - 1)),
-    best={
-        label: "lower" if label == "RMSE" else "higher"
-        for label in MEASURES.values()
-    },
-    reference=["attainable from rest", "ceiling"],
+def projected(pairs, source, seed):
+    mean = rivals["bridge between edges"].draw(source, seed).mean(0)
+    return edges(project_to_correlation(matrices(mean)))
+
+
+rivals = {
+    "tangent shift": tangent_shift,
+    "ridge in tangent coordinates": tangent_ridge,
+    "bridge between edges": Trained(
+        plain_bridge, training, samples=SAMPLES, steps=10
+    ),
+    "bridge between edges, projected": projected,
+    "tangent bridge": Trained(
+        tangent_bridge,
+        training | {"weight_decay": 30.0},
+        samples=SAMPLES,
+        steps=10,
+        prepare=in_tangent_space,
+    ),
+}
+worlds = {0: world} | {
+    seed: rest_motor_world(subjects=subjects, regions=regions, seed=seed)
+    for seed in range(1, seeds)
+}
+found = translate(rivals, worlds)
+table_over_seeds(
+    found.scores,
+    "Test people of all worlds. The last two rows are limits.",
+    over="world",
+    best=DIRECTIONS,
+    reference=LIMITS,
 )
+
+# %% [markdown]
+# **What the table says**, row by row, with the same people on both sides:
 
 # %% tags=["hide-input"]
-ours, plain = (
-    average.loc["tangent bridge, mean of 20"],
-    average.loc["bridge between edges"],
+OURS, PLAIN = (
+    f"tangent bridge, mean of {SAMPLES}",
+    f"bridge between edges, mean of {SAMPLES}",
 )
-shift, ridge = (
-    average.loc["tangent shift"],
-    average.loc["ridge in tangent coordinates"],
-)
-best_edges = average.loc[
-    ["mean shift", "shrunk shift", "ridge on PCA scores", "ridge on the change"]
-]
-gain = results.xs("tangent bridge, mean of 20") - results.xs("bridge between edges")
-wins = {
-    label: int(((gain[label] < 0) if label == "RMSE" else (gain[label] > 0)).sum())
-    for label in MEASURES.values()
-}
-over_ridge = results.xs("tangent bridge, mean of 20") - results.xs(
-    "ridge in tangent coordinates"
-)
-say(
-    f"""**What the table says.**
-
-- The tangent bridge has an RMSE of {ours["RMSE"]:.4f}, the bridge between edges {plain["RMSE"]:.4f}; it is better in {wins["RMSE"]} of {seeds} worlds. Demeaned r:
-  {ours["demeaned r"]:.3f} against {plain["demeaned r"]:.3f}, better in {wins["demeaned r"]}. Identification: {ours["identification"]:.3f} against {plain["identification"]:.3f}, better in {wins["identification"]}.
-- The best of the linear rivals on edges has an RMSE of {best_edges["RMSE"].min():.4f} and a demeaned r of {best_edges["demeaned r"].max():.3f}.
-- The tangent shift, which has no parameter but the two means, has {shift["RMSE"]:.4f} and {shift["demeaned r"]:.3f}. Ridge regression in tangent coordinates has
-  {ridge["RMSE"]:.4f} and {ridge["demeaned r"]:.3f}. Seed by seed the bridge differs from that ridge by {over_ridge["RMSE"].mean():+.4f} ± {over_ridge["RMSE"].std(ddof=min(1, seeds - 1)):.4f} in RMSE and by
-  {over_ridge["demeaned r"].mean():+.3f} ± {over_ridge["demeaned r"].std(ddof=min(1, seeds - 1)):.3f} in demeaned r. What helps is the *coordinates*. Anything linear that is put into them gains; the bridge adds samples, not accuracy."""
+for short, rival in (
+    ("the bridge between edges", PLAIN),
+    ("ridge in tangent coordinates", "ridge in tangent coordinates"),
+    ("ridge on the change", "ridge on the change"),
+):
+    for measure, better_if in DIRECTIONS.items():
+        claim(
+            f"tangent-bridge-{measure.lower().replace(' ', '-')}-and-{rival.split(',')[0].replace(' ', '-')}",
+            found.of(OURS, measure),
+            found.of(rival, measure),
+            direction=better_if,
+            called="worlds",
+            better=f"- {measure}: the tangent bridge is better than {short}, {{ours}} against {{theirs}}.",
+            worse=f"- {measure}: the tangent bridge is worse than {short}, {{ours}} against {{theirs}}.",
+            undecided=f"- {measure}: the tangent bridge ({{ours}}) and {short} ({{theirs}}) cannot be told apart.",
+        )
+claim(
+    "tangent-coordinates-and-ridge",
+    found.of("ridge in tangent coordinates", "RMSE"),
+    found.of("ridge on PCA scores", "RMSE"),
+    direction="lower",
+    called="worlds",
+    better="The coordinates by themselves help: ridge regression has an error of {ours} in them and of {theirs} on scores of the edges.",
+    worse="The coordinates by themselves do harm: ridge regression has an error of {ours} in them and of {theirs} on scores of the edges.",
+    undecided="Whether the coordinates help by themselves is open: ridge regression has {ours} in them and {theirs} on scores of the edges.",
 )
 record(
-    rmse=results.xs("tangent bridge, mean of 20")["RMSE"].tolist(),
-    demeaned_r=results.xs("tangent bridge, mean of 20")["demeaned r"].tolist(),
-    identification=results.xs("tangent bridge, mean of 20")["identification"].tolist(),
-    bridge_matching={label: results.xs("bridge between edges")[label].tolist() for label in MEASURES.values()},
-    mean_shift={label: results.xs("mean shift")[label].tolist() for label in MEASURES.values()},
-    ridge_in_tangent_coordinates={label: results.xs("ridge in tangent coordinates")[label].tolist() for label in MEASURES.values()},
-    worlds_better_than_bridge_matching=wins,
+    **{
+        key: found.of(OURS, measure).tolist()
+        for key, measure in (("rmse", "RMSE"), ("demeaned_r", "demeaned r"), ("identification", "identification"))
+    },
+    bridge_matching={m: found.of(PLAIN, m).tolist() for m in DIRECTIONS},
+    mean_shift={m: found.of("mean shift", m).tolist() for m in DIRECTIONS},
+    ridge_in_tangent_coordinates={m: found.of("ridge in tangent coordinates", m).tolist() for m in DIRECTIONS},
 )  # fmt: skip
 
 # %% [markdown]
-# Why should the coordinates help so much? In this world the traits of a person enter the *logarithm* of the covariance as a sum. On
+# ### How many samples are averaged?
+#
+# The order of the rows may depend on it. The squared error of a mean of $k$ samples is that of infinitely many plus their variance over $k$; the dotted
+# lines are those limits, and the grey one is ridge regression in tangent coordinates, which draws nothing.
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(6.2, 3.0), layout="constrained")
+axes = figure.subplots()
+curves = {
+    name: found.curve(name, (1, 2, 5, 10, 20, SAMPLES))
+    for name in ("bridge between edges", "tangent bridge")
+}
+for colour, (name, curve) in zip(
+    ("tab:orange", "tab:blue"), curves.items(), strict=True
+):
+    mean = curve.groupby("samples")["RMSE"].mean()
+    axes.semilogx(mean.index, mean, "o-", ms=4, color=colour, label=name)
+    axes.axhline(curve["RMSE, limit"].mean(), color=colour, lw=1, ls=":")
+level = found.of("ridge in tangent coordinates", "RMSE").mean()
+axes.axhline(level, color="0.5", lw=1, label="ridge in tangent coordinates")
+axes.set(xlabel="samples averaged", ylabel="RMSE, mean over the worlds")
+axes.legend()
+ends = {
+    name: (curve[curve.samples == 1]["RMSE"].mean(), curve["RMSE, limit"].mean())
+    for name, curve in curves.items()
+}
+show(
+    figure,
+    alt=(
+        f"RMSE of the mean of 1 to {SAMPLES} samples for two bridges. "
+        + " ".join(
+            f"The {name} has {one:.4f} with one sample and {limit:.4f} in the limit."
+            for name, (one, limit) in ends.items()
+        )
+        + f" Ridge regression in tangent coordinates has {level:.4f}."
+    ),
+    caption="The error of the mean over the number of samples. Dotted: the limit of infinitely many.",
+)
+
+# %% [markdown]
+# Why should the coordinates matter at all? In this world the traits of a person enter the *logarithm* of the covariance as a sum. On
 # the edges the same traits multiply and mix. The world was built that way because covariances behave that way; but it was built, and it
-# favours this chapter. On real scans the gain has not been measured in this book yet.
+# favours this chapter. What they do on real scans is on the page
+# [Measured on real data](../book/measured.md).
 #
 # ### Are the samples brains?
 
 # %% tags=["hide-input"]
-broken = (
-    pd.DataFrame(broken).groupby("kind").agg({"broken": "mean", "smallest": "min"})
-)
+drawn = {"edges": "bridge between edges", "tangent": "tangent bridge"}
+smallest = {
+    kind: torch.cat(
+        [
+            torch.linalg.eigvalsh(matrices(found.samples[name, seed].double()))[
+                ..., 0
+            ]
+            for seed in worlds
+        ]
+    )
+    for kind, name in drawn.items()
+}
+broken = {
+    kind: float((values < -1e-5).double().mean())
+    for kind, values in smallest.items()
+}
+least = {kind: float(values.min()) for kind, values in smallest.items()}
+first = {kind: found.samples[name, 0][0].double() for kind, name in drawn.items()}
 after = affine_invariant(
-    project_to_correlation(
-        matrices(kept["drawn"]["edges"][0].double()), floor=1e-3
-    ),
+    project_to_correlation(matrices(first["edges"]), floor=1e-3),
     matrices(test.target.double()),
 ).mean()
 inside = affine_invariant(
-    matrices(kept["drawn"]["tangent"][0].double()), matrices(test.target.double())
+    matrices(first["tangent"]), matrices(test.target.double())
 ).mean()
 figure = Figure(figsize=(6.6, 3.2), layout="constrained")
 axes = figure.subplots()
-bins = torch.linspace(broken["smallest"].min() - 0.01, 0.15, 80)
+bins = torch.linspace(min(least.values()) - 0.01, 0.15, 80)
 for kind, colour, label in [
     ("edges", "tab:orange", "bridge between edges"),
     ("tangent", "tab:blue", "tangent bridge"),
 ]:
-    smallest = torch.linalg.eigvalsh(matrices(kept["drawn"][kind].double()))[..., 0]
     axes.hist(
-        smallest.flatten(),
+        smallest[kind].flatten(),
         bins,
         alpha=0.6,
         color=colour,
@@ -419,16 +440,16 @@ axes.legend(fontsize=8)
 show(
     figure,
     alt=(
-        f"Histograms of the smallest eigenvalue of samples. {broken.loc['edges', 'broken']:.0%} of the samples of the bridge between edges lie "
-        f"below zero, and {broken.loc['tangent', 'broken']:.0%} of those of the tangent bridge."
+        f"Histograms of the smallest eigenvalue of samples. {broken['edges']:.0%} of the samples of the bridge between edges lie "
+        f"below zero, and {broken['tangent']:.0%} of those of the tangent bridge."
     ),
     caption=(
-        f"Of the samples of the bridge between edges, {broken.loc['edges', 'broken']:.0%} have a negative eigenvalue, down to {broken.loc['edges', 'smallest']:.2f}: they are "
-        f"correlations of nothing. Of the tangent bridge's, {broken.loc['tangent', 'broken']:.0%}. Repairing the former by projection makes them valid, but leaves them at the "
+        f"Of the samples of the bridge between edges, {broken['edges']:.0%} have a negative eigenvalue, down to {least['edges']:.2f}: they are "
+        f"correlations of nothing. Of the tangent bridge's, {broken['tangent']:.0%}. Repairing the former by projection makes them valid, but leaves them at the "
         f"border: their mean affine-invariant distance to the true matrices is {after:.1f}, that of the tangent samples {inside:.1f}."
     ),
 )
-record(share_of_invalid_samples=broken["broken"].to_dict())
+record(share_of_invalid_samples=broken)
 
 # %% [markdown]
 # ## In practice

@@ -39,11 +39,16 @@ __all__ = [
     "translate",
 ]
 
-MEASURES = {"rmse": "RMSE", "demeaned_r": "demeaned r", "identification_demeaned": "identification"}
+MEASURES = {
+    "rmse": "RMSE",
+    "demeaned_r": "demeaned r",
+    "identification_demeaned": "identification",
+    "block_demeaned_r": "network blocks",
+}
 """What :func:`mmlab.metrics.connectome.evaluate` calls the measures, and what the tables call them."""
 
 DIRECTIONS: dict[str, Direction] = {"RMSE": "lower", "demeaned r": "higher", "identification": "higher"}
-"""Which values are better: what the tables take as ``best``."""
+"""Which values of the usual measures are better: what the tables take as ``best``."""
 
 LIMITS = ("attainable from rest", "ceiling")
 """Rows that do not compete: what nobody can beat who sees the source alone, and what the true matrix reaches."""
@@ -143,10 +148,16 @@ class Translation:
         found: pd.Series = self.people.xs(row, level=0)[measure]
         return found
 
+    @property
+    def directions(self) -> dict[str, Direction]:
+        """Which values are better, for each measure of the scores: what the tables take as ``best``."""
+        measures = [column for column in self.scores.columns if column not in ("method", "world")]
+        return {measure: DIRECTIONS.get(measure, "higher") for measure in measures}
+
     def ahead(self, row: str, rival: str, measure: str) -> int:
         """In how many worlds a row is better than a rival."""
         gap = self.of(row, measure) - self.of(rival, measure)
-        return int(((gap < 0) if DIRECTIONS[measure] == "lower" else (gap > 0)).sum())
+        return int(((gap < 0) if self.directions[measure] == "lower" else (gap > 0)).sum())
 
     def budgets(self, proposed: str) -> Budgets:
         """Budgets of the rows, for the table that shows them."""
@@ -190,6 +201,7 @@ def translate(
     test_size: int = 100,
     with_baselines: bool = True,
     draws: int = 32,
+    networks: bool = False,
 ) -> Translation:
     """Run every rival on every world, and measure all of them on the same test people.
 
@@ -203,6 +215,7 @@ def translate(
         test_size: Number of test people in each.
         with_baselines: Whether the dull rivals of :mod:`mmlab.compare.connectome_baselines` stand first.
         draws: Draws behind the attainable score of a world; see its ``attainable_for``.
+        networks: Whether the means over pairs of networks are measured, too, as ``network blocks``.
 
     Raises:
         ValueError: If there are no rivals or worlds, or a rival's prediction has another shape than the targets.
@@ -231,7 +244,7 @@ def translate(
             limits = (world.attainable_for(test, draws=draws), world.true_motor[world.indices(test)])
             predictions |= dict(zip(LIMITS, limits, strict=True))
         for name, prediction in predictions.items():
-            lines.append({"method": name, "world": seed, **_measured(prediction, test, train)})
+            lines.append({"method": name, "world": seed, **_measured(prediction, test, train, networks)})
             people.append(_by_person(name, seed, prediction, test, train))
     return Translation(
         pd.DataFrame(lines), pd.concat(people).set_index(["method", "world", "person"]), samples, splits, spent
@@ -248,9 +261,12 @@ def _rows(name: str, made: Tensor, test: ConnectomePairs) -> dict[str, Tensor]:
     return {f"{name}, one sample": made[0], f"{name}, mean of {len(made)}": made.mean(0)}
 
 
-def _measured(prediction: Tensor, test: ConnectomePairs, train: ConnectomePairs) -> dict[str, float]:
-    values = evaluate(prediction, test.target, train.target.mean(0))
-    return {label: values[key] for key, label in MEASURES.items()}
+def _measured(
+    prediction: Tensor, test: ConnectomePairs, train: ConnectomePairs, networks: bool = False
+) -> dict[str, float]:
+    names = test.regions.networks if networks and test.regions else None
+    values = evaluate(prediction, test.target, train.target.mean(0), names)
+    return {label: values[key] for key, label in MEASURES.items() if key in values}
 
 
 def _by_person(name: str, seed: int, prediction: Tensor, test: ConnectomePairs, train: ConnectomePairs) -> pd.DataFrame:

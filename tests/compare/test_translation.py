@@ -9,7 +9,7 @@ import torch
 
 from mmlab import generator
 from mmlab.compare.intervals import decide
-from mmlab.compare.translation import DIRECTIONS, MEASURES, Trained, regression_of, translate
+from mmlab.compare.translation import DIRECTIONS, Trained, regression_of, translate
 from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.score_diffusion import ScoreDiffusion
 from mmlab.metrics.connectome import evaluate
@@ -36,7 +36,7 @@ def test_all_rows_are_measured_on_the_same_people(found) -> None:
         "identity", "group mean", "mean shift", "shrunk shift", "ridge on PCA scores", "ridge on the change",
     ]  # fmt: skip
     assert rows[6:] == ["noisy, one sample", "noisy, mean of 8", "copy", "attainable from rest", "ceiling"]
-    assert list(found.runs.mean.columns) == list(MEASURES.values()) == list(DIRECTIONS)
+    assert list(found.runs.mean.columns) == list(DIRECTIONS) == list(found.directions)
     assert found.of("copy", "RMSE").equals(found.of("identity", "RMSE").rename("RMSE"))
     train, test = WORLDS[1].pairs.split(20, 1)
     expected = evaluate(test.source, test.target, train.target.mean(0))
@@ -110,3 +110,12 @@ def test_rivals_that_do_not_fit_are_refused() -> None:
         translate({}, {})
     with pytest.raises(ValueError, match="samples=0"):
         Trained(diffusion, {}, samples=0)
+
+
+def test_blocks_of_networks_are_measured_where_they_are_asked_for() -> None:
+    found = translate({}, {0: WORLDS[0]}, test_size=20, draws=2, networks=True)
+    assert list(found.directions)[-1] == "network blocks"
+    assert found.directions["network blocks"] == "higher"
+    train, test = WORLDS[0].pairs.split(20, 0)
+    expected = evaluate(test.source, test.target, train.target.mean(0), test.regions.networks)["block_demeaned_r"]
+    assert found.of("identity", "network blocks")[0] == expected
