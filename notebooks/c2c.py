@@ -140,7 +140,7 @@ show(
     ),
     caption=(
         f"Uncentred, the first component holds {share:.0%} of the sum of squares. It *is* the group mean: the cosine between "
-        f"the two is {aligned:.4f}. From the second on the curve is the centred one, moved by one place. So the mean costs one "
+        f"the two is {aligned:.4f}. From the second on the curve is the centred one, moved by one place. So the mean takes one "
         "component, and nothing else changes. The step near the middle is the number of hidden traits that this world gives its people."
     ),
 )
