@@ -323,7 +323,7 @@ descent = {
     "optimiser": Optimiser("sgd", momentum=0.9), "weight_decay": 5e-4, "schedule": "cosine", "clip_norm": None,
     "steps": steps, "log_every": steps, "progress": False,
 }  # fmt: skip
-rates = [{"lr": 0.02}, {"lr": 0.06}, {"lr": 0.12}, {"lr": 0.2}]
+rates = [{"lr": 0.02}, {"lr": 0.06}, {"lr": 0.12}]  # at 0.2 some seeds diverge
 
 
 def builder(name, row):

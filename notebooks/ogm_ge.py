@@ -339,7 +339,7 @@ descent = {
     "optimiser": Optimiser("sgd", momentum=0.9), "weight_decay": 1e-4, "schedule": "cosine", "clip_norm": None,
     "steps": steps, "log_every": steps, "progress": False,
 }  # fmt: skip
-rates = [{"lr": 0.05}, {"lr": 0.1}, {"lr": 0.2}]
+rates = [{"lr": 0.02}, {"lr": 0.05}, {"lr": 0.1}]  # at 0.2 some seeds diverge
 trained = controls(
     {row: builder(row) for row in variants},
     "OGM-GE",
