@@ -165,6 +165,16 @@ class Method(nn.Module, Saved):
         What it moves must be parameters or buffers: nothing else is in a checkpoint.
         """
 
+    def start_from(self, dataset: Any) -> None:
+        """Find in closed form what training starts from, for example a linear regression; by default nothing.
+
+        :func:`mmlab.fit` calls it before the first step. What it finds lives in buffers and is saved with the weights;
+        a method that was started before leaves it as it is.
+
+        Args:
+            dataset: The training items, with ``len()`` and ``dataset[i]``.
+        """
+
     def objectives(self) -> list[Objective]:
         """The optimisers' tasks: by default one, over all parameters that require a gradient."""
         return [Objective("", [p for p in self.parameters() if p.requires_grad], self.loss)]

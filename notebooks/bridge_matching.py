@@ -484,11 +484,9 @@ record(coupling_law_miss=worst, coupling_kept_miss=worst_kept)
 #
 # ### The network, and the rivals
 #
-# Two hundred subjects with several hundred edges are few. A free network would recognise the training subjects in the late, nearly
-# noise-free states and steer test subjects towards them. So
-# {py:class}`~mmlab.nn.mlp.RefiningPerceptron` splits its work: a *guess* of the target from $x_0$ alone, and a small linear
-# *correction* from what the state has shown since. The departure of the state from the guessed line has mean zero, so
-# **the mean over many samples is the guess**, and the noise serves to sample what the guess cannot know.
+# Two hundred subjects with several hundred edges are few. A network that is shown their sources would remember whose target
+# belongs to which. So {py:class}`~mmlab.nn.field.LinearStart` splits the work: a *guess* of the target from $x_0$ by ridge regression,
+# and a free *correction* from what the state has shown since. The mean over many samples stays near the guess, and the noise serves to sample what the guess cannot know.
 #
 # This invites the first dull rival: train the guess alone, by *plain regression*, with the same network, steps and
 # regularisation, and no diffusion anywhere. The others are the classical ones: copy rest (*identity*), predict the *group
@@ -509,7 +507,7 @@ class PlainRegression(BridgeMatching):
     """The dull rival: the same network, trained to guess the target from the source, without any diffusion."""
 
     def loss(self, batch, rng):
-        guess = self.scale * self.network.guess(batch["source"] / self.scale)
+        guess = self.expect(batch["source"])
         return {"loss": (guess - batch["target"]).square().mean()}
 
 

@@ -232,10 +232,12 @@ def by_euler(method, source, count, rng):
     times = torch.linspace(1 - 1e-3, 1e-3, count + 1, dtype=source.dtype)
     x = source
     for t, s in pairwise(times):
-        bent = method.score(x, t, source) - method.bridge.pull(x, source, t)
-        x = x - (t - s) * (method.bridge.drift(x, t) - method.bridge.rate(t) * bent)
+        bent = method.score(x, t, source) - method.bridge.grad_log_h(x, source, t)
+        x = x - (t - s) * (
+            method.bridge.drift(x, t) - method.bridge.diffusion_squared(t) * bent
+        )
         noise = torch.randn(x.shape, generator=rng, dtype=x.dtype)
-        x = x + (method.bridge.rate(t) * (t - s)).sqrt() * noise
+        x = x + (method.bridge.diffusion_squared(t) * (t - s)).sqrt() * noise
     return method.denoise(x, times[-1].expand(len(x)), source)
 
 
@@ -422,7 +424,7 @@ for seed in range(seeds):
     predictions["bridge matching, mean of 10"] = drawn.mean(0)
     for schedule in ("ve", "vp"):
         torch.manual_seed(seed)
-        method = DDBM((edges,), 64, 0, schedule, 0.1, dropout=0.5, refine=True)
+        method = DDBM((edges,), 64, 0, schedule, 0.1, dropout=0.5)
         trained(method, train, seed).cpu()
         samples = draw(
             lambda x, rng, m=method: m.sample(x, steps=20, rng=rng), test.source

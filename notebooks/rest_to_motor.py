@@ -274,7 +274,7 @@ class PlainRegression(BridgeMatching):
     """The dull rival of all: the network of the bridge, trained to guess the target, without a process."""
 
     def loss(self, batch, rng):
-        guess = self.scale * self.network.guess(batch["source"] / self.scale)
+        guess = self.expect(batch["source"])
         return {"loss": (guess - batch["target"]).square().mean()}
 
 
@@ -285,8 +285,8 @@ SAMPLERS = {
     "tangent bridge": lambda: TangentBridge(
         (E,), 64, 0, 0.1, dropout=0.5, scale=0.1
     ),
-    "DDBM": lambda: DDBM((E,), 64, 0, "ve", 0.1, dropout=0.5, refine=True),
-    "score diffusion": lambda: ScoreDiffusion((E,), 64, 0, refine=True, **SHARED),
+    "DDBM": lambda: DDBM((E,), 64, 0, "ve", 0.1, dropout=0.5),
+    "score diffusion": lambda: ScoreDiffusion((E,), 64, 0, **SHARED),
     "flow matching": lambda: FlowMatching(
         (E,), 64, 1, "paired", condition_on_source=True, **SHARED
     ),

@@ -50,7 +50,7 @@ from mmlab.compare.translation import (
 from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.methods.score_diffusion import (
-    FIRST,
+    MARGIN,
     ScoreDiffusion,
     ancestral_step,
     euler_step,
@@ -190,7 +190,7 @@ STEPS = {
 def exact_samples(name, steps, count=4000, endpoint=exact_endpoint, seed=0):
     rng = generator(seed)
     ramp = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-    times = (1 - (1 - FIRST**0.5) * ramp).square()
+    times = (1 - (1 - MARGIN**0.5) * ramp).square()
     x = torch.randn(count, generator=rng, dtype=torch.float64)
     for t, s in pairwise(times[:-1]):
         z = torch.randn(count, generator=rng, dtype=torch.float64)
@@ -326,7 +326,6 @@ def diffusion(seed=0, **changes):
         "depth": 0,
         "dropout": 0.5,
         "scale": 0.2,
-        "refine": True,
     }
     torch.manual_seed(seed)
     return ScoreDiffusion((EDGES,), **arguments | changes)

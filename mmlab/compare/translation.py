@@ -286,40 +286,42 @@ def _by_person(name: str, seed: int, prediction: Tensor, test: ConnectomePairs, 
 
 
 class _Regression(Method):
-    """A method's network, trained to guess the target from the source alone."""
+    """A method's network, trained to expect the target from the source alone."""
 
-    network: Any
-    scale: float
+    method: Any
+
+    def start_from(self, dataset: Any) -> None:
+        """As the method itself starts."""
+        self.method.start_from(dataset)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Mean squared error per edge, in units of the scale."""
-        guess = self.network.guess(batch["source"] / self.scale)
-        return {"loss": (guess - batch["target"] / self.scale).square().mean()}
+        """Mean squared error per edge, in units of the variance that the linear start leaves open."""
+        error = self.method.expect(batch["source"]) - batch["target"]
+        return {"loss": error.square().mean() / float(self.method.linear.spread) ** 2}
 
     @torch.no_grad()
     def sample(self, source: Tensor, *, rng: torch.Generator | None = None, **_: Any) -> Tensor:
-        """The guess (B, E); there is nothing random in it."""
+        """The target expected, (B, E); there is nothing random in it."""
         with self.evaluating():
-            guess: Tensor = self.scale * self.network.guess(source / self.scale)
-        return guess
+            expected: Tensor = self.method.expect(source)
+        return expected
 
 
 def regression_of(method: Any) -> Method:
-    """The dull rival of a diffusion or a bridge: the same network, trained as plain regression without any process.
+    """The baseline of a diffusion or a bridge: the same network, trained as plain regression without any process.
 
     Args:
-        method: A fresh method whose network has a ``guess`` from the source; its network is taken over, not copied.
+        method: A fresh method that can ``expect`` a target from its source; its network is taken over, not copied.
 
     Raises:
-        ValueError: If the network has no such guess.
+        ValueError: If it cannot.
     """
-    if not hasattr(getattr(method, "network", None), "guess"):
+    if not hasattr(method, "expect"):
         raise ValueError(
-            f"The network of {type(method).__name__} makes no guess from the source alone: build the method so that it "
-            "does (refine=True), or train a network of your own as the regression."
+            f"{type(method).__name__} expects no target from the source alone, so that it has no regression: take "
+            "bridge matching, DDBM or score diffusion, or train a network of your own."
         )
     plain = _Regression()
-    plain.network = method.network
-    plain.scale = float(method.scale)
+    plain.method = method
     plain.card = type(method).card  # type: ignore[misc]  # what its batch must have is the same
     return plain

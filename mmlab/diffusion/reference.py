@@ -1,16 +1,20 @@
-"""The reference diffusion of bridge methods and its variances."""
+"""The reference diffusion of bridge methods and its variances; times and noise that fit a batch of states."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["Reference", "Schedule", "like"]
+__all__ = ["MARGIN", "Reference", "Schedule", "expand_to", "noise_like", "times_like"]
 
 Schedule = Literal["constant", "triangular"]
+
+MARGIN = 1e-3
+"""Networks are trained on times in [MARGIN, 1 - MARGIN] and never asked outside: at the ends bridges are singular."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,12 @@ class Reference:
 
     sigma: float
     schedule: Schedule = "constant"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma={self.sigma}: a standard deviation must be positive and finite.")
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule={self.schedule!r} is not one of {', '.join(get_args(Schedule))}.")
 
     def beta(self, t: Tensor) -> Tensor:
         """Diffusion coefficient β_t."""
@@ -42,6 +52,16 @@ class Reference:
         return self.from_start(1 - t)
 
 
-def like(t: Tensor, x: Tensor) -> Tensor:
-    """Times (B,) with as many dimensions as the states (B, ...), so that they broadcast."""
+def expand_to(t: Tensor, x: Tensor) -> Tensor:
+    """Times (B,) with as many dimensions as the states x (B, ...), so that they broadcast."""
     return t.view(-1, *[1] * (x.ndim - 1))
+
+
+def noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Standard normal noise with the shape, type and device of x, drawn from ``rng``."""
+    return torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+
+
+def times_like(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Uniform times in [MARGIN, 1 - MARGIN], (B,), one for each state of x (B, ...)."""
+    return MARGIN + (1 - 2 * MARGIN) * torch.rand(len(x), generator=rng, device=x.device, dtype=x.dtype)

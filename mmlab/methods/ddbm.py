@@ -7,23 +7,25 @@ D(x, t, x_T) is the denoiser, which expects x_0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
-from mmlab.diffusion.reference import like
+from mmlab.diffusion.grids import power_grid
+from mmlab.diffusion.reference import MARGIN, expand_to, noise_like, times_like
+from mmlab.diffusion.steps import euler_step, heun_step
 from mmlab.method import Batch, Method
-from mmlab.nn.mlp import FiLMPerceptron, RefiningPerceptron
-from mmlab.nn.unet import LARGEST_ATTENTION, UNet
+from mmlab.nn.field import LinearStart, check_pairs, evaluate_field, make_field, read_pairs
+
+__all__ = ["BETA", "DDBM", "MARGIN", "Bridge", "Schedule", "preconditioning"]
 
 Schedule = Literal["ve", "vp"]
-MARGIN = 1e-3
-"""The network is trained and asked on [MARGIN, 1 - MARGIN]: at the ends the bridge has no noise, its score no value."""
 BETA = (0.1, 2.0)
 """Rate of the VP schedule at 0 and its slope, as published."""
 
@@ -59,16 +61,16 @@ class Bridge:
         """f(x, t) of the unpinned diffusion."""
         return torch.zeros_like(x) if self.schedule == "ve" else -(BETA[0] + BETA[1] * t) / 2 * x
 
-    def rate(self, t: Tensor) -> Tensor:
+    def diffusion_squared(self, t: Tensor) -> Tensor:
         """g²(t) of the unpinned diffusion."""
         return self.sigma**2 * (2 * t if self.schedule == "ve" else BETA[0] + BETA[1] * t)
 
-    def pull(self, x: Tensor, source: Tensor, t: Tensor) -> Tensor:
-        """∇ log p(x_T | x_t = x): what bends the unpinned diffusion towards the source (Doob's h-transform)."""
+    def grad_log_h(self, x: Tensor, source: Tensor, t: Tensor) -> Tensor:
+        """∇ log h = ∇ log p(x_T | x_t = x): Doob's h-transform, which steers the unpinned diffusion to the source."""
         one = torch.ones_like(t)
         ratio, start = self.alpha(t) / self.alpha(one), self.variance(t)
-        rest = self.variance(one) * ratio**2 - start  # σ_t² (SNR_t / SNR_T - 1)
-        return (ratio * source - x) / rest  # Eq. (3)
+        missing = self.variance(one) * ratio**2 - start  # σ_t² (SNR_t / SNR_T - 1)
+        return (ratio * source - x) / missing  # Eq. (3)
 
     def _decay(self, t: Tensor) -> Tensor:
         return BETA[0] * t + BETA[1] * t**2 / 2
@@ -89,12 +91,16 @@ def preconditioning(
     a, b, variance = bridge.coefficients(t)
     total = a**2 * source**2 + b**2 * target**2 + 2 * a * b * covariance + variance
     skip = (b * target**2 + a * covariance) / total
-    left = a**2 * (source**2 * target**2 - covariance**2) + target**2 * variance
-    return total.rsqrt(), skip, (left / total).sqrt()  # Eq. (4)
+    unexplained = a**2 * (source**2 * target**2 - covariance**2) + target**2 * variance
+    return total.rsqrt(), skip, (unexplained / total).sqrt()  # Eq. (4)
 
 
 class DDBM(Method):
     """Denoising diffusion bridge between paired samples, images or vectors.
+
+    The published preconditioning knows three moments of the data. After :meth:`start_from`, which :func:`mmlab.fit`
+    calls, a linear regression of targets on sources takes the source's part out of them: what is left has σ_T = σ_0T =
+    0, and σ_0 is the spread that the regression leaves open.
 
     Args:
         shape: Shape of one sample: (C, H, W) for images, (E,) for vectors.
@@ -102,15 +108,16 @@ class DDBM(Method):
         depth: Residual blocks, per resolution in the U-Net.
         schedule: ``"ve"`` or ``"vp"``.
         sigma: Unit of the noise, in units of the data.
-        target_deviation: Standard deviation of the targets σ_0, for the preconditioning.
-        source_deviation: Standard deviation of the sources σ_T.
-        covariance: Covariance σ_0T of the two.
-        dropout: Share of features dropped in training.
-        refine: For vectors: a guess from the source and a low-rank correction from the state, for few pairs; the
-            preconditioning is then left out, since the guess does its work.
+        target_deviation: Standard deviation of the targets σ_0, for the preconditioning before :meth:`start_from`.
+        source_deviation: Standard deviation of the sources σ_T, likewise.
+        covariance: Covariance σ_0T of the two, likewise.
+        dropout: Dropout probability.
+        network: Your own network in place of the built one; see :func:`mmlab.nn.field.make_field`.
+        directions: Strong regularisation for few pairs: in how many principal directions the network sees the source.
+            None decides by the number of pairs; see :class:`mmlab.nn.field.LinearStart`.
 
     Source:
-        Zhou et al. 2024, "Denoising diffusion bridge models".
+        Zhou et al. 2024, "Denoising diffusion bridge models", without guidance and in another time grid.
     """
 
     card = Card(
@@ -129,7 +136,7 @@ class DDBM(Method):
 
     def __init__(
         self,
-        shape: Sequence[int] = (780,),
+        shape: Sequence[int],
         width: int = 256,
         depth: int = 2,
         schedule: Schedule = "ve",
@@ -138,31 +145,40 @@ class DDBM(Method):
         source_deviation: float = 1.0,
         covariance: float = 0.5,
         dropout: float = 0.0,
-        refine: bool = False,
+        network: nn.Module | None = None,
+        directions: int | None = None,
     ) -> None:
         super().__init__()
-        if schedule not in get_args(Schedule) or sigma <= 0:
-            raise ValueError(f"schedule={schedule!r} must be one of {get_args(Schedule)}, and sigma={sigma} positive.")
-        if covariance**2 >= target_deviation**2 * source_deviation**2:
+        if schedule not in get_args(Schedule):
+            raise ValueError(f"schedule={schedule!r} must be one of {get_args(Schedule)}.")
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma={sigma}: the unit of the noise must be positive and finite.")
+        for name, value in (("target_deviation", target_deviation), ("source_deviation", source_deviation)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name}={value}: a standard deviation must be positive and finite.")
+        if not covariance**2 < target_deviation**2 * source_deviation**2:
             raise ValueError(
                 f"covariance={covariance} is impossible for deviations {target_deviation} and {source_deviation}: "
                 "measure all three on the same training pairs."
             )
-        self.shape, self.bridge, self.refine = tuple(shape), Bridge(schedule, sigma), refine
+        self.shape = tuple(shape)
+        self.bridge = Bridge(schedule, sigma)
         self.moments = target_deviation, source_deviation, covariance
-        self.network: nn.Module
-        if refine and len(self.shape) == 1:
-            self.network = RefiningPerceptron(self.shape[0], width, depth, dropout=dropout)
-        elif refine:
-            raise ValueError("refine=True is for vectors, shape (E,).")
-        elif len(self.shape) == 1:
-            self.network = FiLMPerceptron(2, *self.shape, width, depth, 1, dropout)
-        elif len(self.shape) == 3:
-            channels, height, breadth = self.shape
-            attention = (height + 3) // 4 * ((breadth + 3) // 4) <= LARGEST_ATTENTION
-            self.network = UNet(2 * channels, channels, width, (1, 2, 4), depth, dropout, attention)
-        else:
-            raise ValueError(f"shape is (E,) for vectors or (C, H, W) for images, not {self.shape}.")
+        self.network = make_field(shape, 2, width=width, depth=depth, dropout=dropout, network=network)
+        self.linear = LinearStart(shape, directions=directions)
+
+    def start_from(self, dataset: Any) -> None:
+        """Solve the linear regression that the network starts from, unless that was done before.
+
+        Args:
+            dataset: Training pairs, with ``len()`` and ``dataset[i]``: ``source`` and ``target``.
+        """
+        if not self.linear.started:
+            self.linear.start(*read_pairs(dataset))
+
+    def expect(self, source: Tensor) -> Tensor:
+        """E[x_0 | x_T] for sources (B, ...): what the preconditioned network knows before the process has begun."""
+        return self.linear.expect(source, self.network)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Squared error of the denoiser, weighted by 1 / c_out², at random times of pinned bridges.
@@ -172,29 +188,17 @@ class DDBM(Method):
             rng: Draws times and noise.
         """
         source, target = batch["source"], batch["target"]
-        if source.shape != target.shape or tuple(source.shape[1:]) != self.shape:
-            raise ValueError(
-                f"source {tuple(source.shape)} and target {tuple(target.shape)} must both have shape (B, "
-                f"{', '.join(map(str, self.shape))}), the shape that this method was built for."
-            )
-        t = MARGIN + (1 - 2 * MARGIN) * torch.rand(len(source), generator=rng, device=source.device, dtype=source.dtype)
-        a, b, variance = self.bridge.coefficients(like(t, source))
-        noise = torch.randn(source.shape, generator=rng, device=source.device, dtype=source.dtype)
-        error = self.denoise(a * source + b * target + variance.sqrt() * noise, t, source) - target
-        if not self.refine:
-            error = error / preconditioning(self.bridge, like(t, source), *self.moments)[2]
-        return {"loss": error.square().mean()}  # Eq. (5)
+        check_pairs(self.shape, source=source, target=target)
+        t = times_like(source, rng)
+        a, b, variance = self.bridge.coefficients(expand_to(t, source))  # Eq. (1)
+        x = a * source + b * target + variance.sqrt() * noise_like(source, rng)
+        error = self.denoise(x, t, source) - target
+        return {"loss": (error / self._preconditioned(x, t, source)[2]).square().mean()}  # Eq. (5)
 
     def denoise(self, x: Tensor, t: Tensor, source: Tensor) -> Tensor:
         """D(x, t, x_T) = E[x_0 | x_t = x, x_T] for states and sources (B, ...) and times (B,)."""
-        time = like(t, x)
-        if self.refine:  # the mean of the bridge is a x_T + b x_0: a way from (a / (1 - b)) x_T to x_0
-            a, b, _ = self.bridge.coefficients(t)
-            return self.network(x, source, b, like(a / (1 - b), x) * source)
-        c_in, c_skip, c_out = preconditioning(self.bridge, time, *self.moments)
-        inputs = torch.stack([c_in * x, source / self.moments[1]], dim=1)  # (B, 2, ...)
-        output = self.network(inputs, t)[:, 0] if len(self.shape) == 1 else self.network(inputs.flatten(1, 2), t)
-        return c_skip * x + c_out * output
+        inputs, base, c_out, clock = self._preconditioned(x, t, source)
+        return base + c_out * evaluate_field(self.network, inputs, clock)[:, 0]
 
     def score(self, x: Tensor, t: Tensor, source: Tensor) -> Tensor:
         """∇ log q(x_t | x_T) at states (B, ...), for one time t."""
@@ -210,37 +214,38 @@ class DDBM(Method):
 
         Args:
             source: Sources x_T, shape (B, ...).
-            steps: Number of steps N. Each goes a share of the way with noise, then the rest by Heun's method.
-            churn: That share, in [0, 1). With 0 nothing is random, and every source has one answer: their mean.
+            steps: Number of steps N. In each, a fraction ``churn`` is an Euler-Maruyama step, the rest a Heun step.
+            churn: That fraction, in [0, 1). With 0 nothing is random, and every source has one answer: their mean.
             rng: Draws the noise.
 
         Returns:
             Samples, of the shape of the sources.
         """
+        check_pairs(self.shape, source=source)
         if steps < 1 or not 0 <= churn < 1:
-            raise ValueError(f"Sampling needs steps >= 1 and a churn in [0, 1), not {steps} and {churn}.")
-        ramp = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-        times = (MARGIN + (1 - 2 * MARGIN) * (1 - ramp) ** 1.5).to(source)  # smaller steps near the target
+            raise ValueError(f"Sampling needs steps >= 1 and a churn in [0, 1), not steps={steps} and churn={churn}.")
+        times = (MARGIN + (1 - 2 * MARGIN) * power_grid(steps, 1.5)).to(source)  # smaller steps near the target
 
-        def noise() -> Tensor:
-            return torch.randn(source.shape, generator=rng, device=source.device, dtype=source.dtype)
+        def look(x: Tensor, t: Tensor) -> Tensor:
+            return self._velocity(x, t, source)
+
+        def move(x: Tensor, velocity: Tensor, t: Tensor, s: Tensor) -> Tensor:
+            return x + (s - t) * velocity
 
         # At the source the bridge has no noise and its score no value: leave it by a draw from the bridge itself.
         a, b, variance = self.bridge.coefficients(times[0])
         x = a * source + b * self.denoise(source, times[0].expand(len(source)), source)
         if churn:
-            x = x + variance.sqrt() * noise()
+            x = x + variance.sqrt() * noise_like(source, rng)
         for t, s in pairwise(times):
-            if churn:
+            if churn:  # the reverse SDE, by Euler-Maruyama
                 middle = t + churn * (s - t)
-                step = t - middle  # the reverse SDE, by Euler-Maruyama
-                bent = self.score(x, t, source) - self.bridge.pull(x, source, t)
-                x = x - step * (self.bridge.drift(x, t) - self.bridge.rate(t) * bent)
-                x = x + (self.bridge.rate(t) * step).sqrt() * noise()  # Eq. (6)
+                pinned = self.score(x, t, source) - self.bridge.grad_log_h(x, source, t)
+                drift = self.bridge.drift(x, t) - self.bridge.diffusion_squared(t) * pinned
+                noise = noise_like(source, rng)
+                x = euler_step(x, drift, self.bridge.diffusion_squared(t), middle - t, noise)  # Eq. (6)
                 t = middle
-            now = self._velocity(x, t, source)
-            then = self._velocity(x + (s - t) * now, s, source)
-            x = x + (s - t) * (now + then) / 2
+            x = heun_step(look, move, x, t, s)
         return self.denoise(x, times[-1].expand(len(x)), source)
 
     @classmethod
@@ -253,7 +258,16 @@ class DDBM(Method):
         source = torch.randn(32, 12, generator=rng)
         return method, {"source": source, "target": source.roll(1, dims=1)}
 
+    def _preconditioned(self, x: Tensor, t: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the network sees, (B, 2, ...), the denoised state without it, (B, ...), c_out, and its clock, (B,)."""
+        time = expand_to(t, x)
+        if self.linear.started:  # Eq. (4) for what the source leaves open: σ_0 is its spread, σ_T and σ_0T are zero
+            view = self.linear.view(x, source, *self.bridge.coefficients(time))
+            return view.inputs, view.base, view.gain, view.known
+        c_in, c_skip, c_out = preconditioning(self.bridge, time, *self.moments)
+        return torch.stack([c_in * x, source / self.moments[1]], dim=1), c_skip * x, c_out, t
+
     def _velocity(self, x: Tensor, t: Tensor, source: Tensor) -> Tensor:
         """Right side of the probability-flow ODE of the bridge."""
-        half = self.score(x, t, source) / 2 - self.bridge.pull(x, source, t)
-        return self.bridge.drift(x, t) - self.bridge.rate(t) * half  # Eq. (7)
+        half = self.score(x, t, source) / 2 - self.bridge.grad_log_h(x, source, t)
+        return self.bridge.drift(x, t) - self.bridge.diffusion_squared(t) * half  # Eq. (7)

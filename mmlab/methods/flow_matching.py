@@ -6,8 +6,9 @@ the velocity of that line, v the learned field, σ the width of the band about t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +16,14 @@ from torch import Tensor, nn
 from mmlab.card import Card, Claim
 from mmlab.diffusion.coupling import optimal_partners
 from mmlab.diffusion.ode import Solver, integrate
-from mmlab.diffusion.reference import like
+from mmlab.diffusion.reference import expand_to, noise_like
 from mmlab.method import Batch, Method
-from mmlab.nn.mlp import FiLMPerceptron
-from mmlab.nn.unet import LARGEST_ATTENTION, UNet
+from mmlab.nn.field import LinearStart, View, check_pairs, evaluate_field, make_field, read_pairs
 
 __all__ = ["Coupling", "FlowMatching", "point_on_path", "straight_velocity"]
 
 Coupling = Literal["independent", "optimal", "paired"]
+Origin = Literal["source", "noise"]
 
 
 def point_on_path(x0: Tensor, x1: Tensor, t: Tensor, sigma: float, noise: Tensor) -> Tensor:
@@ -38,6 +39,10 @@ def straight_velocity(x0: Tensor, x1: Tensor) -> Tensor:
 class FlowMatching(Method):
     """Flow matching between two distributions, images or vectors.
 
+    From the source the flow is a map: every source has one target. With ``origin="noise"`` the flow starts from noise
+    and only sees the source, so that it can draw any law of the target given the source; its network is then
+    preconditioned as in the other methods, see :meth:`start_from`.
+
     Args:
         shape: Shape of one sample: (C, H, W) for images, (E,) for vectors.
         width: Width of the network: channels of the U-Net, or features of the perceptron's bottleneck.
@@ -46,9 +51,14 @@ class FlowMatching(Method):
             ``"optimal"`` (OT-CFM: exact optimal transport within the batch) or ``"paired"`` (the rows of the data).
         sigma: Standard deviation of the noise about the line, in units of the data.
         condition_on_source: Whether the network is given x0 at all times.
-        dropout: Share of features dropped in training.
-        scale: Typical size of a value in the data; the network works in units of it.
-        see_time: If False, the network is blind to time; for the experiment that shows what this costs.
+        dropout: Dropout probability.
+        scale: Data scale (standard deviation); the network works in units of it.
+        see_time: If False, the network is not conditioned on time; for the experiment that shows what this costs.
+        origin: Where the flow starts: ``"source"``, or ``"noise"`` of standard deviation ``scale``, which needs
+            ``coupling="paired"`` and ``condition_on_source=True``.
+        network: Your own network in place of the built one; see :func:`mmlab.nn.field.make_field`.
+        directions: Strong regularisation for few pairs, from noise: in how many principal directions the network sees
+            the source. None decides by the number of pairs; see :class:`mmlab.nn.field.LinearStart`.
 
     Source:
         Lipman et al. 2023; Liu et al. 2023; Tong et al. 2024, whose names I-CFM and OT-CFM are.
@@ -69,7 +79,7 @@ class FlowMatching(Method):
 
     def __init__(
         self,
-        shape: Sequence[int] = (780,),
+        shape: Sequence[int],
         width: int = 256,
         depth: int = 2,
         coupling: Coupling = "independent",
@@ -78,25 +88,45 @@ class FlowMatching(Method):
         dropout: float = 0.0,
         scale: float = 1.0,
         see_time: bool = True,
+        origin: Origin = "source",
+        network: nn.Module | None = None,
+        directions: int | None = None,
     ) -> None:
         super().__init__()
         if coupling not in get_args(Coupling):
             raise ValueError(f"coupling is one of {', '.join(get_args(Coupling))}, not {coupling!r}.")
+        if origin not in get_args(Origin):
+            raise ValueError(f"origin is one of {', '.join(get_args(Origin))}, not {origin!r}.")
         if condition_on_source and coupling != "paired":
             raise ValueError("condition_on_source needs coupling='paired': only a pair says what x0 should become.")
-        if sigma < 0:
-            raise ValueError(f"sigma is a standard deviation and cannot be {sigma}.")
-        self.shape, self.coupling, self.sigma, self.scale = tuple(shape), coupling, sigma, scale
-        self.condition_on_source, inputs = condition_on_source, 1 + condition_on_source
-        self.network: nn.Module
-        if len(self.shape) == 1:
-            self.network = FiLMPerceptron(inputs, *self.shape, width, depth, 1, dropout, see_time)
-        elif len(self.shape) == 3:
-            channels, height, breadth = self.shape
-            attention = (height + 3) // 4 * ((breadth + 3) // 4) <= LARGEST_ATTENTION
-            self.network = UNet(inputs * channels, channels, width, (1, 2, 4), depth, dropout, attention, see_time)
-        else:
-            raise ValueError(f"shape is (E,) for vectors or (C, H, W) for images, not {self.shape}.")
+        if not 0 <= sigma < math.inf:
+            raise ValueError(f"sigma is a standard deviation, finite and not negative: it cannot be {sigma}.")
+        if origin == "noise" and (sigma or not condition_on_source):
+            raise ValueError("origin='noise' needs coupling='paired', condition_on_source=True and sigma=0.")
+        self.shape = tuple(shape)
+        self.coupling = coupling
+        self.sigma = sigma
+        self.condition_on_source = condition_on_source
+        self.scale = scale
+        self.origin = origin
+        inputs = 2 if condition_on_source else 1
+        self.network = make_field(
+            shape, inputs, width=width, depth=depth, dropout=dropout, see_time=see_time, network=network
+        )
+        self.linear = LinearStart(shape, scale, directions)
+
+    def start_from(self, dataset: Any) -> None:
+        """From noise: solve the linear regression that the network starts from, unless that was done before.
+
+        Args:
+            dataset: Training pairs, with ``len()`` and ``dataset[i]``: ``source`` and ``target``.
+        """
+        if self.origin == "noise" and not self.linear.started:
+            self.linear.start(*read_pairs(dataset))
+
+    def expect(self, source: Tensor) -> Tensor:
+        """E[x1 | source] for sources (B, ...): from noise, what the network knows before the flow has begun."""
+        return self.linear.expect(source, self.network)
 
     def couple(self, x0: Tensor, x1: Tensor, rng: torch.Generator) -> Tensor:
         """The targets (B, ...) in the order of their sources x0 (B, ...)."""
@@ -114,31 +144,47 @@ class FlowMatching(Method):
             rng: Shuffles, and draws the times and the noise.
         """
         x0, x1 = batch["source"], batch["target"]
-        if x0.shape != x1.shape or tuple(x0.shape[1:]) != self.shape:
-            given = f"source {tuple(x0.shape)} and target {tuple(x1.shape)}"
-            raise ValueError(f"{given} must both have shape (B, {', '.join(map(str, self.shape))}).")
+        check_pairs(self.shape, source=x0, target=x1)
         x1 = self.couple(x0, x1, rng)
         t = torch.rand(len(x0), generator=rng, device=x0.device, dtype=x0.dtype)
-        noise = torch.randn(x0.shape, generator=rng, device=x0.device, dtype=x0.dtype)
-        x = point_on_path(x0, x1, like(t, x0), self.sigma, noise)
-        return {"loss": (self.velocity(x, t, x0) - straight_velocity(x0, x1)).square().mean()}  # Eq. (3)
+        noise = noise_like(x0, rng)
+        if self.origin == "noise":
+            t = self.scale / (self.scale + self.linear.noise_ratio(t).sqrt())
+        time = expand_to(t, x0)
+        if self.origin == "noise":
+            begin = self.scale * noise
+            x = point_on_path(begin, x1, time, 0.0, noise)
+            view, expected, gain = self._view(x, time, x0)
+            error = (
+                evaluate_field(self.network, view.inputs, view.known)[:, 0]
+                - (straight_velocity(begin, x1) - expected) / gain
+            )
+        else:
+            x = point_on_path(x0, x1, time, self.sigma, noise)
+            error = self.velocity(x, t, x0) - straight_velocity(x0, x1)
+        return {"loss": error.square().mean()}  # Eq. (3)
 
     def velocity(self, x: Tensor, t: Tensor, source: Tensor) -> Tensor:
         """The learned field v at states (B, ...) and times (B,); the sources x0 are used only if conditioned on."""
+        if self.origin == "noise":
+            view, expected, gain = self._view(x, expand_to(t, x), source)
+            return expected + gain * evaluate_field(self.network, view.inputs, view.known)[:, 0]
         inputs = torch.stack([x, source] if self.condition_on_source else [x], dim=1) / self.scale  # (B, K, ...)
-        return self.scale * (self.network(inputs, t)[:, 0] if x.ndim == 2 else self.network(inputs.flatten(1, 2), t))
+        return self.scale * evaluate_field(self.network, inputs, t)[:, 0]
 
     @torch.no_grad()
     def sample(self, source: Tensor, *, steps: int = 20, solver: Solver = "midpoint", rng: torch.Generator) -> Tensor:
-        """Carry sources along the field: samples of the same shape.
+        """Carry sources, or noise that sees them, along the field: samples of the same shape.
 
         Args:
             source: Sources x0, shape (B, ...).
             steps: Number of time steps.
             solver: As in :func:`mmlab.diffusion.ode.integrate`, which says what each costs.
-            rng: Draws the noise of the start, as wide as in training; with σ = 0 nothing is random.
+            rng: Draws the noise of the start, as wide as in training; from sources with σ = 0 nothing is random.
         """
-        start = source + self.sigma * torch.randn(source.shape, generator=rng, device=source.device, dtype=source.dtype)
+        check_pairs(self.shape, source=source)
+        noise = noise_like(source, rng)
+        start = self.scale * noise if self.origin == "noise" else source + self.sigma * noise
         return integrate(lambda x, t: self.velocity(x, t, source), start, steps=steps, solver=solver).end
 
     @classmethod
@@ -150,3 +196,10 @@ class FlowMatching(Method):
             method = cls(shape=(8,), width=32, depth=1, coupling="optimal")
         source, target = torch.randn(2, 32, 8, generator=rng)
         return method, {"source": source, "target": 3 + target / 2}
+
+    def _view(self, x: Tensor, time: Tensor, source: Tensor) -> tuple[View, Tensor, Tensor]:
+        """On the way from noise: what the network sees, the velocity expected without it, and how far off that is."""
+        view = self.linear.view(x, source, 0 * time, time, (self.scale * (1 - time)).square())
+        spread = self.linear.scale * self.linear.spread
+        slope = (time * spread**2 - (1 - time) * self.scale**2) / view.total  # of x1 - x0 on the departure
+        return view, view.mean + slope * view.departure, self.scale * spread / view.total.sqrt()

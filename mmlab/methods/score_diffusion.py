@@ -7,25 +7,42 @@ x̂ = E[X₀ | X_t = x, c] is the clean sample expected.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
-from mmlab.diffusion.reference import like
+from mmlab.diffusion import steps as step_of
+from mmlab.diffusion.grids import power_grid
+from mmlab.diffusion.reference import MARGIN, expand_to, noise_like
 from mmlab.method import Batch, Method
-from mmlab.nn.mlp import FiLMPerceptron, RefiningPerceptron
-from mmlab.nn.unet import LARGEST_ATTENTION, UNet
+from mmlab.nn.field import LinearStart, View, check_pairs, evaluate_field, make_field, read_pairs
 
-Parametrisation = Literal["endpoint", "noise"]
+__all__ = [
+    "BETA",
+    "MARGIN",
+    "Parametrisation",
+    "Sampler",
+    "ScoreDiffusion",
+    "ancestral_step",
+    "euler_step",
+    "noise_level",
+    "ode_step",
+    "perturb",
+    "rate",
+    "score_from_endpoint",
+    "signal",
+    "time_of",
+]
+
+Parametrisation = Literal["endpoint", "noise", "preconditioned"]
 Sampler = Literal["ancestral", "euler", "ode"]
 BETA = (0.1, 20.0)
 """The rate of the noise rises linearly from the first to the second number: the usual choice of Song et al. 2021."""
-FIRST = 1e-3
-"""Earliest time that the network is trained on and asked for: at 0 the score of data on a thin set is infinite."""
 
 
 def rate(t: Tensor) -> Tensor:
@@ -43,6 +60,13 @@ def noise_level(t: Tensor) -> Tensor:
     return (-torch.expm1(-(BETA[0] * t + (BETA[1] - BETA[0]) * t**2 / 2))).sqrt()
 
 
+def time_of(ratio: Tensor) -> Tensor:
+    """The time at which (σ_t / α_t)² is ``ratio``."""
+    slope = BETA[1] - BETA[0]
+    gathered = torch.log1p(ratio)  # ∫₀ᵗ β
+    return 2 * gathered / (BETA[0] + (BETA[0] ** 2 + 2 * slope * gathered).sqrt())
+
+
 def perturb(x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """X_t given the data (B, ...); t broadcasts against them."""
     return signal(t) * x0 + noise_level(t) * noise  # Eq. (1)
@@ -54,22 +78,23 @@ def score_from_endpoint(x: Tensor, endpoint: Tensor, t: Tensor) -> Tensor:
 
 
 def ancestral_step(x: Tensor, endpoint: Tensor, t: Tensor, s: Tensor, noise: Tensor) -> Tensor:
-    """Draw X_s given X_t = x and the clean sample, s < t: exact for a step of any size."""
-    kept = signal(t) / signal(s)
-    fresh = noise_level(t).square() - kept**2 * noise_level(s).square()  # variance added between s and t
-    mean = (signal(s) * fresh * endpoint + kept * noise_level(s).square() * x) / noise_level(t).square()
-    return mean + (fresh.clamp_min(0).sqrt() * noise_level(s) / noise_level(t)) * noise  # Eq. (4)
+    """Draw X_s given X_t = x and the clean sample, s < t: exact for a step of any size.
+
+    X_t / α_t is a Brownian motion away from the clean sample whose variance is (σ_t / α_t)².
+    """
+    now, then = (noise_level(t) / signal(t)).square(), (noise_level(s) / signal(s)).square()
+    return signal(s) * step_of.posterior_step(x / signal(t), endpoint, now, then, noise)  # Eq. (4)
 
 
 def euler_step(x: Tensor, score: Tensor, t: Tensor, s: Tensor, noise: Tensor) -> Tensor:
     """Euler-Maruyama for the reverse SDE dX = (-½ β X - β ∇ log p_t) dt + √β dW, from t back to s < t."""
-    step = t - s
-    return x + rate(t) * step * (x / 2 + score) + (rate(t) * step).sqrt() * noise  # Eq. (5)
+    return step_of.euler_step(x, -rate(t) * (x / 2 + score), rate(t), s - t, noise)  # Eq. (5)
 
 
 def ode_step(x: Tensor, endpoint: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """The probability-flow ODE from t to s, solved for a fixed clean sample: the step of DDIM."""
-    return signal(s) * endpoint + noise_level(s) / noise_level(t) * (x - signal(t) * endpoint)  # Eq. (6)
+    ratio = noise_level(s) / noise_level(t)
+    return step_of.ddim_step(x, signal(t) * endpoint, signal(s) * endpoint, ratio)  # Eq. (6)
 
 
 class ScoreDiffusion(Method):
@@ -77,16 +102,21 @@ class ScoreDiffusion(Method):
 
     The condition has the shape of the data; all zeros means "no condition", which training shows now and then.
 
+    By default (``"preconditioned"``) the network predicts what a linear regression of targets on conditions leaves
+    open, in units of its spread; :meth:`start_from`, which :func:`mmlab.fit` calls, solves that regression.
+
     Args:
         shape: Shape of one sample: (C, H, W) for images, (E,) for vectors.
         width: Width of the network: channels of the U-Net, or features of the perceptron's bottleneck.
         depth: Residual blocks, per resolution in the U-Net.
-        parametrisation: What the network puts out: ``"endpoint"`` x̂ or ``"noise"``.
+        parametrisation: What the network predicts: ``"preconditioned"``, ``"endpoint"`` x̂ or ``"noise"``.
         drop_condition: Probability with which training hides the condition; guidance needs it above 0.
         levels: Number of discrete times in the loss; 0 draws them from the whole interval.
-        dropout: Share of features dropped in training.
-        scale: Typical size of a value in the data; the noise is measured in it.
-        refine: For vectors: a guess from the condition and a low-rank correction from the state, for few pairs.
+        dropout: Dropout probability.
+        scale: Data scale (standard deviation); the noise is measured in it.
+        network: Your own network in place of the built one; see :func:`mmlab.nn.field.make_field`.
+        directions: Strong regularisation for few pairs: in how many principal directions the preconditioned network
+            sees the condition. None decides by the number of pairs; see :class:`mmlab.nn.field.LinearStart`.
 
     Source:
         Song et al. 2021 (score SDEs); Ho and Salimans 2022 (guidance).
@@ -109,36 +139,49 @@ class ScoreDiffusion(Method):
 
     def __init__(
         self,
-        shape: Sequence[int] = (780,),
+        shape: Sequence[int],
         width: int = 256,
         depth: int = 2,
-        parametrisation: Parametrisation = "endpoint",
+        parametrisation: Parametrisation = "preconditioned",
         drop_condition: float = 0.0,
         levels: int = 0,
         dropout: float = 0.0,
         scale: float = 1.0,
-        refine: bool = False,
+        network: nn.Module | None = None,
+        directions: int | None = None,
     ) -> None:
         super().__init__()
         if parametrisation not in get_args(Parametrisation):
-            raise ValueError(f"parametrisation is one of {get_args(Parametrisation)}, not {parametrisation!r}.")
-        if not 0 <= drop_condition <= 1 or levels < 0:
-            raise ValueError(f"drop_condition={drop_condition} must be in [0, 1] and levels={levels} at least 0.")
-        self.shape, self.parametrisation, self.scale = tuple(shape), parametrisation, scale
-        self.drop_condition, self.levels, self.refine = drop_condition, levels, refine
-        self.network: nn.Module
-        if refine and len(self.shape) == 1 and parametrisation == "endpoint":
-            self.network = RefiningPerceptron(self.shape[0], width, depth, dropout=dropout)
-        elif refine:
-            raise ValueError("refine=True is for vectors with the parametrisation 'endpoint'.")
-        elif len(self.shape) == 1:
-            self.network = FiLMPerceptron(2, *self.shape, width, depth, 1, dropout)
-        elif len(self.shape) == 3:
-            channels, height, breadth = self.shape
-            attention = (height + 3) // 4 * ((breadth + 3) // 4) <= LARGEST_ATTENTION
-            self.network = UNet(2 * channels, channels, width, (1, 2, 4), depth, dropout, attention)
-        else:
-            raise ValueError(f"shape is (E,) for vectors or (C, H, W) for images, not {self.shape}.")
+            raise ValueError(
+                f"parametrisation is one of {', '.join(get_args(Parametrisation))}, not {parametrisation!r}."
+            )
+        if not 0 <= drop_condition <= 1:
+            raise ValueError(f"drop_condition={drop_condition} is a probability and must be in [0, 1].")
+        if levels < 0:
+            raise ValueError(f"levels={levels}: a number of discrete times cannot be negative; 0 draws from them all.")
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale={scale}: the size of a typical value must be positive and finite.")
+        self.shape = tuple(shape)
+        self.parametrisation: Parametrisation = parametrisation
+        self.scale = scale
+        self.drop_condition = drop_condition
+        self.levels = levels
+        self.network = make_field(shape, 2, width=width, depth=depth, dropout=dropout, network=network)
+        self.linear = LinearStart(shape, directions=directions)  # of values in units of scale
+
+    def start_from(self, dataset: Any) -> None:
+        """Solve the linear regression that the preconditioned network starts from, unless that was done before.
+
+        Args:
+            dataset: Training pairs, with ``len()`` and ``dataset[i]``: ``source`` and ``target``.
+        """
+        if self.parametrisation == "preconditioned" and not self.linear.started:
+            source, target = read_pairs(dataset)
+            self.linear.start(source / self.scale, target / self.scale)
+
+    def expect(self, source: Tensor) -> Tensor:
+        """E[X₀ | c] for conditions (B, ...): what the preconditioned network knows of pure noise."""
+        return self.scale * self.linear.expect(source / self.scale, self.network)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Mean squared error of the network's output at random times of the forward process.
@@ -148,21 +191,26 @@ class ScoreDiffusion(Method):
             rng: Draws times, noise, and whose condition is hidden.
         """
         x0, condition = batch["target"], batch["source"]
-        if x0.shape != condition.shape or tuple(x0.shape[1:]) != self.shape:
-            raise ValueError(
-                f"source {tuple(condition.shape)} and target {tuple(x0.shape)} must both have shape (B, "
-                f"{', '.join(map(str, self.shape))}), the shape that this method was built for."
-            )
+        check_pairs(self.shape, source=condition, target=x0)
         t = torch.rand(len(x0), generator=rng, device=x0.device, dtype=x0.dtype)
         if self.levels:
             t = (t * self.levels).floor() / max(self.levels - 1, 1)
-        t = FIRST + (1 - FIRST) * t
-        noise = torch.randn(x0.shape, generator=rng, device=x0.device, dtype=x0.dtype)
+        if self.parametrisation == "preconditioned" and not self.levels:
+            t = time_of(self.linear.noise_ratio(t)).clamp(MARGIN, 1)
+        else:
+            t = MARGIN + (1 - MARGIN) * t
+        noise = noise_like(x0, rng)
         hidden = torch.rand(len(x0), generator=rng, device=x0.device) < self.drop_condition
-        condition = torch.where(like(hidden, x0), 0, condition)
-        x = perturb(x0 / self.scale, like(t, x0), noise)
-        goal = x0 / self.scale if self.parametrisation == "endpoint" else noise
-        return {"loss": (self._output(x, t, condition / self.scale) - goal).square().mean()}  # Eq. (3)
+        condition = torch.where(expand_to(hidden, x0), 0, condition) / self.scale
+        clean = x0 / self.scale
+        x = perturb(clean, expand_to(t, x0), noise)
+        if self.parametrisation == "preconditioned":
+            view = self._view(x, t, condition)
+            error = evaluate_field(self.network, view.inputs, view.known)[:, 0] - (clean - view.base) / view.gain
+        else:
+            goal = clean if self.parametrisation == "endpoint" else noise
+            error = evaluate_field(self.network, torch.stack([x, condition], dim=1), t)[:, 0] - goal
+        return {"loss": error.square().mean()}  # Eq. (3)
 
     def endpoint(self, x: Tensor, t: Tensor, condition: Tensor, guidance: float = 0.0) -> Tensor:
         """x̂ = E[X₀ | X_t = x, c], for states and conditions (B, ...) in units of ``scale`` and times (B,).
@@ -200,23 +248,23 @@ class ScoreDiffusion(Method):
         Returns:
             Samples, of the shape of the conditions.
         """
+        check_pairs(self.shape, source=source)
         if steps < 1 or sampler not in get_args(Sampler):
-            raise ValueError(f"Sampling needs steps >= 1 and one of {get_args(Sampler)}, not {steps}, {sampler!r}.")
+            raise ValueError(
+                f"Sampling needs steps >= 1 and a sampler of {', '.join(get_args(Sampler))}, "
+                f"not steps={steps} and sampler={sampler!r}."
+            )
         if guidance and not self.drop_condition:
             raise ValueError("Guidance needs a network that was trained with drop_condition above 0.")
 
-        def noise() -> Tensor:
-            return torch.randn(source.shape, generator=rng, device=source.device, dtype=source.dtype)
-
-        # Small steps near the data, where the score changes fastest.
-        times = (1 - (1 - FIRST**0.5) * torch.linspace(0, 1, steps + 1, dtype=torch.float64)).square().to(source)
-        x, condition = noise(), source / self.scale
+        times = power_grid(steps, 2, MARGIN).to(source)  # small steps near the data, where the score changes fastest
+        x, condition = noise_like(source, rng), source / self.scale
         for t, s in pairwise(times[:-1]):
             endpoint = self.endpoint(x, t.expand(len(x)), condition, guidance)
             if sampler == "ancestral":
-                x = ancestral_step(x, endpoint, t, s, noise())
+                x = ancestral_step(x, endpoint, t, s, noise_like(x, rng))
             elif sampler == "euler":
-                x = euler_step(x, score_from_endpoint(x, endpoint, t), t, s, noise())
+                x = euler_step(x, score_from_endpoint(x, endpoint, t), t, s, noise_like(x, rng))
             else:
                 x = ode_step(x, endpoint, t, s)
         return self.scale * self.endpoint(x, times[-2].expand(len(x)), condition, guidance)  # the last noise taken off
@@ -232,16 +280,14 @@ class ScoreDiffusion(Method):
         return method, {"source": source, "target": source.roll(1, dims=1)}
 
     def _clean(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        output = self._output(x, t, condition)
+        if self.parametrisation == "preconditioned":
+            view = self._view(x, t, condition)
+            return view.base + view.gain * evaluate_field(self.network, view.inputs, view.known)[:, 0]
+        output = evaluate_field(self.network, torch.stack([x, condition], dim=1), t)[:, 0]
         if self.parametrisation == "endpoint":
             return output
-        return (x - noise_level(like(t, x)) * output) / signal(like(t, x))
+        return (x - noise_level(expand_to(t, x)) * output) / signal(expand_to(t, x))
 
-    def _output(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """Run the network on states and conditions (B, ...) and times (B,)."""
-        if self.refine:  # the state is on the way from 0 to the clean sample
-            return self.network(x, condition, signal(t), torch.zeros_like(x))
-        inputs = torch.stack([x, condition], dim=1)  # (B, 2, ...)
-        if len(self.shape) == 1:
-            return self.network(inputs, t)[:, 0]
-        return self.network(inputs.flatten(1, 2), t)
+    def _view(self, x: Tensor, t: Tensor, condition: Tensor) -> View:
+        time = expand_to(t, x)
+        return self.linear.view(x, condition, torch.zeros_like(time), signal(time), noise_level(time).square())

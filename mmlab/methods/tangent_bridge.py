@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
 from mmlab.data.batches import read_all
 from mmlab.data.connectome import edges, matrices, number_of_regions
 from mmlab.data.tensors import TensorData
+from mmlab.diffusion.bridges import BridgeSampler
 from mmlab.method import Batch
-from mmlab.methods.bridge_matching import BridgeMatching, Sampler
+from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.metrics.correlation_geometry import (
     correlation_of,
     from_tangent,
@@ -38,11 +39,13 @@ class TangentBridge(BridgeMatching):
     Args:
         shape: Shape of one sample as edges, (E,) with E = N(N-1)/2.
         width: Features of the network's bottleneck.
-        depth: Residual blocks in the network's guess; with 0 it is linear.
+        depth: Residual blocks of the network.
         sigma: Standard deviation that the reference diffusion gathers, in tangent units.
-        dropout: Share of features dropped in training.
-        scale: Typical size of a tangent coordinate; the network works in units of it.
+        dropout: Dropout probability.
+        scale: Standard deviation of the tangent coordinates; the network works in units of it.
         shrinkage: Weight s in (1-s) C + s I before the logarithm. Scans with fewer frames than regions need s > 0.
+        network: Your own network over the N(N+1)/2 tangent coordinates; see :func:`mmlab.nn.field.make_field`.
+        directions: As in bridge matching, strong regularisation for few pairs.
 
     Source:
         Bridge matching: De Bortoli et al. 2023. The tangent space of connectivity: Varoquaux et al. 2010.
@@ -67,18 +70,38 @@ class TangentBridge(BridgeMatching):
     target_mean: Tensor
 
     def __init__(
-        self, shape: Sequence[int] = (780,), width: int = 64, depth: int = 0, sigma: float = 0.1,
-        dropout: float = 0.0, scale: float = 1.0, shrinkage: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        shape: Sequence[int],
+        width: int = 256,
+        depth: int = 2,
+        sigma: float = 0.1,
+        dropout: float = 0.0,
+        scale: float = 1.0,
+        shrinkage: float = 0.0,
+        network: nn.Module | None = None,
+        directions: int | None = None,
+    ) -> None:
         if len(shape) != 1:
             raise ValueError(f"shape is (E,), the number of edges, not {tuple(shape)}.")
         if not 0 <= shrinkage < 1:
             raise ValueError(f"shrinkage is a weight in [0, 1), not {shrinkage}.")
         regions = number_of_regions(shape[0])
-        super().__init__((regions * (regions + 1) // 2,), width, depth, sigma, dropout=dropout, scale=scale)
+        coordinates = (regions * (regions + 1) // 2,)
+        super().__init__(
+            coordinates, width, depth, sigma, dropout=dropout, scale=scale, network=network, directions=directions
+        )
         self.shrinkage = shrinkage
         self.register_buffer("source_mean", torch.eye(regions, dtype=torch.float64))
         self.register_buffer("target_mean", torch.eye(regions, dtype=torch.float64))
+
+    def start_from(self, dataset: Any) -> None:
+        """Solve the linear regression in tangent coordinates, unless that was done before.
+
+        Args:
+            dataset: Training pairs, as :meth:`loss` takes them.
+        """
+        if not self.linear.started:
+            self.linear.start(*self._coordinates(read_all(dataset)))
 
     def set_references(self, dataset: Any) -> Self:
         """Put the references at the geometric means of ``source`` and ``target`` of training pairs, edges (E,).
@@ -103,13 +126,12 @@ class TangentBridge(BridgeMatching):
             batch: ``source`` and ``target``, edges (B, E); or ``source_tangent`` and ``target_tangent`` in their place.
             rng: Draws the times and the noise of the bridges.
         """
-        if "source_tangent" in batch:
-            return super().loss({"source": batch["source_tangent"], "target": batch["target_tangent"]}, rng)
-        return super().loss({"source": self.to_source(batch["source"]), "target": self._target(batch)}, rng)
+        source, target = self._coordinates(batch)
+        return super().loss({"source": source, "target": target}, rng)
 
     @torch.no_grad()
     def sample(
-        self, source: Tensor, *, steps: int = 20, sampler: Sampler = "posterior", rng: torch.Generator
+        self, source: Tensor, *, steps: int = 20, sampler: BridgeSampler = "posterior", rng: torch.Generator
     ) -> Tensor:
         """Carry sources to samples of the target, each the edges of a correlation matrix: (B, E) -> (B, E)."""
         drawn = super().sample(self.to_source(source), steps=steps, sampler=sampler, rng=rng)
@@ -137,6 +159,11 @@ class TangentBridge(BridgeMatching):
         source = matrices(edges(correlation_of(series @ series.mT)))
         return method, {"source": edges(source), "target": edges(source.roll((1, 1), (1, 2)))}
 
+    def _coordinates(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if "source_tangent" in batch:
+            return batch["source_tangent"], batch["target_tangent"]
+        return self.to_source(batch["source"]), self._target(batch)
+
     def _target(self, batch: Batch) -> Tensor:
         return to_tangent(self._shrunk(batch["target"]), self.target_mean).to(next(self.parameters()).dtype)
 
@@ -144,4 +171,6 @@ class TangentBridge(BridgeMatching):
         expected = self.source_mean.shape[0] * (self.source_mean.shape[0] - 1) // 2
         if values.ndim != 2 or values.shape[1] != expected:
             raise ValueError(f"Edges are {tuple(values.shape)}; this bridge was built for (B, {expected}).")
+        if not bool(torch.isfinite(values).all()):
+            raise ValueError("The edges hold NaN or infinity, and have no logarithm: leave those scans out.")
         return matrices((1 - self.shrinkage) * values.double())  # the diagonal stays at one

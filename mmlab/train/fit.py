@@ -56,6 +56,7 @@ def fit(
 ) -> History:
     """Train a method on whatever devices Accelerate finds.
 
+    First ``method.start_from(dataset)`` is called, by which some methods solve in closed form what they start from.
     Afterwards the method is in evaluation mode and holds the averaged weights, if averaging is on. The caller's global
     random states are left as they were found.
 
@@ -111,6 +112,7 @@ def fit(
     check_data(dataset, validation, settings)
     check_trackers(names, out)
     store = None if out is None else Store(out)
+    method.start_from(dataset)
     run = Run(method, dataset, validation, settings, store, names)
     held = nullcontext() if store is None else store.held(run.accelerator.is_main_process)
     with held, preserved(run.device), recomputed(method, gradient_checkpointing), compiled(method, compile):

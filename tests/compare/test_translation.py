@@ -11,6 +11,7 @@ from mmlab import generator
 from mmlab.compare.intervals import decide
 from mmlab.compare.translation import DIRECTIONS, Trained, regression_of, translate
 from mmlab.data.worlds.rest_motor_world import rest_motor_world
+from mmlab.methods.c2c import C2C
 from mmlab.methods.score_diffusion import ScoreDiffusion
 from mmlab.metrics.connectome import evaluate
 
@@ -69,7 +70,7 @@ def test_the_curve_over_samples_ends_at_its_limit(found) -> None:
 
 
 def diffusion(seed):
-    return ScoreDiffusion((EDGES,), width=8, depth=0, scale=0.2, refine=True)
+    return ScoreDiffusion((EDGES,), width=8, depth=0, scale=0.2)
 
 
 def test_a_method_is_trained_once_for_each_world_and_its_budget_is_declared() -> None:
@@ -94,13 +95,14 @@ def test_the_regression_of_a_method_is_its_network_without_the_process() -> None
     method = diffusion(0)
     plain = regression_of(method)
     source = WORLDS[0].pairs.source[:4]
-    guess = method.scale * method.network.guess(source / method.scale)
+    method.start_from(WORLDS[0].pairs)
+    guess = method.expect(source)
     assert torch.equal(plain.sample(source, rng=generator()), guess.detach())
     batch = {"source": source, "target": WORLDS[0].pairs.target[:4]}
-    expected = (guess - batch["target"]).square().mean() / method.scale**2
+    expected = (guess - batch["target"]).square().mean() / float(method.linear.spread) ** 2
     assert float(plain.loss(batch, generator())["loss"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-    with pytest.raises(ValueError, match="makes no guess from the source alone"):
-        regression_of(ScoreDiffusion((EDGES,), width=8, depth=1, refine=False))
+    with pytest.raises(ValueError, match="expects no target from the source alone"):
+        regression_of(C2C((EDGES,)))
 
 
 def test_rivals_that_do_not_fit_are_refused() -> None:

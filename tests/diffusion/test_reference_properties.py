@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmlab.diffusion.reference import Reference, like
+from mmlab.diffusion.reference import Reference, expand_to
 
 law = settings(max_examples=25, deadline=None, derandomize=True)
 references = st.builds(Reference, st.floats(0.01, 10), st.sampled_from(["constant", "triangular"]))
@@ -45,6 +45,6 @@ def test_variance_scales_with_the_square(reference, factor):
 @given(st.integers(1, 5), st.lists(st.integers(1, 3), max_size=4))
 def test_times_broadcast(items, shape):
     t, x = torch.rand(items), torch.rand(items, *shape)
-    spread = like(t, x)
+    spread = expand_to(t, x)
     assert spread.ndim == x.ndim
     assert torch.equal((spread * torch.ones_like(x)).reshape(items, -1)[:, 0], t)

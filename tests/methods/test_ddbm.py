@@ -11,6 +11,7 @@ from mmlab.data.tensors import TensorData
 from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import bridge_moments
 from mmlab.methods.ddbm import BETA, DDBM, Bridge, preconditioning
+from mmlab.nn.field import LinearStart
 
 BRIDGES = [Bridge("ve", 0.5), Bridge("ve", 3.0), Bridge("vp", 1.0), Bridge("vp", 0.4)]
 
@@ -42,7 +43,7 @@ def test_drift_and_rate_belong_to_alpha_and_sigma(bridge: Bridge) -> None:
     (variance_slope,) = torch.autograd.grad(bridge.variance(t).sum(), t)
     pull = bridge.drift(torch.ones_like(t), t)
     torch.testing.assert_close(alpha_slope, pull * bridge.alpha(t))
-    torch.testing.assert_close(variance_slope, 2 * pull * bridge.variance(t) + bridge.rate(t))
+    torch.testing.assert_close(variance_slope, 2 * pull * bridge.variance(t) + bridge.diffusion_squared(t))
 
 
 @pytest.mark.parametrize("bridge", BRIDGES, ids=str)
@@ -53,7 +54,7 @@ def test_the_pull_is_the_gradient_of_the_chance_of_arriving(bridge: Bridge) -> N
         ratio = bridge.alpha(one) / bridge.alpha(t)
         log = -((source - ratio * x) ** 2) / (2 * (bridge.variance(one) - ratio**2 * bridge.variance(t)))
         (expected,) = torch.autograd.grad(log.sum(), x)
-        torch.testing.assert_close(bridge.pull(x.detach(), source, t), expected)
+        torch.testing.assert_close(bridge.grad_log_h(x.detach(), source, t), expected)
 
 
 def test_ve_is_the_brownian_bridge_in_another_clock() -> None:
@@ -134,25 +135,28 @@ def test_a_trained_network_finds_the_denoiser(schedule: str) -> None:
         assert float(missed.square().mean().sqrt()) < 0.06
 
 
-def test_images_and_refined_vectors_train_and_sample() -> None:
+def test_images_and_vectors_train_and_sample() -> None:
     torch.manual_seed(0)
-    for method in (DDBM((1, 8, 8), 8, 1), DDBM((12,), 8, 0, refine=True), DDBM((12,), 8, 0, "vp", refine=True)):
+    for method in (DDBM((1, 8, 8), 8, 1), DDBM((12,), 8, 0), DDBM((12,), 8, 0, "vp")):
         batch = {name: torch.randn(4, *method.shape, generator=_rng(i)) for i, name in enumerate(("source", "target"))}
         assert method.loss(batch, _rng())["loss"].isfinite()
         assert method.sample(batch["source"], steps=2, rng=_rng()).shape == (4, *method.shape)
 
 
-@pytest.mark.parametrize("schedule", ["ve", "vp"])
-def test_a_refined_network_starts_from_the_line_of_its_guess(schedule: str) -> None:
-    """On the mean of the bridge between the source and the guess there is nothing to correct."""
-    torch.manual_seed(0)
-    method = DDBM((12,), 8, 0, schedule, refine=True)
-    for parameter in method.parameters():
-        torch.nn.init.normal_(parameter, std=0.1, generator=_rng(6))
-    source, t = torch.randn(4, 12, generator=_rng()), torch.full((4,), 0.4)
-    guess = method.network.guess(source)
-    a, b, _ = (value[:, None] for value in method.bridge.coefficients(t))
-    torch.testing.assert_close(method.denoise(a * source + b * guess, t, source), guess, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("bridge", BRIDGES, ids=str)
+def test_the_linear_start_is_the_published_preconditioning_of_what_it_leaves_open(bridge: Bridge) -> None:
+    start = LinearStart((3,))
+    source, z, x = torch.randn(3, 200, 3, generator=_rng()).double()
+    start.double().solve(source, 0.5 * source + 0.3 * z)
+    spread = float(start.spread)
+    time = torch.full((200, 1), 0.4, dtype=torch.float64)
+    a, b, variance = bridge.coefficients(time)
+    view = start.view(x, source, a, b, variance)
+    c_in, c_skip, c_out = preconditioning(bridge, time, spread, 0.0, 0.0)
+    rest = x - a * source - b * start(source)
+    torch.testing.assert_close(view.inputs[:, 0], c_in * rest)
+    torch.testing.assert_close(view.base, start(source) + c_skip * rest)
+    torch.testing.assert_close(view.gain, c_out)
 
 
 def test_unfit_arguments_are_refused_in_words() -> None:

@@ -11,7 +11,7 @@ from mmlab import fit
 from mmlab.data.tensors import TensorData
 from mmlab.methods.score_diffusion import (
     BETA,
-    FIRST,
+    MARGIN,
     ScoreDiffusion,
     ancestral_step,
     euler_step,
@@ -46,7 +46,7 @@ def _endpoint(x: Tensor, t: Tensor) -> Tensor:
 
 
 def _times(steps: int) -> Tensor:
-    return (1 - (1 - FIRST**0.5) * torch.linspace(0, 1, steps + 1, dtype=torch.float64)).square()
+    return (1 - (1 - MARGIN**0.5) * torch.linspace(0, 1, steps + 1, dtype=torch.float64)).square()
 
 
 def test_the_schedule_is_the_solution_of_its_equation() -> None:
@@ -147,7 +147,7 @@ def test_the_ode_is_a_map_with_a_closed_form_for_a_gaussian() -> None:
     for t, s in pairwise(_times(2000)):
         variance = signal(t) ** 2 * v + noise_level(t) ** 2
         x = ode_step(x, m + signal(t) * v / variance * (x - signal(t) * m), t, s)
-    one, last = torch.ones(()).double(), torch.tensor(FIRST).double()
+    one, last = torch.ones(()).double(), torch.tensor(MARGIN).double()
     deviations = (start - signal(one) * m) / (signal(one) ** 2 * v + noise_level(one) ** 2).sqrt()
     expected = signal(last) * m + deviations * (signal(last) ** 2 * v + noise_level(last) ** 2).sqrt()
     torch.testing.assert_close(x, expected, atol=3e-3, rtol=0)
@@ -159,10 +159,10 @@ def test_discrete_times_approach_the_integral() -> None:
     def error(t: Tensor) -> Tensor:
         return SPREAD**2 * noise_level(t) ** 2 / ((signal(t) * SPREAD) ** 2 + noise_level(t) ** 2)
 
-    fine = error(FIRST + (1 - FIRST) * (torch.arange(100_000).double() + 0.5) / 100_000).mean()
+    fine = error(MARGIN + (1 - MARGIN) * (torch.arange(100_000).double() + 0.5) / 100_000).mean()
     gaps = []
     for levels in (10, 100, 1000):
-        t = FIRST + (1 - FIRST) * torch.arange(levels).double() / (levels - 1)
+        t = MARGIN + (1 - MARGIN) * torch.arange(levels).double() / (levels - 1)
         gaps.append(abs(float(error(t).mean() - fine)))
     assert gaps[0] > 5 * gaps[1] > 25 * gaps[2]
 
@@ -219,5 +219,3 @@ def test_unfit_arguments_are_refused_in_words() -> None:
         ScoreDiffusion((6,)).loss({"source": torch.zeros(2, 6), "target": torch.zeros(2, 5)}, _rng())
     with pytest.raises(ValueError, match="parametrisation is one of"):
         ScoreDiffusion((6,), parametrisation="drift")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="refine=True is for vectors"):
-        ScoreDiffusion((1, 8, 8), refine=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmlab.nn.mlp import FiLMPerceptron, RefiningPerceptron
+from mmlab.nn.mlp import FiLMPerceptron
 from mmlab.nn.time import TimeEmbedding, sinusoidal_embedding
 from mmlab.nn.unet import LARGEST_ATTENTION, SelfAttention2d, UNet
 
@@ -71,8 +71,3 @@ def test_perceptron_can_copy_in_spite_of_its_bottleneck():
     with torch.no_grad():
         network.gains.bias.copy_(torch.tensor([1.0, 0.0]))
     torch.testing.assert_close(network(x, torch.rand(8))[:, 0], x[:, 0])
-
-
-def test_refining_perceptron_starts_at_the_source():
-    network, source, x = RefiningPerceptron(20, width=8), torch.randn(4, 20), torch.randn(4, 20)
-    torch.testing.assert_close(network(x, source, torch.rand(4)), source)
