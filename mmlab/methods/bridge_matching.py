@@ -248,7 +248,7 @@ class BridgeMatching(Method):
             x = posterior_step(self.reference, source, first, 0 * times[0], times[0], noise_like(source, rng))
 
             def move(x: Tensor, ends: Tensor, s: Tensor, t: Tensor) -> Tensor:
-                return flow_step(self.reference, x, ends[0], ends[1], s, t)  # along Eq. (7)
+                return flow_step(self.reference, x, ends[0], ends[1], s, t)  # Eq. (7)
 
             for s, t in pairwise(times):
                 x = heun_step(look, move, x, s, t)

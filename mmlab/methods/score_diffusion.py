@@ -290,4 +290,5 @@ class ScoreDiffusion(Method):
 
     def _view(self, x: Tensor, t: Tensor, condition: Tensor) -> View:
         time = expand_to(t, x)
-        return self.linear.view(x, condition, torch.zeros_like(time), signal(time), noise_level(time).square())
+        hidden = ~condition.flatten(1).any(1)  # all zeros are no condition
+        return self.linear.view(x, condition, 0 * time, signal(time), noise_level(time).square(), hidden)

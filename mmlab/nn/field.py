@@ -173,6 +173,7 @@ class LinearStart(nn.Module):
     centre: Tensor
     keep: Tensor
     spread: Tensor
+    marginal: Tensor
     unit: Tensor
     seen: Tensor
     axes: Tensor
@@ -192,6 +193,7 @@ class LinearStart(nn.Module):
         self.register_buffer("centre", torch.zeros(self.shape))  # mean source
         self.register_buffer("keep", torch.zeros(()))  # multiple of the source
         self.register_buffer("spread", torch.ones(()))  # s, in units of scale like all values here
+        self.register_buffer("marginal", torch.ones(()))  # standard deviation of the targets
         self.register_buffer("unit", torch.ones(()))  # standard deviation of the source
         self.register_buffer("seen", torch.full((), rank, dtype=torch.long))
         self.register_buffer("axes", torch.zeros(size, rank))
@@ -240,8 +242,9 @@ class LinearStart(nn.Module):
         self.keep.fill_(keep)
         self.centre.copy_(centre.view(self.shape))
         self.shift.copy_(shift.view(self.shape))
-        floor = 1e-4 * float((y + shift).square().mean().sqrt().clamp_min(1e-8))  # where the source fixes the target
+        floor = 1e-2 * float((y + shift).square().mean().sqrt().clamp_min(1e-8))  # where the source fixes the target
         self.spread.fill_(max(error, floor))
+        self.marginal.fill_(max(float(y.square().mean().sqrt()), floor))
         self.unit.fill_(float(unit) or 1.0)
         self.started.fill_(True)
 
@@ -269,7 +272,9 @@ class LinearStart(nn.Module):
         share = (known * (torch.pi / 2)).sin().square()
         return (self.scale * self.spread).square() * (1 - share) / share.clamp_min(1e-12)
 
-    def view(self, x: Tensor, source: Tensor, a: Tensor, b: Tensor, variance: Tensor) -> View:
+    def view(
+        self, x: Tensor, source: Tensor, a: Tensor, b: Tensor, variance: Tensor, hidden: Tensor | None = None
+    ) -> View:
         """Precondition states x = a x_s + b y + √v ε, (B, ...), of which a, b and v broadcast against them.
 
         Given the source, y = m + s·(something of variance one). So the state departs from a x_s + b m with variance
@@ -278,6 +283,10 @@ class LinearStart(nn.Module):
         is ``hidden``, (B,), m is the mean target and s the standard deviation of all targets.
         """
         mean, spread = self(source), (self.scale * self.spread).square()
+        if hidden is not None:
+            hidden = expand_to(hidden, x)
+            mean = torch.where(hidden, self.scale * self.shift, mean)
+            spread = torch.where(hidden, (self.scale * self.marginal).square(), spread)
         departure = x - a * source - b * mean
         total = b.square() * spread + variance
         known = (b.square() * spread / total).expand(len(x), *[1] * (x.ndim - 1))
