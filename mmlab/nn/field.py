@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmlab.diffusion.reference import expand_to
 from mmlab.nn.mlp import FiLMPerceptron
 from mmlab.nn.unet import LARGEST_ATTENTION, UNet
 
