@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mmlab.wording import nearest
 
-__all__ = ["parse"]
+__all__ = ["check_complete", "parse"]
 
 
 def parse(function: Callable[..., Any], settings: Iterable[str], taken: Iterable[str] = ()) -> dict[str, Any]:
@@ -42,6 +42,29 @@ def parse(function: Callable[..., Any], settings: Iterable[str], taken: Iterable
             raise ValueError(f"{name} is set twice.")
         found[name] = _convert(name, text, hints.get(name, Any))
     return found
+
+
+def check_complete(function: Callable[..., Any], given: Iterable[str], how: str) -> None:
+    """Refuse a call that lacks an argument without a default.
+
+    Args:
+        function: What will be called.
+        given: Names of the arguments that are there.
+        how: What to write to give one, before ``key=value``: the option of the command.
+
+    Raises:
+        ValueError: If an argument is lacking; the message says what it may be.
+    """
+    target = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    hints = get_type_hints(target)
+    given = set(given)
+    for name, parameter in inspect.signature(target).parameters.items():
+        optional = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or name == "self"
+        if optional or parameter.default is not parameter.empty or name in given:
+            continue
+        hint = hints.get(name, Any)
+        choices = f", one of {', '.join(map(str, get_args(hint)))}" if get_origin(hint) is Literal else ""
+        raise ValueError(f"{function.__name__} needs {name}{choices}: write {how} {name}=VALUE.")
 
 
 def _convert(name: str, text: str, hint: Any) -> Any:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from mmlab import __version__
 from mmlab.command.audit import audit_data
 from mmlab.command.console import show_plan, show_scores, show_table
+from mmlab.command.messages import sentence
+from mmlab.paths import expand
 from mmlab.publish import commands
 
 __all__ = ["app", "main"]
@@ -31,20 +34,33 @@ data.command("audit")(audit_data)
 commands.add_to(book)
 
 Profile = Literal["cpu", "gpu"]
+
+
+def _path(text: str | Path) -> Path:
+    return expand(text, "A path of the command")
+
+
+Out = Annotated[Path, typer.Option(help="Folder for results.", parser=_path)]
 Names = Annotated[list[str] | None, typer.Argument(help="Names; all if none is given.")]
 
 
 def main() -> None:
     """Run the command; what goes wrong is one sentence on standard error, and the exit code 1."""
+    if sys.stdout is None:  # the caller closed it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # for the rest of the process
+    warnings.showwarning = _warn
     try:
         app()
     except Exception as error:
         if os.environ.get("MMLAB_DEBUG"):
             raise
-        expected = isinstance(error, ValueError | OSError | FloatingPointError | RuntimeError) and str(error)
-        unforeseen = f"{type(error).__name__}: {error} (MMLAB_DEBUG=1 shows where)"
-        print(f"mmlab: {str(error) if expected else unforeseen}", file=sys.stderr)  # noqa: T201
+        print(f"mmlab: {sentence(error)}", file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, UserWarning):
+        print(f"mmlab: {message}", file=sys.stderr)  # noqa: T201
 
 
 @app.callback(invoke_without_command=True)
@@ -92,14 +108,35 @@ def new(
 @data.command("list")
 def list_data() -> None:
     """List the data sets that mmlab knows."""
+    from mmlab.command.datasets import worlds
     from mmlab.data.files.registry import sources, where
 
-    rows = []
+    rows = [[name, "made here", "", "yes", title] for name, title in worlds().items()]
     for name, source in sources().items():
         size = sum(file.bytes for file in source.files.values()) / 2**20
         here = "yes" if where(name).is_dir() else "no"
-        rows.append([name, source.title, source.licence, source.access, f"{size:.1f}" if size else "", here])
-    show_table(["name", "title", "licence", "access", "MiB", "here"], rows)
+        rows.append([name, source.access, f"{size:.1f}" if size else "", here, source.title])
+    show_table(["name", "access", "MiB", "here", "title"], rows, width=80)
+    _print("`mmlab data show NAME` tells the licence of one, whom to cite, and how to get it.")
+
+
+@data.command()
+def show(name: str) -> None:
+    """Show what is known of a data set: licence, citation, access, files."""
+    from mmlab.command.datasets import worlds
+    from mmlab.data.files.registry import source, where
+
+    if name in worlds():
+        show_table(
+            [name, ""], [["title", worlds()[name]], ["licence", "made by mmlab itself, without restrictions"]], 80
+        )
+        return
+    entry = source(name)
+    facts = {"title": entry.title, "description": entry.description, "licence": entry.licence}
+    facts |= {"address of the licence": entry.licence_url or "", "cite": entry.citation, "access": entry.access}
+    facts |= {"how to get it": entry.how_to_get, "addresses": ", ".join(entry.addresses)}
+    facts |= {"files": ", ".join(entry.files), "folder": str(where(name)), "print": entry.acknowledgement or ""}
+    show_table([name, ""], [[fact, value] for fact, value in facts.items() if value], 80)
 
 
 @data.command()
@@ -155,7 +192,7 @@ def execute(
     stems: Names = None,
     profile: Profile = "cpu",
     workers: int = 2,
-    out: Path = Path("out"),
+    out: Out = Path("out"),
     force: bool = False,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers run them.")] = None,
 ) -> None:
@@ -176,7 +213,7 @@ def execute(
 
 
 @book.command()
-def build(profile: Profile = "cpu", out: Path = Path("out")) -> None:
+def build(profile: Profile = "cpu", out: Out = Path("out")) -> None:
     """Render the website from chapters that ran."""
     from mmlab.publish import build as build_site
 
@@ -184,7 +221,7 @@ def build(profile: Profile = "cpu", out: Path = Path("out")) -> None:
 
 
 @book.command("all")
-def whole(profile: Profile = "cpu", workers: int = 2, out: Path = Path("out"), force: bool = False) -> None:
+def whole(profile: Profile = "cpu", workers: int = 2, out: Out = Path("out"), force: bool = False) -> None:
     """Check, run what changed, render, and say what it took."""
     from mmlab.publish import book as make_book
 
@@ -192,7 +229,7 @@ def whole(profile: Profile = "cpu", workers: int = 2, out: Path = Path("out"), f
 
 
 @book.command()
-def serve(out: Path = Path("out"), port: int = 8000) -> None:
+def serve(out: Out = Path("out"), port: int = 8000) -> None:
     """Show the website on this machine."""
     import functools
     import http.server
@@ -203,12 +240,18 @@ def serve(out: Path = Path("out"), port: int = 8000) -> None:
     if not (site / "index.html").is_file():
         raise FileNotFoundError(f"There is no website in {site} yet: run `make book` first.")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+    if not 0 <= port < 2**16:
+        raise ValueError(f"port is {port}: choose one from 1024 to 65535, or 0 for any that is free.")
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise OSError(f"Port {port} cannot be used ({error.strerror}): choose another one, or --port 0.") from None
+    with server:
         _print(f"http://127.0.0.1:{server.server_port} (Ctrl-C stops it)")
         server.serve_forever()
 
 
-Data = Annotated[str, typer.Option("--data", help="Name of a dataset, for example rest_motor_world.")]
+Data = Annotated[str, typer.Option("--data", help="Name in `mmlab data list`, or folder:PATH of your own.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Constructor argument key=value; may be repeated.")]
 DataSet = Annotated[list[str] | None, typer.Option("--data-set", help="Argument key=value of the dataset.")]
 
@@ -222,7 +265,7 @@ def train(
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Items per step.")] = 64,
     fit: Annotated[list[str] | None, typer.Option(help="Argument key=value of mmlab.fit, as in lr=3e-4.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for checkpoint, history and weights.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for checkpoint, history and weights.", parser=_path)] = None,
     tracker: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb; may be repeated.")] = None,
     test_share: Annotated[float, typer.Option(help="Share of the items for the test.", show_default="1/3")] = 1 / 3,
     seed: Annotated[int, typer.Option(help="Of split, weights, order and noise.")] = 0,
@@ -235,7 +278,7 @@ def train(
     from mmlab.command.estimate import plan
 
     taken = ("method", "dataset", "validation", "steps", "batch_size", "out", "seed")
-    out = out or Path("out") / "train" / f"{method}-{data}"
+    out = out or Path("out") / "train" / f"{method}-{Path(data).name.replace(':', '-')}"
     options = parse(mmlab.fit, fit or (), taken)
     options["trackers"] = [*options.get("trackers", ()), *(tracker or ())]
     experiment.check_options(options, steps=steps, batch_size=batch_size, seed=seed, out=out)
@@ -253,7 +296,7 @@ def train(
     _print(f"The method is in {out / 'model'}{history}.")
 
 
-Folder = Annotated[Path, typer.Argument(help="Where `mmlab train` saved a method.")]
+Folder = Annotated[Path, typer.Argument(help="Where `mmlab train` saved a method.", parser=_path)]
 OtherData = Annotated[str | None, typer.Option("--data", help="Another dataset than that of the training.")]
 
 
@@ -277,7 +320,7 @@ def sample(
     folder: Folder,
     data: OtherData = None,
     data_settings: DataSet = None,
-    out: Annotated[Path, typer.Option(help="File to write, .npz.")] = Path("samples.npz"),
+    out: Annotated[Path, typer.Option(help="File to write, .npz.", parser=_path)] = Path("samples.npz"),
     settings: Annotated[list[str] | None, typer.Option("--set", help="Argument key=value of the sampler.")] = None,
     draws: Annotated[int, typer.Option(help="Samples per item.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,

@@ -41,18 +41,20 @@ def show_scores(rows: dict[str, dict[str, float]]) -> None:
     show_table(["test items", *rows], [[m, *(f"{row[m]:.4g}" for row in rows.values())] for m in measures])
 
 
-def show_table(columns: list[str], rows: list[list[str]]) -> None:
+def show_table(columns: list[str], rows: list[list[str]], width: int | None = None) -> None:
     """Print a table; wide where no screen limits it.
 
     Args:
         columns: Headings.
         rows: Cells, as many in each row as there are headings.
+        width: Letters of the widest line; default the screen, or no bound where there is none.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(*columns, box=box.SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 240, markup=False, highlight=False).print(table)
+    Console(width=width or (None if sys.stdout.isatty() else 240), markup=False, highlight=False).print(table)

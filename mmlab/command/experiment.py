@@ -2,95 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmlab.command.arguments import parse
+from mmlab.command.arguments import check_complete, parse
+from mmlab.command.datasets import FOLDER, Data, check_seed, datasets, load_data, split
 from mmlab.command.scoring import draw, evaluate
 from mmlab.data.files.registry import sources
+from mmlab.paths import expand
 from mmlab.registry import list_methods, load
-from mmlab.syntax import functions
-from mmlab.wording import nearest
 
 if TYPE_CHECKING:
     from mmlab.method import Method
 
 __all__ = ["Data", "build", "check_options", "datasets", "draw", "evaluate", "learn", "load_data", "load_saved", "save"]
 
-_DATA = Path(__file__).parents[1] / "data"
 _SPLIT = "split.json"
-
-
-@dataclass(frozen=True)
-class Data:
-    """A dataset, split.
-
-    Attributes:
-        name: Its name.
-        settings: Arguments it was loaded with, as ``key=value``.
-        test_share: Share of the items, or subjects, that are kept for the test.
-        seed: Of the split.
-        train: Items to learn from: ``len()``, and ``[i]`` gives a dict of tensors.
-        test: Items to measure on, with no subject in common. They are never handed to :func:`mmlab.fit`.
-        validation: Items to watch the training on, if the dataset brings such a part.
-    """
-
-    name: str
-    settings: tuple[str, ...]
-    test_share: float
-    seed: int
-    train: Any
-    test: Any
-    validation: Any = None
-
-
-def datasets() -> list[str]:
-    """Names of what can be trained on: modules of ``mmlab.data.sets`` and ``mmlab.data.worlds``."""
-    return sorted(_homes())
-
-
-def _homes() -> dict[str, str]:
-    """The folders are the list: for each dataset the module whose function of the same name loads it."""
-    found = {path.stem: path for folder in ("sets", "worlds") for path in (_DATA / folder).glob("*.py")}
-    return {
-        stem: f"mmlab.data.{path.parent.name}.{stem}"
-        for stem, path in found.items()
-        if (stem in sources() or stem.endswith("_world")) and stem in functions(path)
-    }
-
-
-def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3, seed: int = 0) -> Data:
-    """Load a dataset and split it.
-
-    Args:
-        name: One of :func:`datasets`.
-        settings: Arguments of its function as ``key=value``.
-        test_share: Share of the items, or subjects, that are kept for the test.
-        seed: Of the split.
-
-    Raises:
-        ValueError: If there is no such dataset, a setting is wrong, or a side of the split would be empty.
-        FileNotFoundError: If its files are not there; the message says how to get them.
-    """
-    if name not in datasets():
-        raise ValueError(f"There is no dataset {name!r} to train on: {nearest(name, datasets())}")
-    function = getattr(importlib.import_module(_homes()[name]), name)
-    settings = tuple(settings)
-    whole = function(**parse(function, settings))
-    whole = getattr(whole, "pairs", whole)  # a synthetic world also holds its truth
-    if hasattr(whole, "train") and hasattr(whole, "test"):  # it is split by its nature
-        watched = getattr(whole, "validation", None)
-        return Data(name, settings, test_share, seed, whole.train, whole.test, watched if watched else None)
-    size = round(test_share * len(whole))
-    if not 0 < size < len(whole):
-        raise ValueError(f"A test share of {test_share:g} of {len(whole)} items leaves one side empty.")
-    return Data(name, settings, test_share, seed, *_split(whole, size, seed))
 
 
 def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) -> Method:
@@ -107,8 +38,16 @@ def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) ->
     """
     cls = load(stem)
     _check_inputs(stem, data)
-    fixed = {**cls.arguments_for(data.train[0]), **_classes(cls, data)}
-    return cls.seeded(seed, **{**fixed, **parse(cls, settings)})
+    fixed = {**cls.arguments_for(data.train[0]), **_classes(cls, data), **_asked(cls, data)}
+    arguments = {**fixed, **parse(cls, settings)}
+    check_complete(cls, arguments, "--set")
+    return cls.seeded(seed, **arguments)
+
+
+def _asked(cls: type[Method], data: Data) -> dict[str, Any]:
+    """Constructor arguments that the dataset asks for and the method has."""
+    known = inspect.signature(cls.__init__).parameters
+    return {name: value for name, value in data.arguments.items() if name in known}
 
 
 def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed: int, out: Path) -> None:
@@ -129,6 +68,7 @@ def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed:
     from mmlab.train.prepare import check_trackers
     from mmlab.train.settings import Settings
 
+    check_seed(seed)
     chosen = {field.name: options[field.name] for field in fields(Settings) if field.name in options}
     Settings(steps=steps, batch_size=batch_size, seed=seed, **chosen)
     check_trackers(tuple(options["trackers"]), out)
@@ -155,19 +95,8 @@ def learn(method: Method, data: Data, **options: Any) -> None:
     else:
         train, validation = data.train, data.validation
         if validation is None and options.get("validate_every") is not None:
-            train, validation = _split(train, max(1, len(train) // 10), data.seed)
+            train, validation = split(train, max(1, len(train) // 10), data.seed)
         mmlab.fit(method, train, validation=validation, **options)
-
-
-def _split(whole: Any, size: int, seed: int) -> tuple[Any, Any]:
-    """All but ``size`` items or subjects, and those; drawn by the seed."""
-    if hasattr(whole, "split"):
-        return whole.split(size, seed)
-    import torch
-
-    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed)).tolist()
-    take = getattr(whole, "subset", lambda part: torch.utils.data.Subset(whole, part))
-    return take(sorted(order[size:])), take(sorted(order[:size]))
 
 
 def save(method: Method, data: Data, rows: dict[str, dict[str, float]], folder: Path) -> None:
@@ -200,6 +129,7 @@ def load_saved(folder: Path, name: str | None = None, settings: Iterable[str] | 
     """
     from mmlab.store.weights import FILE, saved_facts
 
+    folder = expand(folder, "folder")
     for file in (FILE, _SPLIT):
         if not (folder / file).is_file():
             raise FileNotFoundError(f"{folder} holds no {file}: name the folder that `mmlab train` printed.")
@@ -226,12 +156,14 @@ def load_saved(folder: Path, name: str | None = None, settings: Iterable[str] | 
 def _provenance(data: Data, rows: dict[str, dict[str, float]]) -> dict[str, Any]:
     """What the model card says about data and results: fields of :class:`mmlab.store.model_card.Provenance`."""
     source = sources().get(data.name)
-    title, licence = "A synthetic world", "Made by mmlab itself, without restrictions."
+    title = data.title or "A synthetic world"
+    licence = data.licence or "Made by mmlab itself, without restrictions."
     if source is not None:
         title, licence = source.title, " ".join(filter(None, (source.licence, source.acknowledgement)))
     return {
         "data_licence": licence,
-        "data": f"`{data.name}`: {title}. {len(data.train)} items for training, {len(data.test)} for the test.",
+        "data": f"`{_public(data.name)}`: {title}. {len(data.train)} items for training, "
+        f"{len(data.test)} for the test.",
         "metrics": {f"{name} (test)": value for name, value in rows["method"].items() if math.isfinite(value)},
         "clinical": bool(source and source.clinical),
     }
@@ -243,6 +175,11 @@ def _classes(cls: type[Method], data: Data) -> dict[str, int]:
         return {}
     parts = [part for part in (data.train, data.test) if len(part)]
     return {"classes": 1 + max(int(part[i]["label"]) for part in parts for i in range(len(part)))}
+
+
+def _public(name: str) -> str:
+    """The name of a dataset without the path of a folder on this machine."""
+    return name.partition(":")[0] if name.startswith(FOLDER) else name
 
 
 def _check_inputs(stem: str, data: Data) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmlab.command.arguments import parse
+from mmlab.command.datasets import check_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmlab.command.experiment import Data
+    from mmlab.command.datasets import Data
     from mmlab.method import Method
 
 __all__ = ["draw", "evaluate"]
@@ -39,13 +40,8 @@ def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> di
     from mmlab.method import Classifier
 
     method.eval()
-    if isinstance(data.test, ConnectomePairs):
-        from mmlab.compare.connectome_baselines import baselines
-        from mmlab.metrics.connectome import evaluate as score
-
-        predictions = {**baselines(data.train, data.test), "method": draw(method, data.test, draws, seed).mean(0)}
-        mean, networks = data.train.target.mean(0), data.test.regions.networks
-        return {name: score(made, data.test.target, mean, networks) for name, made in predictions.items()}
+    if isinstance(data.test, ConnectomePairs) or _are_rows(data.test[0]):
+        return _translations(method, data, draws, seed)
     if "label" in data.test[0] and isinstance(method, Classifier):
         known = read_all(data.train)["label"]
         return _classes(draw(method, data.test, 1, seed)[0], known, read_all(data.test)["label"])
@@ -60,6 +56,31 @@ def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> di
             for name, value in method.loss(batch, rng).items():
                 totals[name] = totals.get(name, 0.0) + float(value) * len(indices) / len(data.test)
     return {"method": totals}
+
+
+def _are_rows(item: Mapping[str, Tensor]) -> bool:
+    return {"source", "target"} <= set(item) and item["source"].ndim == item["target"].ndim == 1
+
+
+def _translations(method: Method, data: Data, draws: int, seed: int) -> dict[str, dict[str, float]]:
+    """Measures of predicted rows of numbers beside those of the baselines; those of connectomes where they are such."""
+    from mmlab.compare.connectome_baselines import baselines
+    from mmlab.data.connectome import ConnectomePairs
+    from mmlab.data.pairs import Pairs
+    from mmlab.metrics.connectome import evaluate as score
+
+    train, test = Pairs.of(data.train), Pairs.of(data.test)
+    networks = None
+    if isinstance(test, ConnectomePairs) and len(set(test.target_regions.networks)) > 1:
+        networks = test.target_regions.networks
+    drawn = draw(method, data.test, draws, seed).mean(0)
+    if drawn.shape != test.target.shape:
+        raise ValueError(
+            f"{type(method).__name__} predicts {tuple(drawn.shape[1:])} and the target of {data.name} is "
+            f"{tuple(test.target.shape[1:])}: this method needs a source and a target of the same shape."
+        )
+    predictions = {**baselines(data.train, data.test), "method": drawn}
+    return {name: score(made, test.target, train.target.mean(0), networks) for name, made in predictions.items()}
 
 
 def _classes(probabilities: Tensor, known: Tensor, label: Tensor) -> dict[str, dict[str, float]]:
@@ -91,6 +112,7 @@ def draw(method: Method, items: Any, draws: int = 1, seed: int = 0, settings: It
     Raises:
         ValueError: If the method has no such function, or it needs what the dataset does not give.
     """
+    check_seed(seed)
     if draws < 1:
         raise ValueError(f"The number of draws is {draws}; it must be 1 or more.")
     import torch

@@ -35,6 +35,8 @@ from mmlab import Card, Method
 from mmlab.data.connectome import read_matrix
 from mmlab.data.files.archive import MANIFEST, Limits, extract
 from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.numbers import read_grid
+from mmlab.data.files.own import own_folder
 from mmlab.data.files.registry import load_arrays
 from mmlab.data.files.tables import read_records, read_table
 from mmlab.data.sets.neuromatch_hcp import neuromatch_regions
@@ -124,7 +126,70 @@ def _piece(data: bytearray, at: int, length: int, rng: random.Random) -> None:
     data[at:at] = rng.choice(PIECES)
 
 
-CHANGES = (_bit, _byte, _number, _end, _cut, _double, _move, _noise, _zeros, _digit, _piece)
+def _mark(data: bytearray, at: int, length: int, rng: random.Random) -> None:
+    """A byte order mark in front, or where two files were put together."""
+    place = at if rng.random() < 0.2 else 0
+    data[place:place] = rng.choice(MARKS)
+
+
+def _encoded(data: bytearray, at: int, length: int, rng: random.Random) -> None:
+    """The same text in another encoding, with its mark."""
+    with contextlib.suppress(UnicodeDecodeError):
+        data[:] = data.decode("utf-8").encode(rng.choice(("utf-16", "utf-32", "utf-8-sig", "latin-1")), "replace")
+
+
+def _framed(data: bytearray, at: int, length: int, rng: random.Random) -> None:
+    """A header, an index column, quotes, other marks or other ends of the lines, as programs write them."""
+    lines = bytes(data).split(b"\n")
+    change = rng.randrange(6)
+    if change == 0:
+        lines.insert(0, rng.choice((b"V1,M1,S1", b"V1\tM1", b",0,1,2", b'"","a","b"', b"0,1,2,3", b"# a b c")))
+    elif change == 1:
+        lines = [b"%d,%s" % (number, line) for number, line in enumerate(lines)]
+    elif change == 2:
+        lines = [line.replace(b",", rng.choice((b";", b"\t", b" ", b" , "))) for line in lines]
+    elif change == 3:
+        lines = [line.replace(b".", b",") for line in lines]
+    elif change == 4:
+        lines = [line + b"\r" for line in lines]
+    else:
+        lines = [b'"' + line.replace(b",", b'","') + b'"' if line else line for line in lines]
+    data[:] = b"\n".join(lines)
+
+
+def _companion(data: bytearray, at: int, length: int, rng: random.Random) -> None:
+    """What is in the files that macOS, Git LFS, servers and spreadsheets leave under the name of another."""
+    data[:] = rng.choice(COMPANIONS)
+
+
+def _path(data: bytearray, at: int, length: int, rng: random.Random) -> None:
+    """Names of members as programs write them, of the same length where that is possible."""
+    for old, new in ((b"a.txt", b"./a.t"), (b"folder/", b"folder\\"), (b"folder/b", b"./older/")):
+        if rng.random() < 0.5:
+            data[:] = bytes(data).replace(old, new)
+
+
+def _orientation(data: bytearray, at: int, length: int, rng: random.Random) -> None:
+    """Rotation, depth, colour type and size in the headers of pictures."""
+    if (start := data.find(b"IHDR")) >= 0:
+        data[start + 12 : start + 14] = bytes((rng.choice((1, 2, 4, 8, 16)), rng.choice((0, 2, 3, 4, 6))))
+        if rng.random() < 0.3:
+            data[start + 4 : start + 12] = rng.choice(NUMBERS[:6]).to_bytes(4, "big") * 2
+    elif (start := data.find(b"\x01\x12")) >= 0 or (start := data.find(b"\x12\x01")) >= 0:
+        data[start + 8 : start + 10] = bytes((rng.randrange(256), rng.randrange(256)))
+
+
+MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xff\xfe\0\0")
+COMPANIONS = (
+    b"\0\5\x16\7\0\2\0\0Mac OS X        ", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    b"<!DOCTYPE html><html>login</html>", b"", b"\n", b"\xef\xbb\xbf", b"%!PS-Adobe-3.0 EPSF-3.0\nshowpage\n", b"{}",
+    b"[]", b"null", b"PK\5\6" + bytes(18), b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0" + bytes(8), b"\0\0\0\x18ftypheic",
+)  # fmt: skip
+
+CHANGES = (
+    _bit, _byte, _number, _end, _cut, _double, _move, _noise, _zeros, _digit, _piece,
+    _mark, _encoded, _framed, _companion, _path, _orientation,
+)  # fmt: skip
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
@@ -272,6 +337,13 @@ MEMBERS = {"a.txt": b"alpha " * 20, "folder/b.bin": bytes(range(100))}
 MATRIX = np.corrcoef(np.random.default_rng(0).normal(size=(4, 30)))
 COLUMNS = {"name": "U", "n": "i", "x": "f?"}
 TABLE = b'name,n,x\n"a, b",1,0.5\nc,-2,\nd,3,1e-3\n'
+FRAME = b'"frame","V1","M1","S1"\n1,0.5,-1e3,2.25\n2,1.5,3.0,0.125\n3,0.25,7.5,n/a\n'
+OWN = {
+    "own/data.toml": b'title = "t"\nsubjects = "ids.txt"\n[arrays]\nx = "x.npy"\nlabel = "y.csv"\n',
+    "own/x.npy": npy(X),
+    "own/y.csv": b"0\n1\n1\n",
+    "own/ids.txt": b"1\n2\n3\n",
+}
 RECORDS = json.dumps([{"name": "a", "n": 1, "x": 0.5, "more": [True, None]}, {"name": "é", "n": -2, "x": 2}]).encode()
 
 
@@ -298,6 +370,23 @@ def _check_records(read: Any) -> None:
         assert type(record["name"]) is str
         assert type(record["n"]) is int
         assert record["x"] is None or np.isfinite(record["x"])
+
+
+def _check_grid(read: Any) -> None:
+    assert read.values.ndim == 2
+    assert read.values.dtype == np.float64
+    assert read.columns is None or len(read.columns) == read.values.shape[1]
+    assert read.rows is None or len(read.rows) == read.values.shape[0]
+
+
+def _own(path: Path) -> Any:
+    return own_folder(path.parent)
+
+
+def _check_own(read: Any) -> None:
+    assert all(bool(torch.isfinite(value.float()).all()) for value in read.train.tensors.values())
+    assert len({len(value) for value in read.train.tensors.values()}) == 1
+    assert read.train.subjects is None or len(read.train.subjects) == len(read.train)
 
 
 def _check_matrix(read: Any) -> None:
@@ -372,6 +461,11 @@ def targets(folder: Path) -> dict[str, Target]:
         "read_records, .json": Target(
             "r.json", RECORDS, lambda path: read_records(path, {**COLUMNS, "x": "f?"}), _check_records
         ),
+        "read_grid, .csv": Target("g.csv", FRAME, lambda path: read_grid(path, 3), _check_grid),
+        "read_grid, .tsv": Target("g.tsv", FRAME.replace(b",", b"\t"), lambda path: read_grid(path, 3), _check_grid),
+        "own_folder, data.toml": Target("own/data.toml", OWN["own/data.toml"], _own, _check_own, others=OWN),
+        "own_folder, .csv": Target("own/y.csv", OWN["own/y.csv"], _own, _check_own, others=OWN),
+        "own_folder, ids": Target("own/ids.txt", OWN["own/ids.txt"], _own, _check_own, others=OWN),
         "read_matrix, .npy": Target("m.npy", npy(MATRIX), lambda path: read_matrix(path, 4), _check_matrix),
         "read_matrix, .txt": Target(
             "m.txt",

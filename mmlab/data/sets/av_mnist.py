@@ -83,7 +83,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: {registry.source('av_mnist').how_to_get}")
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # NumPy's header parser raises almost anything on damaged input
         if isinstance(error, OSError) and error.filename:
             raise

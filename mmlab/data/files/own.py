@@ -1,0 +1,174 @@
+"""A folder of somebody's own arrays, described by a small ``data.toml``, as a dataset.
+
+::
+
+    title = "Rest and motor of 60 people"   # optional, and so are licence and subjects
+    licence = "not public"
+    subjects = "ids.txt"                    # one id a line; split by them
+
+    [arrays]                                # keys as on the method's card, files with one row for each item
+    source = "rest.npy"
+    target = "motor.csv"
+
+``kind = "correlation"`` or ``kind = "symmetric"`` says that source and target are matrices (S, N, N), or their edges
+(S, E), and makes pairs of connectomes of them. Tables ``[validation]`` and ``[test]`` beside ``[arrays]`` give parts
+of their own.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmlab.data.connectome import ConnectomePairs, Regions, edges, number_of_regions
+from mmlab.data.correlation import check_matrix
+from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.text import read_lines, read_text
+from mmlab.data.subjects import subject_id
+from mmlab.data.tensors import TensorData
+from mmlab.paths import expand
+from mmlab.wording import few, nearest
+
+__all__ = ["FILE", "OwnData", "own_folder"]
+
+FILE = "data.toml"
+
+_PARTS = ("arrays", "validation", "test")
+_TEXTS = ("title", "licence", "subjects", "kind")
+_EXAMPLE = '[arrays]\\nsource = "rest.npy"\\ntarget = "motor.npy"'
+_REMEDY = "give one row of finite numbers for each item, as .npy, .csv, .tsv or .txt."
+
+
+class OwnData(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+        train: Items to learn from; all of them, if there is no part for the test.
+        validation: Items to choose by, or None.
+        test: Items to measure on, or None.
+        title: What the folder calls itself, or its name.
+        licence: What it says of its licence.
+    """
+
+    train: TensorData | ConnectomePairs
+    validation: TensorData | ConnectomePairs | None
+    test: TensorData | ConnectomePairs | None
+    title: str
+    licence: str
+
+
+def own_folder(folder: str | Path) -> OwnData:
+    """Read the arrays that ``data.toml`` in a folder names.
+
+    Floats become float32. Whole numbers do, too, but for ``label``, which becomes int64, and what ends in
+    ``_present``, which becomes bool.
+
+    Args:
+        folder: The folder; files are named relative to it.
+
+    Raises:
+        FileNotFoundError: If there is no ``data.toml``, or no file that it names.
+        ValueError: If it is not as described in this module, or an array is not one row of numbers for each item.
+    """
+    place = expand(folder, "folder").absolute()
+    path = place / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{place} has no {FILE}: write one that names the arrays, such as '{_EXAMPLE}'.")
+    try:
+        said = tomllib.loads(read_text(path).replace("\r\n", "\n"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is no TOML ({error}): write it like '{_EXAMPLE}'.") from None
+    _check(said, path)
+    parts = {part: _part(place, path, part, said) for part in _PARTS if part in said}
+    for part in parts.values():
+        if sorted(part[0]) != sorted(parts["arrays"][0]):
+            raise ValueError(f"{path}: the parts name other keys: give each the same.")
+    made = {part: _dataset(arrays, subjects, said, path) for part, (arrays, subjects) in parts.items()}
+    return OwnData(
+        made["arrays"], made.get("validation"), made.get("test"), said.get("title", place.name),
+        said.get("licence", "Not stated."),
+    )  # fmt: skip
+
+
+def _check(said: dict[str, Any], path: Path) -> None:
+    for key, value in said.items():
+        if key not in (*_PARTS, *_TEXTS):
+            raise ValueError(f"{path} has the unknown entry {key!r}: {nearest(key, (*_PARTS, *_TEXTS))}")
+        if key in _TEXTS and not isinstance(value, str):
+            raise ValueError(f"{path}: {key} must be a text.")
+        if key in _PARTS and not (isinstance(value, dict) and all(isinstance(file, str) for file in value.values())):
+            raise ValueError(f"{path}: {key} must be a table of file names.")
+    if not said.get("arrays"):
+        raise ValueError(f"{path} names no arrays: write them like '{_EXAMPLE}'.")
+    if (kind := said.get("kind")) not in (None, "correlation", "symmetric"):
+        raise ValueError(f"{path}: there is no kind {kind!r}: write correlation or symmetric, or leave it out.")
+    if kind and not {"source", "target"} <= set(said["arrays"]):
+        raise ValueError(f"{path}: kind = {kind!r} needs the arrays source and target.")
+
+
+def _part(place: Path, path: Path, part: str, said: dict[str, Any]) -> tuple[dict[str, NDArray[Any]], list[str] | None]:
+    """Arrays of a part by key, and the ids of its items."""
+    names = dict(said[part])
+    listed = names.pop("subjects", said.get("subjects") if part == "arrays" else None)
+    arrays = {key: read_array(place / expand(file), Array("fiub", None), _REMEDY) for key, file in names.items()}
+    if not arrays:
+        raise ValueError(f"{path}: {part} names no arrays.")
+    if flat := [key for key, array in arrays.items() if not array.ndim]:
+        raise ValueError(f"{path}: the array {flat[0]!r} is a single number; {_REMEDY}")
+    subjects = None
+    if listed is not None:
+        file = place / expand(listed)
+        subjects = [subject_id(line) for line in read_lines(file, "write one id a line.") if line.strip()]
+    counts = {key: len(array) for key, array in arrays.items()}
+    if subjects is not None:
+        counts["subjects"] = len(subjects)
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{key} {count}" for key, count in counts.items())
+        raise ValueError(f"{path}: the arrays have different numbers of rows ({told}): give all the same items.")
+    return arrays, subjects
+
+
+def _dataset(
+    arrays: dict[str, NDArray[Any]], subjects: list[str] | None, said: dict[str, Any], path: Path
+) -> TensorData | ConnectomePairs:
+    if "kind" not in said:
+        return TensorData({key: _tensor(key, array) for key, array in arrays.items()}, subjects)
+    known = subjects if subjects is not None else [f"row {number:04d}" for number in range(len(arrays["source"]))]
+    if twice := {subject for subject in known if known.count(subject) > 1}:
+        raise ValueError(f"{path}: the subjects {few(sorted(twice))} stand twice: take the mean of one's scans.")
+    sides = {key: _edges(arrays[key], key, known, said["kind"], path) for key in ("source", "target")}
+    regions = {key: _numbered(number_of_regions(side.shape[1])) for key, side in sides.items()}
+    return ConnectomePairs(
+        sides["source"], sides["target"], tuple(known), regions["source"], target_regions=regions["target"]
+    )
+
+
+def _tensor(key: str, array: NDArray[Any]) -> Tensor:
+    if array.ndim == 2 and array.shape[1] == 1 and (key == "label" or key.endswith("_present")):
+        array = array[:, 0]  # a column of a text file
+    if key == "label" and (array == np.round(array)).all():
+        return torch.from_numpy(array.astype(np.int64))
+    if key.endswith("_present"):
+        return torch.from_numpy(array.astype(np.bool_))
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def _edges(array: NDArray[Any], key: str, subjects: list[str], kind: Any, path: Path) -> Tensor:
+    """(S, E) in float32, from matrices or edges."""
+    if array.ndim == 2:
+        number_of_regions(array.shape[1])
+        return torch.from_numpy(array.astype(np.float32))
+    if array.ndim != 3:
+        raise ValueError(f"{path}: {key} has shape {array.shape}; give matrices (S, N, N) or edges (S, E).")
+    checked = [check_matrix(matrix, f"{key} of {who}", None, kind) for matrix, who in zip(array, subjects, strict=True)]
+    return edges(torch.stack(checked)).float()
+
+
+def _numbered(count: int) -> Regions:
+    return Regions(tuple(f"region {number}" for number in range(count)), ("unknown",) * count)
