@@ -117,7 +117,7 @@ def list_data() -> None:
         here = "yes" if where(name).is_dir() else "no"
         rows.append([name, source.access, f"{size:.1f}" if size else "", here, source.title])
     show_table(["name", "access", "MiB", "here", "title"], rows, width=80)
-    _print("`mmlab data show NAME` tells the licence of one, whom to cite, and how to get it.")
+    _print("`mmlab data show NAME` tells the licence of one, whom to cite and how to get it.")
 
 
 @data.command()
@@ -236,12 +236,12 @@ def serve(out: Out = Path("out"), port: int = 8000) -> None:
 
     from mmlab.publish.project import find_root
 
+    if not 0 <= port < 2**16:
+        raise ValueError(f"port is {port}: choose one from 1024 to 65535, or 0 for any that is free.")
     site = find_root() / out / "site"
     if not (site / "index.html").is_file():
         raise FileNotFoundError(f"There is no website in {site} yet: run `make book` first.")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
-    if not 0 <= port < 2**16:
-        raise ValueError(f"port is {port}: choose one from 1024 to 65535, or 0 for any that is free.")
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:

@@ -37,10 +37,11 @@ def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> di
 
     from mmlab.data.batches import read, read_all
     from mmlab.data.connectome import ConnectomePairs
+    from mmlab.data.tensors import TensorData
     from mmlab.method import Classifier
 
     method.eval()
-    if isinstance(data.test, ConnectomePairs) or _are_rows(data.test[0]):
+    if isinstance(data.test, ConnectomePairs) or (isinstance(data.test, TensorData) and _are_rows(data.test[0])):
         return _translations(method, data, draws, seed)
     if "label" in data.test[0] and isinstance(method, Classifier):
         known = read_all(data.train)["label"]

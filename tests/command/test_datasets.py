@@ -1,0 +1,143 @@
+"""Every method and every dataset by name: what is offered fits, or one sentence says why not."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmlab.command.datasets import Data, datasets, load_data, worlds
+from mmlab.command.estimate import plan
+from mmlab.command.experiment import build, evaluate, learn
+from mmlab.command.messages import sentence
+from mmlab.data.files.own import FILE
+from mmlab.registry import list_methods, load
+from mmlab.syntax import functions
+
+DATA = Path(__file__).parents[2] / "mmlab" / "data"
+
+SMALL = {  # datasets that need no files, as small as is legal
+    "av_mnist_mini": ("origin=synthetic", "train=30", "validation=10", "test=10"),
+    "coloured_digits_world": (),
+    "dependency_world": ("items=60",),
+    "mini_memes": ("items=30",),
+    "omics_world": ("people=40",),
+    "planar_world": (),
+    "rest_motor_world": ("subjects=12", "regions=24"),
+}
+
+
+@functools.cache
+def small(name: str) -> Data:
+    return load_data(name, SMALL[name])
+
+
+@pytest.fixture(autouse=True)
+def _no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMLAB_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("MMLAB_CACHE", str(tmp_path / "cache"))
+
+
+def test_every_module_with_a_function_of_its_name_is_offered() -> None:
+    paths = [path for folder in ("sets", "worlds") for path in (DATA / folder).glob("*.py")]
+    assert datasets() == sorted(path.stem for path in paths if path.stem in functions(path))
+    assert {"mini_memes", "av_mnist_mini", "planar_world", "nlvr1"} <= set(datasets())
+    assert set(worlds()) == {path.stem for path in paths if path.parent.name == "worlds"} & set(datasets())
+    assert all(title and not title.endswith('"') for title in worlds().values())
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_what_needs_no_files_is_loaded(name: str) -> None:
+    data = small(name)
+    assert len(data.train) > 0
+    assert len(data.test) > 0
+    assert set(data.train[0]) == set(data.test[0])
+
+
+def test_what_needs_files_says_how_to_get_them() -> None:
+    for name in set(datasets()) - set(SMALL):
+        settings = ["estimator=empirical"] if name == "neuromatch_hcp" else []
+        with pytest.raises(FileNotFoundError) as caught:
+            load_data(name, settings)
+        assert len(str(caught.value)) > 40
+
+
+def fits(stem: str, name: str) -> str:
+    """Empty if a dry run works, else why not."""
+    try:
+        made = build(stem, small(name))
+        plan(made, small(name).train, steps=2, batch_size=4)
+    except Exception as error:
+        return sentence(error)
+    return ""
+
+
+@pytest.mark.parametrize("stem", sorted(list_methods()))
+def test_every_method_has_a_dataset_without_downloads(stem: str) -> None:
+    """All pairs: a dry run works, or a sentence names what does not fit."""
+    refusals = {name: fits(stem, name) for name in SMALL}
+    raw = {name: text for name, text in refusals.items() if " says: " in text or "MMLAB_DEBUG" in text}
+    if stem == "pix2pix":  # pictures of 8 x 8 are smaller than its discriminator looks at
+        raw.pop("coloured_digits_world", None)
+    assert not raw
+    if load(stem).loss is not load(stem).__mro__[1].loss or stem in ("i2m2",):
+        assert "" in refusals.values(), refusals
+
+
+def test_a_lacking_argument_is_named_with_its_choices() -> None:
+    with pytest.raises(ValueError, match="needs estimator, one of empirical, ledoit_wolf: write --data-set estimator"):
+        load_data("neuromatch_hcp")
+
+
+@pytest.mark.parametrize("share", [float("inf"), float("nan"), -0.1, 1.5])
+def test_impossible_shares_are_named(share: float) -> None:
+    with pytest.raises(ValueError, match=r"test_share is .*: give a share of the items"):
+        load_data("planar_world", test_share=share)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, int("9" * 23)])
+def test_impossible_seeds_are_named(seed: int) -> None:
+    with pytest.raises(ValueError, match=r"seed is .*: choose a whole number from 0"):
+        load_data("planar_world", seed=seed)
+
+
+@pytest.mark.parametrize("kind", ["", 'kind = "correlation"\n'])
+def test_a_folder_of_ones_own_is_trained_and_scored_beside_the_rivals(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("rest", "motor"):
+        np.save(tmp_path / f"{name}.npy", np.array([np.corrcoef(rng.normal(size=(7, 40))) for _ in range(24)])
+                if kind else rng.normal(size=(24, 9)))  # fmt: skip
+    (tmp_path / FILE).write_text(f'title = "Mine"\n{kind}[arrays]\nsource = "rest.npy"\ntarget = "motor.npy"\n')
+    data = load_data(f"folder:{tmp_path}", test_share=0.25)
+    method = build("flow_matching", data, ["width=8"])
+    learn(method, data, steps=2, batch_size=4, progress=False)
+    if not kind:
+        with pytest.warns(UserWarning, match="no correlation matrices"):
+            rows = evaluate(method, data, draws=1)
+    else:
+        rows = evaluate(method, data, draws=1)
+    assert list(rows) == ["identity", "group mean", "mean shift", "shrunk shift", "ridge on PCA scores",
+                          "ridge on the change", "method"]  # fmt: skip
+    assert ("log_euclidean" in rows["method"]) == bool(kind)
+    assert data.title == "Mine"
+    with pytest.raises(ValueError, match=r"A folder has no settings: write a into its data\.toml"):
+        load_data(f"folder:{tmp_path}", ["a=1"])
+
+
+def test_a_method_that_cannot_change_the_width_says_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "s.npy", rng.normal(size=(24, 9)))
+    np.save(tmp_path / "t.npy", rng.normal(size=(24, 5)))
+    (tmp_path / FILE).write_text('[arrays]\nsource = "s.npy"\ntarget = "t.npy"\n')
+    refusal = ""
+    try:
+        data = load_data(f"folder:{tmp_path}")
+        method = build("flow_matching", data, ["width=8"])
+        learn(method, data, steps=1, batch_size=4, progress=False)
+        evaluate(method, data, draws=1)
+    except ValueError as error:
+        refusal = str(error)
+    assert "source" in refusal
+    assert "target" in refusal
