@@ -75,14 +75,19 @@ release: book ## Pack site, runs and sources into dist/, with a PDF if there is 
 rebuild: $(READY) ## Check a release and run a chapter of it: make rebuild ARCHIVE=<file> CHAPTER=<stem>
 	@$(MMLAB) book rebuild "$(ARCHIVE)" $(CHAPTER)
 
-# uv solves; `+cpu` is dropped from the pins, since only some indexes carry that label.
-lock: $(READY) ## Solve the dependencies again into lock/cpu.txt, with lock/constraints.txt
+# uv solves; `+cpu` is dropped from the pins, since only some indexes carry that label. Every file of a release gets its
+# hash, for all platforms; those of the CPU builds of torch come from pytorch.org or from the wheels that pip is told of.
+lock: $(READY) ## Solve the dependencies again into lock/cpu.txt with hashes, with lock/constraints.txt
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(PIP) install -qq uv
 	@links=$$($(PIP) config get global.find-links 2>/dev/null || true); \
 	uv=$$(command -v uv || echo $(BIN)/uv); \
 	$$uv pip compile pyproject.toml --quiet --extra book --extra dev --constraint lock/constraints.txt \
 	  --python-version 3.11 --no-annotate --no-header $${links:+--find-links "$$links"} </dev/null \
-	  >lock/cpu.txt.new && sed 's/+cpu$$//' lock/cpu.txt.new >lock/cpu.txt && rm lock/cpu.txt.new
+	  >lock/cpu.txt.new && sed -i 's/+cpu$$//' lock/cpu.txt.new && \
+	$$uv pip compile lock/cpu.txt.new --quiet --no-deps --generate-hashes --python-version 3.11 --no-annotate \
+	  --no-header >lock/cpu.txt.hashed && \
+	$(BIN)/python lock/hashes.py lock/cpu.txt.hashed $${links:-https://download.pytorch.org/whl/cpu} >lock/cpu.txt.new && \
+	mv lock/cpu.txt.new lock/cpu.txt && rm lock/cpu.txt.hashed
 	@echo "lock/cpu.txt pins $$(grep -c == lock/cpu.txt) packages; run 'make test' before you commit it."
 
 clean: ## Delete what was built (the virtual environment and the data stay)
@@ -95,7 +100,8 @@ $(READY): lock/cpu.txt pyproject.toml
 	  echo "mmlab needs Python 3.11 to 3.13, and '$(PYTHON)' is $$found:" \
 	  "name a fitting one, as in 'make PYTHON=python3.12 $(or $(firstword $(MAKECMDGOALS)),test)'." >&2; exit 1; }
 	@if test -e $@; then rm $@; else echo "Setting up $(VENV) (about a minute) ..."; $(PYTHON) -m venv --clear $(VENV); fi
-	@$(if $(TORCH_INDEX),$(PIP) install -qq --index-url $(TORCH_INDEX) -r lock/constraints.txt)
-	@$(PIP) install -qq --requirement lock/cpu.txt
-	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	@# The lock is all of it on Linux; elsewhere, the last line adds the few packages that only that platform needs.
+	@$(PIP) install -qq --require-hashes --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	  --requirement lock/cpu.txt
+	@$(PIP) install -qq --no-build-isolation --editable '.[book,dev]'
 	@touch $@

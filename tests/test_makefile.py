@@ -94,7 +94,10 @@ def test_an_environment_that_was_left_half_made_is_built_anew(update: bool, tmp_
 def test_torch_can_come_from_another_index(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     assert shop.make("setup", "TORCH_INDEX=https://example.org/cpu").returncode == 0
-    assert shop.calls("--index-url https://example.org/cpu -r lock/constraints.txt") == 1
+    assert (
+        shop.calls("--require-hashes --no-deps --extra-index-url https://example.org/cpu --requirement lock/cpu.txt")
+        == 1
+    )
 
 
 def test_the_newest_versions_make_an_environment_that_the_other_targets_take(tmp_path: Path) -> None:

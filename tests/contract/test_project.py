@@ -41,8 +41,8 @@ def _requirements() -> list[str]:
 
 
 def _pins() -> dict[str, Version]:
-    lines = [line.partition("==") for line in _text("lock/cpu.txt").splitlines()]
-    return {canonicalize_name(name): Version(version) for name, _, version in lines}
+    pins = re.findall(r"^([\w.-]+)==(\S+) \\$", _text("lock/cpu.txt"), re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in pins}
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -73,7 +73,7 @@ def test_the_lock_satisfies(line: str) -> None:
 
 
 def test_the_lock_is_exact_and_free_of_what_breaks() -> None:
-    lines = _text("lock/cpu.txt").splitlines()
+    lines = [line.removesuffix(" \\") for line in _text("lock/cpu.txt").splitlines() if not line.startswith(" ")]
     assert all(re.fullmatch(r"[a-z0-9.-]+==[0-9][0-9a-z.]*", line) for line in lines)  # no label such as +cpu
     assert len(_pins()) == len(lines)
     assert [name for name in _pins() if UNWANTED.search(name)] == []
@@ -186,3 +186,16 @@ def test_arrows_point_down_and_the_contract_can_break(module: str, line: str, ke
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, check=False
     )
     assert (done.returncode == 0) == kept, done.stdout.decode()
+
+
+def test_every_pin_has_hashes_and_nothing_else_is_installed() -> None:
+    """A file that was exchanged at its source is refused, and what is not in the lock is not installed with it."""
+    blocks = re.split(r"^(?=\S)", _text("lock/cpu.txt"), flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(_pins())
+    for block in blocks:
+        first, *hashes = [line.strip().removesuffix(" \\") for line in block.splitlines()]
+        assert hashes, first
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes), first
+        assert len(set(hashes)) == len(hashes), first
+    setup = next(line for line in _text("Makefile").splitlines() if "--require-hashes" in line)
+    assert "--no-deps" in setup

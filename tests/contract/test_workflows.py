@@ -23,6 +23,7 @@ WRITES = {
 HARMLESS = re.compile(
     r"hashFiles\('[^$]*'\)|github\.(ref|token|repository|server_url|run_id)|matrix\.python|steps\.deployment\.outputs\.page_url"
 )
+CHECKOUT = "1af3b93b6815bc44a9784bd300feb67ff0d1eeb3"  # v6.0.0
 EVENTS = {"push", "pull_request", "schedule", "workflow_dispatch"}
 
 
@@ -56,8 +57,8 @@ def step_problems(step: dict[str, Any]) -> list[str]:
     if ("uses" in step) == ("run" in step):
         return ["a step neither uses nor runs, or does both"]
     if "uses" in step:
-        if not re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]):
-            return [f"{step['uses']} is not pinned to a major version of an action of GitHub's"]
+        if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"]):  # a tag can be moved
+            return [f"{step['uses']} is not pinned to a commit of an action of GitHub's"]
         kept = step["uses"].startswith("actions/checkout@") and step.get("with", {}).get("persist-credentials", True)
         return ["checkout keeps the token"] if kept else []
     script = step["run"]
@@ -87,8 +88,13 @@ def test_a_workflow_keeps_the_rules(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "found"),
     [
-        ("locked", "checkout@v6", "checkout@main", "book: actions/checkout@main is not pinned"),
-        ("locked", "actions/checkout@v6", "someone/checkout@v6", "book: someone/checkout@v6 is not pinned"),
+        ("locked", f"checkout@{CHECKOUT}", "checkout@v6", "book: actions/checkout@v6 is not pinned"),
+        (
+            "locked",
+            f"actions/checkout@{CHECKOUT}",
+            f"someone/checkout@{CHECKOUT}",
+            f"book: someone/checkout@{CHECKOUT} is not pinned",
+        ),
         ("locked", "    timeout-minutes: 60\n", "", "book: timeout-minutes"),
         ("locked", "permissions:\n  contents: read\n", "", "permissions of the whole workflow"),
         ("locked", "contents: read", "contents: write", "permissions of the whole workflow"),

@@ -27,6 +27,8 @@ MOST_PIXELS = 2**26
 """A larger picture is refused before its pixels are decoded: with three bytes each these are 200 MB."""
 LARGEST_FILE = 2**27
 """Bytes of the largest file that is opened."""
+DENSEST = 2000
+"""Pixels for each byte of a file above which a picture of more than 4 megapixels is refused: none has as many."""
 
 Colour = tuple[int, int, int]
 
@@ -94,6 +96,12 @@ def read_picture(
         except Exception as error:  # decoders raise almost anything on damaged input
             raise ValueError(f"{name} cannot be read as a picture: {_what(path, error, formats)}.") from None
         with opened:
+            width, height = opened.size
+            if width * height > max(2**22, DENSEST * size):
+                raise ValueError(
+                    f"{name} says {width} x {height} pixels in {size:,} bytes: it is damaged, or made to take "
+                    "time; get it again."
+                )
             return _checked(opened, name, background, formats)
 
 
