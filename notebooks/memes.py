@@ -24,7 +24,8 @@
 # Then it asks what such reports leave out: what the model looked at, what it forgot, and what a fixed sentence would
 # have scored.
 #
-# You need [the chapter on TinyLLaVA](tinyllava.ipynb), for the model, and matrices.
+# Afterwards you can put LoRA on a model, choose its settings without the test items, measure what was learnt, looked at and
+# forgotten, and say what an automatic score is worth. You need [the chapter on TinyLLaVA](tinyllava.ipynb) and matrices.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -32,6 +33,7 @@ seeds = 3
 examples = 1000
 rank = 8
 steps = 150
+tested: int | None = None  # memes of the test part that are asked about
 
 # %%
 import copy
@@ -70,10 +72,9 @@ from mmlab.metrics.text import (
 )
 from mmlab.store.adapters import load_adapter, save_adapter
 from mmlab.train.tuning import adapter_off, add_lora, require_gradients, trainable
-from mmlab.viz import frames, record, say, show, table
+from mmlab.viz import claim, frames, record, say, show, table
 
-large = profile == "gpu"
-tested = 400 if large else 150  # memes of the test part that are asked about
+tested = tested or {"cpu": 150, "gpu": 400}[profile]
 
 
 def generator(seed=0):
@@ -90,7 +91,7 @@ def generator(seed=0):
 #
 # Two figures are drawn. A shape stands for a role, a colour for a mood, and the layout for how the first treats the
 # second. The line of text says what it is about, and praises it or complains. In a bad mood praise is irony, and in a good one
-# a complaint is a joke; so each layout has four verbs. Who and whom is in the picture, the topic is in the text, and **the
+# a complaint is a joke; so each layout has four verbs, listed below. Who and whom is in the picture, the topic is in the text, and **the
 # verb is in neither**: it needs both. The test memes show pairs of figures that training never shows.
 
 # %%
@@ -102,6 +103,16 @@ literal, meaning, general = (
 )
 
 # %% tags=["hide-input"]
+columns = [
+    "praise, good mood",
+    "praise, bad mood",
+    "complaint, good mood",
+    "complaint, bad mood",
+]
+table(
+    pd.DataFrame(LAYOUTS, index=columns).T.rename_axis("layout"),
+    "What the first figure does to the second: the verb by layout, line of text, and mood of the first figure.",
+)
 figure = Figure(figsize=(7.8, 3.0), layout="constrained")
 for axes, number in zip(figure.subplots(1, 4), (0, 1, 2, 3), strict=True):
     meme = world.memes["test"][number]
@@ -201,7 +212,7 @@ say(
 
 
 # %%
-def tune(items, seed=0, steps=steps, start=base):
+def tune(items, seed=0, steps=steps, start=base, rate=1e-2):
     """A copy of the base with an adapter that was trained on the items, as peft's model; the base is left alone."""
     model = copy.deepcopy(start)
     adapted = add_lora(model, rank, seed=seed)
@@ -212,7 +223,7 @@ def tune(items, seed=0, steps=steps, start=base):
         data,
         steps=steps,
         batch_size=16,
-        lr=1e-2,
+        lr=rate,
         betas=(0.9, 0.95),
         warmup=10,
         schedule="cosine",
@@ -228,9 +239,37 @@ def some(items, count, seed):
     return [items[i] for i in order[:count].tolist()]
 
 
-memes, old_tasks = (
-    world.meaning("train"),
-    world.literal("train") + world.general("train"),
+drawn = list(zip(world.memes["train"], world.meaning("train"), strict=True))
+figures = sorted({(meme.first, meme.second) for meme, _ in drawn})
+spare_pairs = set(some(figures, len(figures) // 6, seed=99))
+memes = [
+    item for meme, item in drawn if (meme.first, meme.second) not in spare_pairs
+]
+spare = [item for meme, item in drawn if (meme.first, meme.second) in spare_pairs][
+    :tested
+]
+old_tasks = world.literal("train") + world.general("train")
+
+# %% [markdown]
+# ### Choosing the learning rate
+#
+# One setting is searched, the learning rate, and not on test memes: a sixth of the *training* pairs of figures is set
+# aside for it, and nothing is trained on them.
+
+# %%
+RATES = (3e-3, 1e-2, 2e-2)
+tried = {
+    rate: exact(
+        tune(some(memes, examples, 50), 50, rate=rate).get_base_model(), spare
+    )
+    for rate in RATES
+}
+rate = max(tried, key=tried.get)
+tune = functools.partial(tune, rate=rate)
+say(
+    "On the spare pairs, exact meanings by learning rate: "
+    + ", ".join(f"{r:g}: {share:.0%}" for r, share in tried.items())
+    + f". All that follows is trained with {rate:g}."
 )
 tuned = [tune(some(memes, examples, seed), seed) for seed in range(seeds)]
 
@@ -261,7 +300,7 @@ table(
 )
 
 # %% [markdown]
-# This is where many reports end: before and after, side by side, and the after is better. Three questions are open.
+# Many reports end here, with before and after side by side. Three questions are open.
 #
 # ## What did it look at?
 #
@@ -352,16 +391,43 @@ table(
 )
 
 # %% tags=["hide-input"]
-whole, no_picture = looked.loc["as it is"], looked.loc["picture hidden"]
 other_picture = looked.loc["another meme's picture"]
 other_text = looked.loc["another meme's text"]
+seen = {name: looks.loc[name]["exact"].tolist() for name in shown}
+claim(
+    "right-picture-against-another",
+    seen["as it is"],
+    seen["another meme's picture"],
+    direction="higher",
+    unit="%",
+    better="- **It looks:** with another meme's picture {theirs} are exact, fewer than the {ours} with the right one.",
+    worse="- **It does not look:** with another meme's picture {theirs} are exact, more than the {ours} with the right one.",
+    undecided="- **Does it look?** With another meme's picture {theirs} are exact, with the right one {ours}: not decided.",
+)
+claim(
+    "right-text-against-another",
+    seen["as it is"],
+    seen["another meme's text"],
+    direction="higher",
+    unit="%",
+    better="- **It reads:** with another meme's text {theirs} are exact, fewer than the {ours} with the right one.",
+    worse="- **It does not read:** with another meme's text {theirs} are exact, more than the {ours} with the right one.",
+    undecided="- **Does it read?** With another meme's text {theirs} are exact, with the right one {ours}: not decided.",
+)
+claim(
+    "verb-against-one-in-four",
+    looks.loc["as it is"]["verb"].tolist(),
+    1 / 4,
+    direction="higher",
+    unit="%",
+    better="- **The joke:** the verb is right in {ours}; knowing the layout and guessing gives {theirs}, which is less.",
+    worse="- **The joke:** the verb is right in {ours}; knowing the layout and guessing gives {theirs}, which is more.",
+    undecided="- **The joke:** the verb is right in {ours}; knowing the layout and guessing gives {theirs}, which cannot be told from it.",
+)
 say(
-    f"""**What the table says.** The model looks, and it reads. With another meme's picture it is right in {other_picture["exact"]:.0%} and names the
-right figures in {other_picture["figures"]:.0%}, but the topic, which it reads, in {other_picture["topic"]:.0%}. With another meme's text it is the other way round: {other_text["figures"]:.0%}
-of the figures, {other_text["topic"]:.0%} of the topics, and {other_text["exact"]:.0%} of the whole, where {world.ceilings["picture"]:.0%} is the limit. Taking the text *away* does more harm than exchanging it: a
-question without a line of text is of a form that it never met. (So hide *and* exchange: what is missing may confuse where it should only leave open.)
-
-With both, the figures are right in {whole["figures"]:.0%}, the topic in {whole["topic"]:.0%} and the verb in {whole["verb"]:.0%}. Who knows the layout and guesses has one verb in four."""
+    f"With another meme's picture the topic, which is read, is right in {other_picture['topic']:.0%} and the figures in "
+    f"{other_picture['figures']:.0%}; with another meme's text it is {other_text['topic']:.0%} and {other_text['figures']:.0%}. "
+    "Hide *and* exchange: what is missing is a question of a form that the model never met, and may confuse where it should only leave open."
 )
 
 # %% [markdown]
@@ -409,9 +475,43 @@ table(
 )
 forgot = ask(model, literal[:1])[0]
 say(
-    f"Asked what is drawn, the tuned model now answers *{forgot}*, where *{literal[0][1][-1].answer}* is right: it tells the meaning, whatever is asked. "
-    f"The adapter has {trainable(model) / count:.0%} of the base's values, and that is enough to overwrite what a question means. With the old tasks mixed in, the old skills stay, or nearly. "
-    f"Both trainings showed as many memes ({16 * steps}, repetitions counted), the second with a third as many other items between them; so the last column but one says what mixing costs in meaning, or brings."
+    f"Asked what is drawn, the tuned model now answers *{forgot}*, where *{literal[0][1][-1].answer}* is right."
+)
+
+
+def of(runs, what):
+    return [one[what] for one in runs]
+
+
+claim(
+    "tuned-forgets-the-old-task",
+    of(after, "literal"),
+    before["literal"],
+    direction="higher",
+    unit="%",
+    better="- Tuned on memes alone, it says what is drawn in {ours}, more often than the base ({theirs}).",
+    worse="- Tuned on memes alone, it says what is drawn in {ours}; the base did in {theirs}. The old skill has suffered.",
+    undecided="- Tuned on memes alone, it says what is drawn in {ours}, the base in {theirs}: not decided.",
+)
+claim(
+    "mixing-keeps-the-old-task",
+    of(held, "literal"),
+    of(after, "literal"),
+    direction="higher",
+    unit="%",
+    better="- With old tasks mixed in it is {ours}, more than the {theirs} without them.",
+    worse="- With old tasks mixed in it is {ours}, less than the {theirs} without them.",
+    undecided="- With old tasks mixed in it is {ours}, without them {theirs}: not decided.",
+)
+claim(
+    "mixing-and-the-meaning",
+    of(held, "meaning"),
+    of(after, "meaning"),
+    direction="higher",
+    unit="%",
+    better="- Both trainings showed as many memes. Mixing brings meanings as well: {ours} against {theirs}.",
+    worse="- Both trainings showed as many memes. Mixing takes some meanings: {ours} against {theirs}.",
+    undecided="- Both trainings showed as many memes. What mixing does to the meanings ({ours} against {theirs}) is not decided.",
 )
 record(
     meaning={
@@ -499,8 +599,9 @@ frames(
     draw_strength,
     describe_strength,
     caption=(
-        "Turn the adapter up from nothing, and read what becomes of the two answers to the first test meme. Trained on memes only, the old skill goes before the new one comes: at "
-        f"λ = 0.25 the literal answers have fallen to {early['literal']:.0%}, and the meanings are at {early['meaning']:.0%}. Trained on both, the old skill stays."
+        "Turn the adapter up from nothing, and read what becomes of the two answers to the first test meme. Trained on memes only, at "
+        f"λ = 0.25 the literal answers are at {early['literal']:.0%} and the meanings at {early['meaning']:.0%}; trained on both, at full strength the literal ones are at "
+        f"{turned[1.0, 'memes and old tasks'][0]['literal']:.0%}."
     ),
     start={"λ": 1.0, "trained on": "memes only"},
 )
@@ -585,10 +686,26 @@ else:
         ),
     )
     say(
-        f"A few ranks are enough, and a few hundred memes. The largest rank fails at the rate that suits the small ones ({range_of(by_rank[max(by_rank)])}) and is as good as any at a third of it "
-        f"({range_of(slow)}): a comparison of ranks at one learning rate compares learning rates. Training *everything* reaches {range_of(everything)}: LoRA does not win here, it is lighter to keep. "
-        f"The connector alone teaches nothing of what things mean ({range_of(connector)}). In every one of these trainings the old skill, saying what is drawn, was "
-        f"{'lost entirely' if all(max(r['literal']) == 0 for r in swept['rows'] if r['examples']) else 'mostly lost'}."
+        f"The figure's trainings had {swept['steps']} steps, those of this page {steps}: the page's are shorter, and spread more. "
+        f"With the connector alone the meanings are right in {range_of(connector)}; training everything reaches {range_of(everything)}."
+    )
+    claim(
+        "a-lower-rate-for-the-largest-rank",
+        slow,
+        by_rank[max(by_rank)],
+        direction="higher",
+        better="At a third of the rate the largest rank has more right meanings ({ours}) than at the rate that all share ({theirs}): a comparison of ranks at one rate compares rates.",
+        worse="At a third of the rate the largest rank has fewer right meanings ({ours}) than at the rate that all share ({theirs}).",
+        undecided="Whether the largest rank suffers from the rate that all share ({theirs}; at a third of it {ours}) is not decided.",
+    )
+    claim(
+        "lora-against-everything",
+        by_count[full],
+        everything,
+        direction="higher",
+        better="LoRA of rank 8 has more right meanings than training everything, {ours} against {theirs}.",
+        worse="LoRA of rank 8 has fewer right meanings than training everything, {ours} against {theirs}.",
+        undecided="LoRA of rank 8 ({ours}) and training everything ({theirs}) cannot be told apart here; LoRA is lighter to keep.",
     )
 
 # %% [markdown]
@@ -671,87 +788,22 @@ blind, fixed = (
     judged.loc["one fixed sentence"],
 )
 say(
-    f"With another meme's picture the tuned model is right in {blind['exact']:.0%}, and has a ROUGE-L of {blind['ROUGE-L']:.0f}; one sentence said {tested} times has {fixed['ROUGE-L']:.0f}, "
-    f"and distinct-2 gives it away ({fixed['distinct-2']:.2f}). The base, which describes, has {judged.loc['base, describing', 'ROUGE-L']:.0f}. So of the climb from the base's ROUGE-L to the tuned model's "
-    f"{judged.loc['tuned', 'ROUGE-L']:.0f}, {fixed['ROUGE-L'] / judged.loc['tuned', 'ROUGE-L']:.0%} can be had by one sentence that never changes: it is style. Exact answers are not fooled, and metaphor recall less. "
-    f"BERTScore, over the states of a model this small, gives that sentence {fixed['BERTScore']:.2f} and the tuned model {judged.loc['tuned', 'BERTScore']:.2f}. "
-    "BLEU asks for four words in a row, and is less easily fooled *here*, where each meaning names four things in seven words."
+    f"One sentence said {tested} times has {fixed['ROUGE-L'] / judged.loc['tuned', 'ROUGE-L']:.0%} of the tuned model's ROUGE-L, and the "
+    f"base, which describes, {judged.loc['base, describing', 'ROUGE-L'] / judged.loc['tuned', 'ROUGE-L']:.0%}. Distinct-2 gives the sentence away ({fixed['distinct-2']:.2f}). With another meme's picture the "
+    f"tuned model is right in {blind['exact']:.0%}, and has a ROUGE-L of {blind['ROUGE-L']:.0f}: most of it is style."
+)
+claim(
+    "rouge-of-the-fixed-sentence",
+    rouge_l(written["one fixed sentence"], right),
+    rouge_l(written["base, describing"], right),
+    direction="higher",
+    over="items",
+    called="memes",
+    better="By ROUGE-L a sentence that never changes is *ahead* of a base that describes the picture, {ours} against {theirs}.",
+    worse="By ROUGE-L a sentence that never changes is behind a base that describes the picture, {ours} against {theirs}.",
+    undecided="By ROUGE-L a sentence that never changes ({ours}) and a base that describes the picture ({theirs}) cannot be told apart.",
 )
 record(scores={name: judged.loc[name].to_dict() for name in judged.index})
-
-# %% [markdown]
-# This is not an oddity of small worlds. Nearly all captions in MemeCap's test file begin in the same way, with "meme poster". On that file one fixed sentence gets a higher BLEU than a caption by a
-# person, held out from the references; the code to repeat this is [at the end](#your-own-memes). That is why such systems end up being judged by people.
-#
-# ## What would a vote say?
-#
-# Show people two explanations, ask which one is better, and count. A vote adds up whatever the voters look at. Models that serve as judges, for one, like long answers
-# {cite}`dubois2024length`. There are no people here, so three judges are made up; none of them stands for anybody. The first compares how many of the four parts (both figures, verb, topic)
-# are right. The second counts words. The third weighs both: with $\Delta_g$ more right parts and $\Delta_w$ more words in the first answer, it prefers the first one with probability
-#
-# $$p = \frac{1}{1 + \exp(-\Delta_g - \Delta_w / 2)} . \tag{4}$$
-#
-# The rival gets a tail that fits any meme, as the talkative do.
-
-# %%
-TAIL = " and everybody who has been there knows just how that feels"
-
-
-def right_parts(text, meme):
-    """How many of four are right: first figure, second figure, verb, topic."""
-    said, wanted = text.split()[:7], meme.meaning.split()
-    said += [""] * (7 - len(said))
-    return sum(
-        said[start:end] == wanted[start:end]
-        for start, end in ((0, 2), (2, 3), (3, 5), (6, 7))
-    )
-
-
-def vote(first, second):
-    """What three judges say of two answers to each meme, and what could have been known without them."""
-    pairs = list(zip(first, second, world.memes["test"][:tested], strict=True))
-    parts_more = torch.tensor(
-        [right_parts(a, m) - right_parts(b, m) for a, b, m in pairs]
-    ).double()
-    words_more = torch.tensor(
-        [len(a.split()) - len(b.split()) for a, b, _ in pairs]
-    ).double()
-    return {
-        "right parts more": parts_more.mean().item(),
-        "words more": words_more.mean().item(),
-        "judge who checks": ((parts_more.sign() + 1) / 2).mean().item(),
-        "judge who counts words": ((words_more.sign() + 1) / 2).mean().item(),
-        "judge who weighs both": torch.sigmoid(parts_more + words_more / 2)
-        .mean()
-        .item(),
-    }
-
-
-wrong = written["tuned, another picture"]
-votes = pd.DataFrame(
-    {
-        "the base": vote(answers, written["base, describing"]),
-        "itself, shown another picture": vote(answers, wrong),
-        "the same, with a tail": vote(answers, [text + TAIL for text in wrong]),
-        "itself, with a tail": vote(answers, [text + TAIL for text in answers]),
-    }
-).T.rename_axis("tuned model against")
-
-# %% tags=["hide-input"]
-table(
-    votes,
-    f"How much more the tuned model has than its rival, and the share of {tested} memes in which a judge prefers it; a tie is a half.",
-    digits=2,
-)
-plain_rival, with_tail = (
-    votes.loc[name]
-    for name in ("itself, shown another picture", "the same, with a tail")
-)
-say(
-    f"Against answers about the *wrong picture* the judge who weighs both prefers the tuned model in {plain_rival['judge who weighs both']:.0%}. Give those same wrong answers a tail without content, and it is "
-    f"{with_tail['judge who weighs both']:.0%}. Nothing about truth has changed; the first column still says so. So next to every vote belong the two columns that explain it: how long the answers are, and "
-    "how much of them is borne out by the picture."
-)
 
 # %% [markdown]
 # ## How sure is a difference?
@@ -780,7 +832,7 @@ compared = {
         rouge_l(answers, right), rouge_l(written["one fixed sentence"], right)
     ),
     "tuned − tuned, another picture: BLEU-4": bootstrap_metric(
-        answers, written["tuned, another picture"], right, bleu, resamples=50
+        answers, written["tuned, another picture"], right, bleu, resamples=1000
     ),
     "best run − worst run, same recipe: exact": paired_bootstrap(
         exactly["best"], exactly["worst"]
@@ -889,13 +941,8 @@ say(
 # adapted = add_lora(model, rank=128)
 # ```
 #
-# And the row of the fixed sentence, to be printed beside whatever comes out:
-#
-# ```python
-# pool = [text for meme in memecap().train for text in meme.meanings]
-# truths = [meme.meanings for meme in memecap().test]
-# constant_row(truths, bleu, pool)
-# ```
+# Print the row of the fixed sentence beside whatever comes out: `constant_row(truths, bleu, pool)`, with the training
+# meanings as pool. [The guide](../book/how_to/tune_on_your_pictures.md) does all of it step by step.
 #
 # ## What went wrong in practice
 #
@@ -907,8 +954,7 @@ say(
 # 3. **The adapter did nothing.** A file whose names do not fit is loaded with a warning, and the results equal the base's. Here it is refused.
 # 4. **No gradient arrived.** With frozen embeddings and activations that are recomputed in the reentrant way, the graph is lost.
 #    {py:func}`~mmlab.train.tuning.require_gradients` does one backward pass and refuses to train in vain.
-# 5. **Two tasks were stirred together.** MemeCraft {cite}`wang2024memecraft` is about *writing* memes that persuade; MemeCap about *explaining* them. Trained on both, a model learns to guess which it is asked.
-# 6. **The base already knew.** With some meanings among the captions that the base is trained on, it has learnt the task before tuning, and the comparison shows nothing.
+# 5. **Two tasks were stirred together.** MemeCraft {cite}`wang2024memecraft` is about *writing* memes that persuade; MemeCap about *explaining* them.
 
 # %%
 everywhere = [
@@ -1068,10 +1114,17 @@ say(
 # It holds both trained models fixed. Another run of the same recipe gives another model. Runs are repeated to see that spread, and more memes do not show it.
 # ```
 #
+# ## In five lines
+#
+# - LoRA learns a change of low rank (1), can be turned up and down (3), and leaves the base as it was underneath.
+# - What a model looks at shows when its picture or text is *another's*; hiding alone may only confuse.
+# - What it forgot shows when the old questions are asked again; mixing them in is the first repair to try.
+# - A score is worth what it has above one fixed sentence and above the answers to another picture.
+# - An interval over items says nothing of other runs: repeat the runs, and choose settings on spare items.
+#
 # ## Limits, and what to read next
 #
-# A world of forty-nine words is no world of memes. Here the metaphors are a fixed code, which can be learnt from a few hundred examples; real ones are drawn from all that a large model has read, and tuning mostly teaches how to
-# tell. Forgetting is total here because the model is small and has two skills; in large models it is partial and harder to see, since nobody asks about all that was known. All runs start from one base, so their spread leaves
-# that out. The optimiser's settings were chosen by looking at these very test memes, among a handful of settings; in earnest, keep a third part for that. And a right explanation is not yet a good one. For that there are people.
+# A world of forty-nine words is no world of memes. Here the metaphors are a fixed code, which can be learnt from a few hundred examples; real ones are drawn from all that a large model has read. In large models forgetting
+# is harder to see, since nobody asks about all that was known. All runs start from one base, so their spread leaves that out, and only the learning rate was searched. A right explanation is not yet a good one: for that there are people.
 #
 # Read {cite:t}`hu2022lora` for LoRA, {cite:t}`biderman2024lora` for what it costs and keeps, {cite:t}`hwang2023memecap` for memes as metaphors.
