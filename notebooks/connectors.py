@@ -25,7 +25,7 @@
 # steps. Two rivals are often left out: a simple connector with as many parameters as a complicated one, and one that asks
 # with as many queries as there are patches.
 #
-# Afterwards you can write a round of queries, say what each family passes on and what it loses, and set up a comparison
+# Afterwards you can write a round of queries, say what each family passes on and what it drops, and set up a comparison
 # in which neither size nor number of tokens can be the reason. You need the chapter on TinyLLaVA, and to know what attention is.
 
 # %% tags=["parameters"]
@@ -536,7 +536,7 @@ say(
 # the perceptron {cite}`zhou2024tinyllava`. They are no proof that queries are bad:
 #
 # - BLIP-2's queries had a training of their own before they met the language model {cite}`li2023blip2`. Ours had none.
-#   Whether that would help here was not tried, and neither were more data and other learning rates.
+#   What that would change here was not tried, and neither were more data and other learning rates.
 # - With 16 patches there is little to save. With thousands, for long videos or fine print, a fixed number of tokens may
 #   be the only way.
 # - The pictures were split into training and test only; nothing was chosen by looking at the test part, and nothing was
@@ -650,7 +650,7 @@ say(
 # ## Check yourself
 #
 # ```{dropdown} Why is the wide perceptron in the table?
-# The resampler has many more values than the perceptron. If it had won, one would have to ask whether its form or its size did it. The
+# The resampler has many more values than the perceptron. If it were right more often, one would have to ask whether its form or its size did it. The
 # wide perceptron has the size without the form.
 # ```
 #
@@ -665,7 +665,7 @@ say(
 #
 # ## In five lines
 #
-# - Patch by patch (1) keeps every token in order; by questions (2) chooses their number and loses the order.
+# - Patch by patch (1) keeps every token in order; by questions (2) chooses their number and drops the order.
 # - A comparison needs the same tower, language model, steps and batches, and rivals of the same size and number of tokens.
 # - Scores stand beside a fixed caption and chance: a connector that does not exceed them has passed on nothing of use.
 # - What the run says of each rival is decided by intervals over runs; few runs leave much undecided.

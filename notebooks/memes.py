@@ -718,7 +718,7 @@ else:
 # {cite}`lin2004rouge`, CIDEr {cite}`vedantam2015cider`, BERTScore {cite}`zhang2020bertscore`. Such scores see wording before they see sense. To know what a value is worth, put three dull rows
 # beside it:
 #
-# - *one fixed sentence*, the best of twenty training meanings, said of every meme;
+# - *one fixed sentence*, of twenty training meanings the one with the largest score, said of every meme;
 # - *another meme's meaning*, right in style, wrong in content;
 # - *the tuned model, shown another meme's picture*, which writes well about the wrong figures.
 #
@@ -855,14 +855,14 @@ table(
             for name, i in compared.items()
         }
     ).T,
-    f"Differences on {tested} memes, with 95 % intervals over memes. “First ahead” is the share of draws in which it is.",
+    f"Differences on {tested} memes, with 95 % intervals over memes. The last column is the share of draws in which the first has more.",
     digits=2,
 )
 recipe = pd.DataFrame(after)["meaning"] - pd.DataFrame(held)["meaning"]
 rerun = compared["best run − worst run, same recipe: exact"]
 say(
-    f"The interval is about other *memes*; it knows nothing of other *runs*. The last row compares the best with the worst of {seeds} runs of one and the same recipe: a difference of {rerun.difference:+.2f}, and the interval, "
-    f"from {rerun.low:+.2f} to {rerun.high:+.2f}, {'contains zero' if rerun.low <= 0 else 'is sure of it'}. Nothing but seeds is between them. So to say that one *recipe* is better one needs several runs of each as well. "
+    f"The interval is about other *memes*; it knows nothing of other *runs*. The last row compares the largest with the smallest of {seeds} runs of one and the same recipe: a difference of {rerun.difference:+.2f}, and the interval, "
+    f"from {rerun.low:+.2f} to {rerun.high:+.2f}, {'contains zero' if rerun.low <= 0 else 'does not contain zero'}. Nothing but seeds is between them. So comparing *recipes* takes several runs of each as well. "
     f"Over {seeds} runs, tuning on memes alone differs from tuning on both by {recipe.mean():+.2f} ± {recipe.std(ddof=min(1, seeds - 1)):.2f}."
 )
 
@@ -1110,7 +1110,7 @@ say(
 # ```
 #
 # ```{dropdown} Why is another meme's picture a better control than none?
-# Because it looks like what the model was trained on. An empty picture or a missing text is something new, and a model may fail on it for being new. If answers stay the same with a stranger's picture, nobody looked.
+# Because it looks like what the model was trained on. An empty picture or a missing text is something new, and a model may stumble over it for being new. If answers stay the same with a stranger's picture, nobody looked.
 # ```
 #
 # ```{dropdown} Why is an interval over memes not enough to say that a recipe is better?

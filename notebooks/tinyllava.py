@@ -78,8 +78,8 @@ def generator(seed=0):
 #
 # The pictures are mini-memes ({py:mod}`~mmlab.data.worlds.mini_memes`): two coloured figures, one of three layouts, and a line
 # of text above. Here only the plain question is put, *what is drawn?* The answer has five words, such as *red square
-# above blue circle*. The text does not help, so the answer can come from the picture alone, and the best possible model
-# is always right. The pairs of figures in the test part never occur in training: it is no use to learn captions by heart.
+# above blue circle*. The text says nothing of it, so the answer can come from the picture alone, and whoever sees
+# everything is always right. The pairs of figures in the test part never occur in training: it is no use to learn captions by heart.
 #
 # Nobody begins from nothing. In place of SigLIP {cite}`zhai2023siglip` and Phi-2 {cite}`javaheripi2023phi2` we take
 #
@@ -603,7 +603,7 @@ record(loss_on_phrases=knew)
 # ## Which part of the picture gives which word?
 #
 # Hide a part of the picture, and look at how much probability the model gives to each right word, given the right words
-# before it. If a word loses, it came from there.
+# before it. If a word's probability falls, it came from there.
 
 # %% tags=["hide-input"]
 HIDDEN = {
@@ -711,8 +711,8 @@ say(
 #
 # **The first patch.** CLIP's tower puts a class token before the patches, so LLaVA throws the first token away. SigLIP
 # has no class token. TinyLLaVA's selection throws its first *patch* away all the same {cite}`tinyllava_repository`: of
-# $27 \times 27 = 729$ patches 728 are read. It does no harm as long as everybody does it, since the published weights
-# were trained so. Whoever repairs the fault and loads these weights reads another sequence than they learnt from, one
+# $27 \times 27 = 729$ patches 728 are read. The published weights were trained so, and read what they learnt to read as long as
+# everybody does the same. Whoever repairs the fault and loads these weights reads another sequence than they learnt from, one
 # position longer. Hence a switch, `drop_first_patch`.
 
 # %%
@@ -933,7 +933,7 @@ check_floor(blind_loss)
 # ```{solution-start} tinyllava-floor
 # :class: dropdown
 #
-# By the chain rule the six log-probabilities add up to that of the whole caption. The best guess gives each caption its
+# By the chain rule the six log-probabilities add up to that of the whole caption. The loss is smallest for a guess that gives each caption its
 # true probability, one over the number of captions, and the loss is the entropy, spread over six tokens. The order of
 # the words does not matter, nor how each is predicted from those before.
 # ```
@@ -952,7 +952,7 @@ check_floor(blind_loss)
 #
 # ```{dropdown} A report says that a model answers most questions about pictures rightly, and with other pictures still more than half. What happened?
 # The questions give their answers away: some answers are frequent, some questions suggest theirs. Ask for the score of a
-# model of the same kind that was *trained* without pictures, and for that of the best fixed answer; only what is above
+# model of the same kind that was *trained* without pictures, and for that of a fixed answer; only what is above
 # them was seen. And ask for exact answers: even a blind model gets many single words right, see the columns of the table.
 # ```
 #
