@@ -83,6 +83,8 @@ def check_cost(answer: tuple[Any, Any]) -> Verdict:
         ("That is one layer of 32.", layer()),
         ("Those are the attention's four layers alone: fc1 and fc2 get adapters, too.", LAYERS * layer(mlp=0)),
         ("Those are fc1 and fc2 alone: q, k, v and dense get adapters, too.", LAYERS * layer(attention=0)),
+        ("You forgot fc2: each layer has two matrices beside the attention's.",
+         LAYERS * layer(mlp=1)),
         ("You counted three projections: the fourth is the attention's output, called dense.",
          LAYERS * layer(attention=3)),
         ("You counted q and v alone, where the LoRA paper put its adapters.", LAYERS * layer(attention=2, mlp=0)),
@@ -93,6 +95,8 @@ def check_cost(answer: tuple[Any, Any]) -> Verdict:
     ]  # fmt: skip
     mistakes: list[Mistake] = [(f"The number is off. {text}", lambda n=n: (n, None)) for text, n in wrong]
     mistakes += [
+        *((f"The percentage is rounded to {digits} decimals: give the whole quotient, as Python has it.",
+           lambda digits=digits: (None, round(100 * right / ALL, digits))) for digits in (0, 1, 2, 3)),
         ("The share is a fraction: give it in per cent.", lambda: (None, right / ALL)),
         ("The share is that of the matrices that are adapted: divide by all values of TinyLLaVA.",
          lambda: (None, 100 * right / full)),
@@ -120,6 +124,9 @@ def check_paired(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor
     def ends(gaps: Tensor, tail: float = 0.025) -> tuple[Tensor, Tensor]:
         return torch.quantile(gaps, tail), torch.quantile(gaps, 1 - tail)
 
+    def normal(gaps: Tensor) -> tuple[Tensor, Tensor]:
+        return gaps.mean() - 1.96 * gaps.std(), gaps.mean() + 1.96 * gaps.std()
+
     def truth(a: Tensor, b: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         return ends((a - b)[draws].mean(1))
 
@@ -135,6 +142,8 @@ def check_paired(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor
         ("Only the first system is drawn anew; the second must be scored on the same drawn items.", first_only),
         ("The sign is turned: first minus second.", lambda a, b, d: truth(b, a, d)),
         ("The ends are swapped: the lower one first.", lambda a, b, d: truth(a, b, d)[::-1]),
+        ("This is the normal interval, mean ± 1.96 standard deviations: take the quantiles of the drawn means.",
+         lambda a, b, d: normal((a - b)[d].mean(1))),
         ("This is the spread of single items: take the mean over the items of each draw first.",
          lambda a, b, d: ends(a - b)),
         ("This is the spread of single items: take the mean over the items of each draw first.",

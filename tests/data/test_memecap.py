@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,13 @@ def test_quoted_words_stand_in_the_question() -> None:
 
     with pytest.raises(ValueError, match="quoted words 'b' do not stand in the question"):
         encode([Turn("a", "x", quoted="b")], tokenizer_of(["a b x"]))
+
+
+@pytest.mark.parametrize(("listed", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_a_picture_is_found_under_either_spelling_of_its_name(tmp_path: Path, listed: str, on_disk: str) -> None:
+    from PIL import Image
+
+    name = "Kätzchen é.png"
+    Image.new("RGB", (4, 4)).save(tmp_path / unicodedata.normalize(on_disk, name))
+    write(tmp_path / "memes.json", [record(0, img_fname=unicodedata.normalize(listed, name))])
+    assert meme_folder(tmp_path)[0].picture.is_file()

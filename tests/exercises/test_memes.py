@@ -26,6 +26,9 @@ MISTAKES = {
         (" + 2 * (width + inner)", "", "fc1 and fc2 get adapters, too"),
         ("4 * 2 * width + ", "", "q, k, v and dense get adapters"),
         ("4 * 2 * width", "3 * 2 * width", "three projections"),
+        ("2 * (width + inner)", "(width + inner)", "forgot fc2"),
+        ("100 * values / everything", "5.9", "rounded to 1 decimals"),
+        ("100 * values / everything", "5.87", "rounded to 2 decimals"),
         ("4 * 2 * width + 2 * (width + inner)", "2 * 2 * width", "q and v alone"),
         ("rank * (4 * 2 * width + 2 * (width + inner))", "(4 * width * width + 2 * width * inner)", "stay frozen"),
         ("4 * 2 * width + 2 * (width + inner)", "4 * width + width + inner", "forgot B"),
@@ -35,6 +38,8 @@ MISTAKES = {
          "* (4 * width * width + 2 * width * inner))", "that are adapted"),
     ],
     "paired": [
+        ("return torch.quantile(gaps, 0.025), torch.quantile(gaps, 0.975)",
+         "return gaps.mean() - 1.96 * gaps.std(), gaps.mean() + 1.96 * gaps.std()", "normal interval"),
         ("a[draws].mean(1) - b[draws].mean(1)", "a[draws].mean(1) - b[draws.flip(0)].mean(1)", "other items"),
         ("- b[draws].mean(1)", "- b.mean()", "Only the first"),
         ("a[draws].mean(1) - b[draws].mean(1)", "b[draws].mean(1) - a[draws].mean(1)", "sign is turned"),

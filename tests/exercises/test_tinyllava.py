@@ -24,6 +24,8 @@ MISTAKES = {
     "size": [
         ("** 2 - 1", "** 2", "kept the first patch"),
         ("384 // 14", "-(-384 // 14)", "a part of a patch"),
+        ("(384 // 14) ** 2 - 1", "752", "squaring a fraction"),
+        ("(384 // 14) ** 2 - 1", "751", "squaring a fraction"),
         ("(1152 * 2560 + 2560) + (2560 * 2560 + 2560)", "1152 * 2560 + 2560 * 2560", "left out the biases"),
         (" + (2560 * 2560 + 2560)", "", "left out the second layer"),
         ("(1152 * 2560 + 2560) + ", "", "left out the first layer"),

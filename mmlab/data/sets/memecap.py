@@ -8,6 +8,7 @@ the files reads them here. Your own memes need a folder of pictures and a list w
 from __future__ import annotations
 
 import random
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -176,8 +177,19 @@ def _meme(record: dict[str, Any], folder: Path) -> Meme:
     if not isinstance(post, str | int) or isinstance(post, bool):
         raise ValueError(f"post_id is {str(post)[:50]!r}, not a name")
     return Meme(
-        str(post), record["title"] or "", folder / name, texts["img_captions"], texts["meme_captions"], tuple(pairs)
+        str(post),
+        record["title"] or "",
+        _picture(folder, name),
+        texts["img_captions"],
+        texts["meme_captions"],
+        tuple(pairs),
     )
+
+
+def _picture(folder: Path, name: str) -> Path:
+    """The picture's file, under whichever of Unicode's two spellings of its name it is there: systems differ in it."""
+    spellings = [folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    return next((file for file in [folder / name, *spellings] if file.is_file()), folder / name)
 
 
 def _texts(record: dict[str, Any], field: str) -> tuple[str, ...]:
