@@ -89,6 +89,8 @@ def test_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ('kind = "correlation"\n[arrays]\nsource = "x.npy"\ntarget = "x.npy"', "2 edges are not the upper triangle"),
         ('[arrays]\nx = "x.npy"\ny = "y.npy"', r"different numbers of rows \(x 5, y 4\)"),
         ('subjects = "x.csv"\n[arrays]\nx = "x.npy"', r"x\.csv: write one id a line"),
+        ('[arrays]\nx = "$NOT_SET/x.npy"', r"data\.toml: x is '\$NOT_SET/x\.npy', but \$NOT_SET is not set"),
+        ('subjects = "~nosuchuserhere/x"\n[arrays]\nx = "x.npy"', r"data\.toml: subjects is .* no such user"),
         ('[arrays]\nx = "o.npy"', "dtype object"),
         ('[arrays]\nx = "z.npy"', "is a single number"),
         ('[arrays]\nx = "n.npy"', "NaN or infinity"),

@@ -116,14 +116,17 @@ def _part(place: Path, path: Path, part: str, said: dict[str, Any]) -> tuple[dic
     """Arrays of a part by key, and the ids of its items."""
     names = dict(said[part])
     listed = names.pop("subjects", said.get("subjects") if part == "arrays" else None)
-    arrays = {key: read_array(place / expand(file), Array("fiub", None), _REMEDY) for key, file in names.items()}
+    arrays = {
+        key: read_array(place / expand(file, f"{path}: {key}"), Array("fiub", None), _REMEDY)
+        for key, file in names.items()
+    }
     if not arrays:
         raise ValueError(f"{path}: {part} names no arrays.")
     if flat := [key for key, array in arrays.items() if not array.ndim]:
         raise ValueError(f"{path}: the array {flat[0]!r} is a single number; {_REMEDY}")
     subjects = None
     if listed is not None:
-        file = place / expand(listed)
+        file = place / expand(listed, f"{path}: subjects")
         subjects = [subject_id(line) for line in read_lines(file, "write one id a line.") if line.strip()]
     counts = {key: len(array) for key, array in arrays.items()}
     if subjects is not None:
