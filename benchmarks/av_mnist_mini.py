@@ -17,7 +17,6 @@ settings standardise each bin, and show how much of the lead was that.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -31,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
@@ -55,7 +55,6 @@ PRODUCT = "I2M2, tuned"
 SHORT = ("concatenation, N steps", "3 concatenations, N steps")
 LONG = ("concatenation, N + T steps", "3 concatenations, N + T steps")
 DIAL = {"intra only": (0.8, 0.5), "inter only": (0.0, 0.95), "both": (0.6, 0.85)}
-RESULT = Path(__file__).parent / "results" / "av_mnist_mini.json"
 
 
 def build(seed: int, make: Callable[[], Method]) -> Method:
@@ -165,7 +164,7 @@ def main() -> int:
         "dial, Bayes": all(mean["I2M2"] >= mean["Bayes"] - 4 for mean in means.values()),
     }
     results["processor seconds"] = round(time.process_time() - start)
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_result(results, __file__)
     print(bars)
     return int(not all(bars.values()))
 

@@ -16,11 +16,11 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from provenance import write_result
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.significance import PairedTest
@@ -30,7 +30,6 @@ from mmlab.metrics.resampling import mean_of
 from mmlab.metrics.text import bleu, chrf, cider, rouge_l
 
 ITEMS, RESAMPLES, ROUNDS, FEW = 559, 1000, 5, 5
-RESULT = Path(__file__).parent / "results" / "bootstrap_speed.json"
 
 
 def timed(function: Callable[[], Any]) -> tuple[float, Any]:
@@ -75,7 +74,7 @@ def main() -> None:
         rows[name] = {"seconds": ours, "from texts, extrapolated": texts, "ratio": ours / texts}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     facts = {"commit": commit.strip(), "date": time.strftime("%Y-%m-%d"), "items": ITEMS, "resamples": RESAMPLES}
-    RESULT.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    write_result({**facts, "rows": rows}, __file__)
     print(json.dumps(rows, indent=1))
 
 

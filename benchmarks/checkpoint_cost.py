@@ -11,7 +11,6 @@ Run: python benchmarks/checkpoint_cost.py
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
@@ -25,6 +24,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from provenance import write_result
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -35,7 +35,6 @@ from mmlab.method import Batch, Method
 from mmlab.train.checkpoint import Store
 
 ROUNDS, STEPS, EVERY, BATCH = 3, 100, 50, 8
-RESULT = Path(__file__).parent / "results" / "checkpoint_cost.json"
 
 
 class Encoder(Method):
@@ -139,8 +138,7 @@ def main() -> None:
     }
     for name, value in results.items():
         print(f"{name:22}{value:14.4g}")
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_result(results, __file__)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
+from provenance import write_result  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from mmlab import fit  # noqa: E402
@@ -237,8 +238,7 @@ def _add(rows: dict[str, list[dict[str, float | None]]], name: str, seed: int, r
 
 
 def _write(results: dict[str, Any]) -> None:
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_result(results, __file__)
 
 
 if __name__ == "__main__":

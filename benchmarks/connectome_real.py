@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
@@ -278,8 +279,7 @@ def main() -> None:
 
 
 def _write(results: dict[str, Any]) -> None:
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_result(results, __file__)
 
 
 def _plain(frame: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -11,16 +11,15 @@ Run: python benchmarks/fit_overhead.py
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import platform
 import statistics
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from provenance import write_result
 from torch import Tensor, nn
 
 import mmlab
@@ -29,7 +28,6 @@ from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
 
 ROUNDS, STEPS, BATCH, WIDTH, EDGES = 30, 120, 64, 256, 780
-RESULT = Path(__file__).parent / "results" / "fit_overhead.json"
 
 
 class Perceptron(Method):
@@ -119,8 +117,7 @@ def main() -> None:
         results[name] = row
         spread = f"{row['ratio_quarter']:.3f} to {row['ratio_three_quarters']:.3f}"
         print(f"{name:14}{row['hand_ms']:7.3f} ms{row['fit_ms']:7.3f} ms{row['ratio']:8.3f}   {spread}")
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_result(results, __file__)
 
 
 if __name__ == "__main__":

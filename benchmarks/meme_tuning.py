@@ -10,7 +10,6 @@ example. Beside the share of exact answers stands what was lost: the literal tas
 from __future__ import annotations
 
 import copy
-import json
 import os
 import random
 import sys
@@ -24,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
+from provenance import write_result  # noqa: E402
 
 from mmlab import fit  # noqa: E402
 from mmlab.bases.tiny_llava import VISION, tiny_base  # noqa: E402
@@ -36,7 +36,6 @@ SEEDS, STEPS, RANK, EXAMPLES = (0, 1, 2), 300, 8, 1000
 RANKS, SIZES = (1, 2, 4, 8, 16, 64), (20, 60, 120, 300, 600, 1000)
 ASKED = 200
 SLOWLY = ", a third of the rate"
-RESULT = Path(__file__).parent / "results" / "meme_tuning.json"
 SIZE = int(VISION["image_size"])
 
 
@@ -107,7 +106,7 @@ def main() -> None:
     for (what, examples), part in grouped:
         values = {key: [round(float(v), 4) for v in part[key]] for key in ("meaning", "literal", "seconds")}
         result["rows"].append({"what": what, "examples": examples, "weights": int(part["weights"].iloc[0]), **values})
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, __file__)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
@@ -143,8 +144,7 @@ def main() -> None:
 
 
 def _write(results: dict[str, Any]) -> None:
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_result(results, __file__)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 from sklearn.linear_model import RidgeCV  # noqa: E402
 from sklearn.model_selection import KFold  # noqa: E402
 from torch import Tensor  # noqa: E402
@@ -38,7 +39,6 @@ from mmlab.data.sets.hcp_rest_task30 import rest_activation  # noqa: E402
 
 FOLDS, SEEDS = 5, (0, 1, 2)
 PENALTIES = tuple(10.0**exponent for exponent in range(-3, 6))
-RESULT = Path(__file__).parent / "results" / "rest_to_activation.json"
 
 
 def activity_flow(connectivity: Tensor, activation: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ def main() -> None:
         "acknowledgement": data.acknowledgement,
     }
     print(data.acknowledgement)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, __file__)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 
 from mmlab import fit  # noqa: E402
 from mmlab.compare.comparison import Comparison  # noqa: E402
@@ -52,7 +53,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "auxiliary heads + CLIP": {"mixed": 0.0, "switch": 2.0},
     "M3CoL": {},
 }
-RESULT = Path(__file__).parent / "results" / "rosmap.json"
 
 
 class Row(M3CoL):
@@ -169,8 +169,7 @@ def main() -> None:
         "damaged test set": hurt,
         "processor seconds": round(time.process_time() - began),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, __file__)
     print(json.dumps(result["best epoch on test minus last"], indent=2))
 
 

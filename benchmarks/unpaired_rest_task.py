@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.model_selection import KFold  # noqa: E402
 from torch import Tensor  # noqa: E402
@@ -37,7 +38,6 @@ from mmlab.methods.schrodinger_bridge import SchrodingerBridge  # noqa: E402
 from mmlab.metrics.transport import gaussian_map  # noqa: E402
 
 COMPONENTS, FOLDS, SEEDS = 20, 5, (0, 1, 2)
-RESULT = Path(__file__).parent / "results" / "unpaired_rest_task.json"
 
 Mover = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 """(rest to train on, task to train on, rest to move, seed) -> moved, all (., COMPONENTS)."""
@@ -143,7 +143,7 @@ def main() -> None:
         "mean": json.loads(grouped.mean().round(5).to_json(orient="index")),
         "standard deviation over folds and seeds": json.loads(grouped.std().round(5).to_json(orient="index")),
     }
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, __file__)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+from provenance import write_result
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -316,8 +317,7 @@ def main() -> None:
         results["memory"] = memory()
         results |= {"gpu": old["gpu"]} if "gpu" in old else {}
     print(json.dumps(results, indent=1))
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_result(results, __file__)
 
 
 if __name__ == "__main__":

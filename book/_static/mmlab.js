@@ -116,3 +116,22 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("table.mm-filter").forEach(makeFilter); // first: it reads the headings as they are
   document.querySelectorAll("table.mm-sortable").forEach(makeSortable);
 });
+
+// Parts in the sidebar fold: that of the page shown is open, and the others open with a click or the keyboard.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".bd-sidebar-primary p.caption, .bd-sidebar p.caption").forEach((caption) => {
+    const list = caption.nextElementSibling;
+    if (list?.tagName !== "UL" || caption.querySelector("button")) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "mm-part";
+    button.append(...caption.childNodes);
+    caption.append(button);
+    const open = (shown) => {
+      list.hidden = !shown;
+      button.setAttribute("aria-expanded", String(shown));
+    };
+    open(Boolean(list.querySelector(".current, .active")));
+    button.addEventListener("click", () => open(list.hidden));
+  });
+});

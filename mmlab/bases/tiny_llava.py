@@ -28,7 +28,7 @@ def untrained_base(world: MiniMemes, seed: int = 0, **changes: Any) -> TinyLLaVA
 
     Args:
         world: Whose words it can write.
-        seed: Of the initial weights. The global random state is left alone.
+        seed: Seed of the initial weights. The global random state is left alone.
         **changes: Other arguments of TinyLLaVA.
     """
     arguments: dict[str, Any] = {
@@ -49,7 +49,7 @@ def tiny_base(seed: int = 0, **changes: Any) -> tuple[TinyLLaVA, MiniMemes]:
     quarter of a minute, and kept for the next call by :func:`mmlab.train.once.trained_once`.
 
     Args:
-        seed: Of the world, of the initial weights, and of the training.
+        seed: Seed of the world, of the initial weights, and of the training.
         **changes: Other arguments of TinyLLaVA, such as ``connector``.
 
     Returns:

@@ -175,7 +175,8 @@ def sync(
     stems: Names = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if anything is out of sync.")] = False,
 ) -> None:
-    """Make the .ipynb files from their sources, the README's table from the cards, the picture of the house."""
+    """Make the .ipynb files from their sources, the README's table, API pages and picture of the house."""
+    from mmlab.command.api import refresh_api
     from mmlab.command.house import refresh_house
     from mmlab.command.scaffold import refresh_readme
     from mmlab.publish import project
@@ -183,7 +184,7 @@ def sync(
 
     root = project.find_root()
     written = sync_notebooks(stems or None, check)
-    for path in [*written, *([] if check else [*refresh_readme(root), *refresh_house(root)])]:
+    for path in [*written, *([] if check else [*refresh_readme(root), *refresh_house(root), *refresh_api(root)])]:
         _print(f"wrote {path.relative_to(root)}")
 
 
@@ -273,7 +274,7 @@ def train(
 ) -> None:
     """Train a method on a dataset, measure it on the test items, and save it with a model card."""
     import mmlab
-    from mmlab.command import experiment
+    from mmlab.command import experiment, scoring
     from mmlab.command.arguments import parse
     from mmlab.command.estimate import plan
 
@@ -289,7 +290,7 @@ def train(
         show_plan(made, plan(made, items.train, steps=steps, batch_size=batch_size, average=average, seed=seed))
         return
     experiment.learn(made, items, **options, steps=steps, batch_size=batch_size, out=out, seed=seed)
-    rows = experiment.evaluate(made, items, seed=seed)
+    rows = scoring.evaluate(made, items, seed=seed)
     show_scores(rows)
     experiment.save(made, items, rows, out / "model")
     history = f", the history in {out / 'history.csv'}" if (out / "history.csv").is_file() else ""
@@ -309,10 +310,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
 ) -> None:
     """Measure a saved method on the test items, beside the baselines."""
-    from mmlab.command import experiment
+    from mmlab.command import experiment, scoring
 
     method, items = experiment.load_saved(folder, data, data_settings)
-    show_scores(experiment.evaluate(method, items, draws=draws, seed=seed))
+    show_scores(scoring.evaluate(method, items, draws=draws, seed=seed))
 
 
 @app.command()
@@ -330,13 +331,13 @@ def sample(
 
     import numpy as np
 
-    from mmlab.command import experiment
+    from mmlab.command import experiment, scoring
     from mmlab.store.folders import write_whole
 
     if out.suffix != ".npz":
         raise ValueError(f"Samples are written as .npz, not as {out.suffix or 'a file without a suffix'}.")
     method, items = experiment.load_saved(folder, data, data_settings)
-    drawn = experiment.draw(method, items.test, draws, seed, settings or ()).numpy()
+    drawn = scoring.draw(method, items.test, draws, seed, settings or ()).numpy()
     content = io.BytesIO()
     np.savez(content, samples=drawn, items=np.array(getattr(items.test, "subjects", range(len(items.test)))))
     write_whole(out, content.getvalue())

@@ -37,6 +37,7 @@ def new_method(stem: str, root: Path, chapter: str = "") -> list[Path]:
         ValueError: If the stem is no such name or is taken, or the table of contents has no chapter to put it after.
         FileNotFoundError: If there is no such chapter.
     """
+    from mmlab.command.api import refresh_api
     from mmlab.command.house import refresh_house
     from mmlab.publish.chapter import Chapter
     from mmlab.publish.committed import sync
@@ -78,7 +79,8 @@ def new_method(stem: str, root: Path, chapter: str = "") -> list[Path]:
     for path, text in {**{path: _fill(template, names) for path, template in made.items()}, **changed}.items():
         write_whole(path, text)
     list_methods.cache_clear()
-    return [*made, *changed, *sync([chapter or stem], root=root), *refresh_readme(root), *refresh_house(root)]
+    made_too = [*refresh_readme(root), *refresh_house(root), *refresh_api(root)]
+    return [*made, *changed, *sync([chapter or stem], root=root), *made_too]
 
 
 def methods_table(cards: Mapping[str, Card]) -> str:

@@ -24,7 +24,7 @@ def evaluate(method: Method, data: Data, *, draws: int = 8, seed: int = 0) -> di
         method: The trained method.
         data: It is measured on ``data.test``; the baselines learn from ``data.train``.
         draws: Samples per item whose mean is the method's prediction, where it samples.
-        seed: Of all randomness.
+        seed: Seed of all randomness.
 
     Returns:
         Rows of a table by name. Connectivity is scored as in the book (:mod:`mmlab.metrics.connectome`), and classes as
@@ -104,7 +104,7 @@ def draw(method: Method, items: Any, draws: int = 1, seed: int = 0, settings: It
         method: A method with ``sample`` or ``predict``.
         items: A dataset.
         draws: Samples per item.
-        seed: Of the randomness.
+        seed: Seed of the randomness.
         settings: Further arguments of that function as ``key=value``, for example ``steps=50``.
 
     Returns:

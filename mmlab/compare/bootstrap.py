@@ -39,10 +39,10 @@ def paired_bootstrap(a: Tensor, b: Tensor, *, resamples: int = 10_000, level: fl
 
     Args:
         a: Scores of the first system, (N,).
-        b: Of the second, on the same items in the same order, (N,).
+        b: Values of the second, on the same items in the same order, (N,).
         resamples: Number of draws.
         level: Coverage, in (0, 1).
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: If the shapes differ, or there are fewer than two items.
@@ -77,12 +77,12 @@ def bootstrap_metric(
 
     Args:
         a: Texts of the first system, one for each of N items.
-        b: Of the second, on the same items in the same order.
+        b: Values of the second, on the same items in the same order.
         references: N lists of one or more texts.
         metric: From (candidates, references) to a number, as :func:`mmlab.metrics.text.bleu`.
         resamples: Number of draws.
         level: Coverage, in (0, 1).
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: If the numbers of texts and references differ, or there are fewer than two items.

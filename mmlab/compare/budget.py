@@ -61,7 +61,7 @@ class Budgets:
             raise ValueError(f"No budget is declared for {self.proposed!r}: {nearest(self.proposed, self.spent)}")
 
     def advantages(self, rows: Collection[str] | None = None) -> dict[str, list[str]]:
-        """Of what the proposed method had more, and than which rivals.
+        """What the proposed method had more, and than which rivals.
 
         Args:
             rows: Rivals to look at; by default all that are declared.
@@ -153,7 +153,7 @@ def tune(
         measure: Score of a trained method: (method, validation) to a number.
         direction: Whether ``"higher"`` or ``"lower"`` scores are better.
         training: Further arguments of :func:`mmlab.fit`.
-        seeds: Of the trainings of each combination; their scores are averaged.
+        seeds: Seeds of the trainings of each combination; their scores are averaged.
 
     Raises:
         ValueError: If there is nothing to choose, training and validation items are the same or share subjects, or no

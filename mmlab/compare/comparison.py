@@ -73,7 +73,7 @@ class Comparison:
 
         Args:
             metric: Column of :attr:`scores`.
-            level: Of the interval.
+            level: Level of the interval.
 
         Returns:
             For each row: ``difference`` (mean over seeds), ``low`` and ``high`` (paired t interval over seeds, see

@@ -200,7 +200,7 @@ def fit_pca_ridge(
         folds: Folds of the cross-validation.
         keep: Weight of the source itself in the prediction. With 0 a large penalty gives the group mean; with 1 the
             *change* is regressed, and a large penalty gives the mean shift.
-        seed: Of the folds.
+        seed: Seed of the folds.
 
     Returns:
         The fit on all training subjects with the pair of choices of least squared error.

@@ -70,7 +70,7 @@ def controls(
         ensembles: By name of a builder, a number n: the mean of the probabilities of n trained copies, the first of
             which is the row of that name itself. Choose n so that the parameters are as many as the proposed method's.
         features: What the rivals on features see of a batch, (N, F); by default :func:`flatten` of the modalities.
-        rivals: Of ``"logistic regression"`` (standardised features, on each modality and on all; the strength of the
+        rivals: Some of ``"logistic regression"`` (standardised features, on each modality and on all; strength of the
             penalty by the log loss on the validation set, or without one by three-fold cross-validation within the
             training set) and ``"gradient boosting"`` (of histograms, on all), those that are wanted.
         metrics: Name to function of (probabilities, label); by default :data:`METRICS`.

@@ -159,7 +159,7 @@ def item_interval(
 
     Args:
         a: Values of the first system, (N,).
-        b: Of the second on the same items, (N,); N times the same number for a constant.
+        b: Values of the second on the same items, (N,); N times the same number for a constant.
         clusters: A name for each item, (N,); items of one name are drawn together.
         level: Coverage, in (0, 1).
 

@@ -100,6 +100,7 @@ class BridgeMatching(Method):
             Claim("identification", "mean shift", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
+        tags=("brain", "fMRI", "MRI", "connectome", "diffusion"),
     )
 
     def __init__(

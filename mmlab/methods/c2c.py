@@ -93,6 +93,7 @@ class C2C(Method):
             Claim("identification", "mean shift", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("brain", "fMRI", "MRI", "connectome", "linear"),
     )
 
     source_components: Tensor

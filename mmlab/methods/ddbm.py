@@ -132,6 +132,7 @@ class DDBM(Method):
             Claim("W1 at equal calls", "Euler-Maruyama", "lower"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
+        tags=("brain", "fMRI", "MRI", "connectome", "diffusion"),
     )
 
     def __init__(

@@ -75,6 +75,7 @@ class FlowMatching(Method):
             Claim("W2", "Gaussian map", "lower", kind="sanity"),
             Claim("excess energy", "independent coupling", "lower"),
         ),
+        tags=("brain", "fMRI", "MRI", "connectome", "optimal transport"),
     )
 
     def __init__(

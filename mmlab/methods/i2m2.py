@@ -127,6 +127,7 @@ class I2M2(Method):
             Claim("accuracy", "intra-modality", "higher"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("MRI", "knee", "meme", "audio", "image"),
     )
 
     def __init__(

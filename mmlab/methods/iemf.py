@@ -92,6 +92,7 @@ class IEMF(Method):
         outputs=("label",),
         claims=(Claim("accuracy", "joint", "higher"), Claim("accuracy", "joint + heads", "higher", kind="sanity")),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("audio", "image"),
     )
 
     def __init__(

@@ -56,6 +56,7 @@ class LateFusion(Method):
             Claim("accuracy", "concatenation, averaged", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("audio", "image", "missing modality"),
     )
 
     def __init__(

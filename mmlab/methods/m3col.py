@@ -78,6 +78,7 @@ class M3CoL(Method):
             Claim("accuracy", "logistic regression", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("omics", "contrastive", "mixup"),
     )
 
     def __init__(

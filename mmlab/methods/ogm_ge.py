@@ -99,6 +99,7 @@ class OGMGE(Method):
         outputs=("label",),
         claims=(Claim("accuracy", "joint", "higher"), Claim("audio encoder, probed", "joint", "higher")),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("audio", "image", "gradient modulation"),
     )
 
     def __init__(

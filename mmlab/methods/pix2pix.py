@@ -85,6 +85,7 @@ class Pix2pix(Method):
         inputs=("source", "target"),
         outputs=("target",),
         claims=(Claim("saturation", "L1 alone", "higher"),),
+        tags=("GAN", "image", "MRI"),
     )
 
     def __init__(

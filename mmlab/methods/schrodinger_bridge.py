@@ -122,6 +122,7 @@ class SchrodingerBridge(BridgeMatching):
             Claim("error of the coupling", "one pass of bridge matching", "lower"),
             Claim("class kept", "independent coupling", "higher", kind="sanity"),
         ),
+        tags=("diffusion", "optimal transport", "unpaired"),
     )
     iteration: Tensor
 

@@ -67,6 +67,7 @@ class TinyLLaVA(Method):
             Claim("exact answers", "shuffled pictures", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("LLaVA", "LoRA", "meme", "VQA", "captioning"),
     )
 
     language_model: Any  # of transformers, whose annotations are wider than what is built here
@@ -130,7 +131,7 @@ class TinyLLaVA(Method):
         return splice(embed, batch["input_ids"], batch["length"], h, *rest, side=side)  # type: ignore[arg-type]
 
     def logits(self, batch: Batch) -> Tensor:
-        """Of the next token at every position, (B, T', V)."""
+        """Scores of the next token at every position, (B, T', V)."""
         sequence = self.embed(batch)
         logits: Tensor = self.language_model(inputs_embeds=sequence.vectors, attention_mask=sequence.mask).logits
         return logits
@@ -163,8 +164,8 @@ class TinyLLaVA(Method):
         Args:
             batch: Prompts; their labels are not looked at.
             rng: Seeds sampling; without it, the global generator does.
-            **how: Of transformers' ``generate``: ``max_new_tokens``, ``num_beams``, ``do_sample``, ``streamer``,
-                ``prefix_allowed_tokens_fn``, ...
+            **how: Arguments of transformers' ``generate``: ``max_new_tokens``, ``num_beams``, ``do_sample``,
+                ``streamer``, ``prefix_allowed_tokens_fn``, ...
         """
         with self.evaluating(), torch.random.fork_rng(enabled=rng is not None):
             if rng is not None:  # transformers samples with the global generator

@@ -51,6 +51,7 @@ class Unimodal(Method):
             Claim("accuracy", "logistic regression", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
+        tags=("audio", "image", "probe"),
     )
 
     def __init__(

@@ -81,6 +81,7 @@ class WGANQC(Method):
             Claim("W2", "Gaussian map", "lower", kind="sanity"),
             Claim("joint W2", "plain regression", "lower", kind="sanity"),
         ),
+        tags=("GAN", "optimal transport"),
     )
 
     def __init__(

@@ -267,7 +267,7 @@ def constant_row(
     """The best fixed sentence, said of every item: the row that stands beside every automatic score.
 
     Args:
-        references: Of the N test items.
+        references: References of the N test items.
         metric: From (candidates, references) to a number, larger is better, as :func:`bleu`.
         pool: Sentences to choose from, as the training captions; the most frequent are tried.
         tried: How many of them.

@@ -24,7 +24,7 @@ class QueryConnector(nn.Module):
         language_width: Width of the tokens that come out.
         queries: Number of them.
         layers: Rounds of reading.
-        heads: Of the attention.
+        heads: Heads of the attention.
         mutual: Whether the queries attend to one another before they read (Q-Former); the resampler's read themselves
             together with the picture.
 

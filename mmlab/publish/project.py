@@ -64,6 +64,8 @@ def toc_entries(root: Path) -> list[str]:
     def walk(node: Any) -> None:
         if isinstance(node, dict):
             found.extend(str(node[key]) for key in ("root", "file") if key in node)
+            pages = sorted(root.glob(f"{node['glob']}.md")) if "glob" in node else []
+            found.extend(page.relative_to(root).with_suffix("").as_posix() for page in pages)
             for value in node.values():
                 walk(value)
         elif isinstance(node, list):

@@ -35,7 +35,7 @@ class Rebuilt:
         again: The receipt of the new run.
         notebook: The new executed notebook.
         changed: Which inputs differ, in a few words; empty if none does. The chapter may then differ too.
-        metrics: Of every recorded number or text: value as released, value now (None where it is missing).
+        metrics: Every recorded number or text: value as released, value now (None where it is missing).
         tolerance: Relative difference up to which two numbers are taken for equal.
     """
 

@@ -67,7 +67,7 @@ def save_adapter(
     Args:
         model: A peft model with the adapter on it. It is not changed.
         folder: Where to; made if need be. A save that fails leaves the old files; a README of your own is kept.
-        name: Of the adapter in the model.
+        name: Name of the adapter in the model.
         provenance: Data, licence, results and limits, for the card.
 
     Raises:

@@ -26,7 +26,7 @@ def replaced_files(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
     Args:
         folder: Where they belong; made if need be. Other files in it are left alone.
-        names: Of the files, in the order in which they are moved; what was not written is left as it was.
+        names: Names of the files, in the order in which they are moved; what was not written is left as it was.
 
     Yields:
         An empty folder, another one for everybody. If the block raises, the old files stay.

@@ -128,8 +128,8 @@ def check_fit(model: nn.Module, config: LoraConfig, tensors: Mapping[str, Tensor
 
     Args:
         model: The base, or a peft model that is to get another adapter. It is not changed.
-        config: Of the adapter.
-        tensors: Of the adapter, under the names that peft saves.
+        config: Config of the adapter.
+        tensors: Tensors of the adapter, under the names that peft saves.
         where: The file, for messages.
 
     Raises:
@@ -182,8 +182,8 @@ def attach(model: nn.Module, config: LoraConfig, name: str, *, empty: bool = Fal
 
     Args:
         model: The base, or a peft model that gets one more.
-        config: Of the adapter.
-        name: Of the adapter.
+        config: Config of the adapter.
+        name: Name of the adapter.
         empty: Whether its tensors are on the ``meta`` device.
     """
     from peft import MODEL_TYPE_TO_PEFT_MODEL_MAPPING, PeftModel
@@ -201,7 +201,7 @@ def left_out(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> list
     Args:
         model: With the adapter on it.
         tensors: What will be saved, sharing memory with the model.
-        name: Of the adapter; the parameters of other adapters are theirs.
+        name: Name of the adapter; the parameters of other adapters are theirs.
     """
     saved = {tensor.untyped_storage().data_ptr() for tensor in tensors.values()}
     others = {f".{other}." for other in getattr(model, "peft_config", {}) if other != name}

@@ -34,7 +34,7 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: str | Path, *, provenance
     """Save a pipeline for others, with a model card.
 
     Args:
-        pipeline: Of diffusers' own class, with components of diffusers and transformers. It is not changed.
+        pipeline: Pipeline of diffusers' own class, with components of diffusers and transformers. It is not changed.
         folder: Where to. A pipeline that is there is replaced as a whole, but for a README of your own.
         provenance: Data, licence, results and limits, for the card.
 
@@ -82,7 +82,7 @@ def load_pipeline(folder: str | Path, *, dtype: torch.dtype | None = None) -> Di
     Args:
         folder: That :func:`save_pipeline` or diffusers wrote. For one on the Hugging Face Hub, hand in what
             ``huggingface_hub.snapshot_download(name, allow_patterns=["*.json", "*.txt", "*/*.safetensors"])`` returns.
-        dtype: Of the floating-point weights; None leaves the choice to diffusers.
+        dtype: Type of the floating-point weights; None leaves the choice to diffusers.
 
     Returns:
         The pipeline, of the class that the folder names.

@@ -39,7 +39,7 @@ def save_unet_adapter(
     Args:
         unet: A U-Net of diffusers, with an adapter from ``unet.add_adapter(config)``. It is not changed.
         folder: Where to; made if need be. A save that fails leaves the old files; a README of your own is kept.
-        name: Of the adapter in the U-Net.
+        name: Name of the adapter in the U-Net.
         provenance: Data, licence, results and limits, for the card.
 
     Raises:

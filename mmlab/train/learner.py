@@ -58,7 +58,7 @@ class Learner:
         accelerator: Places, wraps and synchronises.
         method: Already on its device.
         number: Which of ``method.objectives()``.
-        settings: Of the run.
+        settings: Settings of the run.
 
     Raises:
         ValueError: If the objective has no parameter to train, one that is not the method's, or an impossible setting.

@@ -80,7 +80,7 @@ def add_lora(
         alpha: The change is scaled by alpha / rank; by default alpha is twice the rank, as in TinyLLaVA's recipe.
         dropout: On the input of A, in [0, 1).
         train_connector: Whether a copy of the connector is trained, too. It is part of what is saved.
-        seed: Of A.
+        seed: Seed of A.
 
     Returns:
         The peft model around the method: for :func:`mmlab.store.adapters.save_adapter`, for ``merge_and_unload()``,

@@ -81,7 +81,7 @@ def lines(
         by: Column of the series' names.
         log_x: Whether the horizontal axis is logarithmic.
         references: Levels to mark by dashed lines in the first panel, by name.
-        height: Of a panel, in inches; panels stand one above the other so that a phone can show them.
+        height: Height of a panel, in inches; panels stand one above the other so that a phone can show them.
 
     Raises:
         ValueError: If a column is absent or there is nothing to draw.
@@ -148,7 +148,7 @@ def image_rows(rows: Mapping[str, Sequence[Any]], *, columns: Sequence[str] = ()
         rows: By name, images (H, W), (H, W, 3) or (3, H, W) with values in [0, 1]: arrays or tensors, the same number
             in each row.
         columns: Headings of the columns.
-        size: Of an image, in inches.
+        size: Size of an image, in inches.
 
     Raises:
         ValueError: If rows differ in length, or an image has another shape.

@@ -18,7 +18,8 @@ from torch import Tensor
 import mmlab
 from mmlab.card import Card
 from mmlab.command.cli import app, main
-from mmlab.command.experiment import Data, build, datasets, draw, load_data, load_saved
+from mmlab.command.experiment import Data, build, datasets, load_data, load_saved
+from mmlab.command.scoring import draw
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
 
@@ -255,7 +256,7 @@ class Table:
 
 
 def test_other_data_are_scored_by_their_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmlab.command.experiment import evaluate
+    from mmlab.command.scoring import evaluate
 
     items = Data("table", (), 0.5, 0, Table(), Table())
     method = build("bridge_matching", items, ["width=8"])
@@ -281,7 +282,7 @@ class Votes(Method):
 
 
 def test_classes_are_scored_beside_their_shares() -> None:
-    from mmlab.command.experiment import evaluate
+    from mmlab.command.scoring import evaluate
 
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(90, 3, generator=rng)

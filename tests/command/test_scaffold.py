@@ -47,6 +47,7 @@ def test_a_new_method_is_green_from_the_start(root: Path) -> None:
         "book/references.bib",
         "README.md",
         "book/house.md",
+        "book/api/methods/early_fusion.md",
         "book/_static/house.svg",  # it is not among what was copied
     }
     assert "early_fusion" in list_methods(root / "mmlab" / "methods")

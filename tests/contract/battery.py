@@ -283,7 +283,7 @@ def _descend(method: Method, objective: Objective, batch: Batch, steps: int, eno
     """Train one objective of several until its loss is low enough; the parameters of the others are not moved."""
     optimiser = torch.optim.Adam(objective.parameters, lr=1e-2)
     for step in range(steps):
-        if step and step % 10 == 0 and _mean_loss(objective, batch) < enough:
+        if step and step % 10 == 0 and _mean_loss(objective, batch, draws=2) < enough:
             return
         method.zero_grad()
         objective.loss(batch, _rng(step))["loss"].backward()
@@ -313,9 +313,9 @@ def _rng(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _mean_loss(objective: Objective, batch: Batch) -> float:
+def _mean_loss(objective: Objective, batch: Batch, draws: int = 8) -> float:
     with torch.no_grad():
-        return float(np.mean([float(objective.loss(batch, _rng(1000 + draw))["loss"]) for draw in range(8)]))
+        return float(np.mean([float(objective.loss(batch, _rng(1000 + draw))["loss"]) for draw in range(draws)]))
 
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

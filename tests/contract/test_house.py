@@ -21,6 +21,7 @@ def test_arrows_go_down_and_none_goes_round() -> None:
     upward = [(room, other) for room, others in found.arrows.items() for other in others if floor[room] <= floor[other]]
     assert upward == []
     assert circles(found.arrows) == []
+    assert circles(imports(ROOT / "mmlab")) == [], "a circle of modules, inside a room"
 
 
 def test_the_page_shows_the_house_as_it_is() -> None:

@@ -50,6 +50,20 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert mmlab.__version__ == _project()["version"] == citation["version"]
 
 
+def test_the_landing_page_says_who_wrote_which_version() -> None:
+    citation = yaml.safe_load(_text("CITATION.cff"))
+    who = ", ".join(author["name"] for author in citation["authors"]).replace("The ", "the ")
+    year = yaml.safe_load(_text("_config.yml"))["copyright"]
+    assert f"\nBy {who} · version {citation['version']} · {year}\n" in _text("book/intro.md")
+
+
+def test_the_path_for_one_evening_has_five_chapters() -> None:
+    evening = _text("book/intro.md").split("## One evening")[1].split("## ")[0]
+    stems = re.findall(r"^\d\. \[.+?\]\(\.\./notebooks/(\w+)\.ipynb\)", evening, re.MULTILINE)
+    assert len(set(stems)) == 5
+    assert all((ROOT / "notebooks" / f"{stem}.py").exists() for stem in stems)
+
+
 def test_conda_and_pip_ask_for_the_same() -> None:
     environment = yaml.safe_load(_text("environment.yml"))
     *conda, pip = environment["dependencies"]

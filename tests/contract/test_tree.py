@@ -17,6 +17,7 @@ RULES = [
     rules.equations,
     rules.sizes,
     rules.docstrings,
+    rules.fragments,
     rules.executable_reading,
     rules.packages,
 ]

@@ -176,9 +176,9 @@ def test_the_picture_is_the_first_figure_made_small():
     data = base64.b64encode(png(2000, 500)).decode()
     shown = notebook("<p>words</p>", f'<figure><img src="data:image/png;base64,{data}" alt="A &amp; B rise."></figure>')
     name, content, alt = picture(shown, "toy", CARD)
-    assert (name, alt) == ("toy.thumbnail.png", "Part of the first figure. A & B rise.")
+    assert (name, alt) == ("toy.thumbnail.png", "A & B rise.")
     with Image.open(io.BytesIO(content)) as image:
-        assert image.size == (360, 225)  # the left 800 of 2000 pixels
+        assert image.size == (360, 90)  # all of it
     assert first_figure(shown) == first_figure(shown)  # the same bytes: nothing is rendered again for it
 
 

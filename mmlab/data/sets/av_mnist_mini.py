@@ -77,7 +77,7 @@ def av_mnist_mini(
             with WAV files), or the original AV-MNIST with ``image/train_data.npy``. Default: ``$MMLAB_DATA``.
         snr: Ratio of the mean power of the word to that of the noise, in dB. The noise is brown above 45 Hz, with a
             babble of six voices 20 dB below it. Not used for original files.
-        seed: Of everything that is random.
+        seed: Seed of everything that is random.
         train: Number of pairs to train on; default 3000 synthetic, 6000 real, or all original ones but the last 5000.
         validation: Number of pairs to choose by; default 500, 1000 or 5000.
         test: Number of pairs to report on; default 1500, 3000 or 10000.

@@ -37,7 +37,7 @@ class Meme:
 
     Attributes:
         name: Number of the post, or name of the picture's file.
-        title: Of the post; may be empty.
+        title: Title of the post; may be empty.
         picture: Its file; it need not be there before it is read.
         literal: What is to be seen, in one or more wordings.
         meanings: What is meant, likewise.
@@ -105,7 +105,7 @@ def memecap(validation: float = 0.1, seed: int = 0) -> MemeSplits:
 
     Args:
         validation: About this share of ``memes-trainval.json`` is for choosing.
-        seed: Of that choice, which depends on the posts' numbers and not on the order of the file.
+        seed: Seed of that choice, which depends on the posts' numbers and not on the order of the file.
 
     Raises:
         FileNotFoundError: If a file is not there; the message says how to get it.

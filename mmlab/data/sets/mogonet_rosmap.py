@@ -37,7 +37,7 @@ def mogonet_rosmap(scale: Scale = "minmax", validation: float = 0.0, seed: int =
     Args:
         scale: How features are rescaled, by the training people only; see :func:`mmlab.data.splits.rescale`.
         validation: Share of each class of the training people that is set aside to choose by; 0 for none.
-        seed: Of the choice of these people.
+        seed: Seed of the choice of these people.
 
     Returns:
         Splits with keys ``mrna``, ``methylation``, ``mirna`` (N, 200) and ``label``: 1 is Alzheimer's disease.

@@ -47,12 +47,12 @@ def nlvr1(
 
     Args:
         reduce: Pictures are made smaller by this factor, by means over squares: 1, 2, 4, 5, 10 or 20.
-        form: Of ``text``; see :func:`mmlab.data.words.as_tensor`.
+        form: Form of ``text``; see :func:`mmlab.data.words.as_tensor`.
         length: T, largest number of words of a sentence.
         least: How often a word of the vocabulary occurs in the training sentences.
         validation: About this share of the sentences to train on is for choosing, whole groups of sentences that were
             written together. Not used with ``train``.
-        seed: Of the choice of these groups.
+        seed: Seed of the choice of these groups.
         train: Folder of the original training part, with ``train.json`` and ``images``.
 
     Returns:

@@ -27,11 +27,11 @@ def nlvr2_text(
     """Sentences and whether they are true of a pair of photographs that is not there.
 
     Args:
-        form: Of ``text``; see :func:`mmlab.data.words.as_tensor`.
+        form: Form of ``text``; see :func:`mmlab.data.words.as_tensor`.
         length: T, largest number of words of a sentence.
         least: How often a word of the vocabulary occurs in the training sentences.
         validation: About this share of the development sentences is for choosing, whole sets of photographs.
-        seed: Of the choice of these sets.
+        seed: Seed of the choice of these sets.
 
     Returns:
         Splits with keys ``text`` and ``label``, 1 if the sentence is true. Training and validation items come from the

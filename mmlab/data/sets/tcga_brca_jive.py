@@ -29,7 +29,7 @@ def tcga_brca_jive(test_share: float = 0.3, unlabelled: bool = True, scale: Scal
         test_share: Share of each subtype's tumours that is for the test.
         unlabelled: Whether the tumours without a subtype are among the training items.
         scale: How features are rescaled, by the training items only; see :func:`mmlab.data.splits.rescale`.
-        seed: Of the split. Repeat with several seeds: the test has some 40 tumours.
+        seed: Seed of the split. Repeat with several seeds: the test has some 40 tumours.
 
     Returns:
         Splits with keys ``mrna`` (N, 645), ``methylation`` (N, 574), ``mirna`` (N, 423), ``label`` (place in

@@ -201,7 +201,7 @@ def mini_memes(items: int = 2000, seed: int = 0, image_size: int = 32) -> MiniMe
 
     Args:
         items: Memes of the training part; the test part has a fifth of it, at least 20.
-        seed: Of the choice of pairs, the memes, and how they are drawn.
+        seed: Seed of the choice of pairs, the memes, and how they are drawn.
         image_size: H = W, in pixels.
 
     Returns:
@@ -234,7 +234,7 @@ def draw(memes: Sequence[Meme], image_size: int, rng: torch.Generator) -> Tensor
     Args:
         memes: N of them.
         image_size: H = W, in pixels.
-        rng: Of places, sizes and noise.
+        rng: Generator of places, sizes and noise.
 
     Returns:
         (N, 3, H, W) float32 in [-1, 1].

@@ -48,7 +48,7 @@ class Receipt:
         cpu_seconds: Processor time of the kernel and its children: on a busy machine, less than ``seconds``.
         peak_memory_mb: Most memory that the kernel and its children held, in MB (10^6 bytes).
         device: What it ran on.
-        versions: Of Python, mmlab, torch and NumPy.
+        versions: Versions of Python, mmlab, torch and NumPy.
         budget: What the card allows: ``seconds`` as :attr:`counted_seconds` counts them, and ``memory_mb``.
         machine_factor: Processor seconds that the machine takes for one of the reference machine, by a fixed workload.
         metrics: What the notebook recorded with :func:`mmlab.viz.record`.

@@ -52,7 +52,7 @@ def execute_on(
     """Run chapters on a cluster; otherwise as :func:`mmlab.publish.execute_all`.
 
     Args:
-        address: Of the scheduler, as in ``tcp://10.0.0.1:8786``.
+        address: Address of the scheduler, as in ``tcp://10.0.0.1:8786``.
         stems: The chapters.
         profile: ``"cpu"``, or ``"gpu"`` for workers that offer the resource ``GPU``.
         out: Folder for the results, on this machine.
@@ -85,8 +85,8 @@ class Cluster:
     """A connection to a cluster, which runs tasks for :func:`mmlab.publish.execute`.
 
     Args:
-        address: Of the scheduler.
-        profile: Of the tasks.
+        address: Address of the scheduler.
+        profile: Profile of the tasks.
         retries: How often a chapter is tried again when its kernel did not start or died. Lost workers do not count:
             how many a chapter may lose is a setting of the scheduler (``distributed.scheduler.allowed-failures``).
         patience: Seconds to wait for a worker, at the start and whenever all are gone.

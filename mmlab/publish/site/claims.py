@@ -89,8 +89,8 @@ def register(cards: Mapping[str, Card], receipts: Mapping[str, Receipt]) -> list
     """One row for each claim of each card, the papers' claims first.
 
     Args:
-        cards: Of all methods, by stem, in the order of the book.
-        receipts: Of the chapters that ran, by stem.
+        cards: Cards of all methods, by stem, in the order of the book.
+        receipts: Receipts of the chapters that ran, by stem.
     """
     rows = [_row(stem, card, claim, receipts) for stem, card in cards.items() for claim in card.claims]
     return sorted(rows, key=lambda row: row["kind"] != "paper")  # a stable sort: the order of the book remains

@@ -22,8 +22,8 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
     """How each chapter ran, as a table.
 
     Args:
-        receipts: Of all chapters, in the order of the book; a chapter may have one for each profile.
-        cards: Of all methods, by stem, and of chapters that tell of no method or of several, by theirs.
+        receipts: Receipts of all chapters, in the order of the book; a chapter may have one for each profile.
+        cards: Cards of all methods, by stem, and of chapters that tell of no method or of several, by theirs.
     """
     passed = sum(receipt.within_budget for receipt in receipts)
     total = sum(receipt.seconds for receipt in receipts)
@@ -54,7 +54,7 @@ def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, 
     """All methods that have a chapter in this book, as one table with pictures.
 
     Args:
-        cards: Of the methods to show, by stem, in the order of the book.
+        cards: Cards of the methods to show, by stem, in the order of the book.
         pictures: For each stem the address of its picture, seen from the page, and the alt text.
         root: Folder of the book.
     """
@@ -74,7 +74,7 @@ def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, 
                 card.family,
                 ", ".join(card.inputs),
                 ", ".join(card.outputs) or "label",
-                card.summary,
+                card.summary + (f" *{', '.join(card.tags)}*" if card.tags else ""),
             ]
         )
     heads = ["Picture", "Method", "Family", "Inputs", "Outputs", "What it does"]

@@ -18,7 +18,6 @@ SUFFIXES = (".thumbnail.png", ".thumbnail.svg")
 
 _IMAGE = re.compile(r"<img\b[^>]*>")
 _WIDTH, _HEIGHT = 360, 270  # twice what the page shows, for fine screens
-_WIDEST = 1.6
 
 
 def picture(notebook: Mapping[str, Any] | None, stem: str, card: Card) -> tuple[str, bytes, str]:
@@ -44,8 +43,7 @@ def first_figure(notebook: Mapping[str, Any]) -> tuple[bytes, str] | None:
                 source = re.search(r'src="data:image/png;base64,([^"]+)"', tag)
                 alt = re.search(r'alt="([^"]+)"', tag)
                 if source and alt:
-                    small, is_part = _small(base64.b64decode(source[1]))
-                    return small, ("Part of the first figure. " if is_part else "") + html.unescape(alt[1])
+                    return _small(base64.b64decode(source[1])), html.unescape(alt[1])
     return None
 
 
@@ -85,14 +83,13 @@ def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _small(content: bytes) -> tuple[bytes, bool]:
-    """A small copy, and whether it shows but a part: of several panels side by side, the first ones."""
+def _small(content: bytes) -> bytes:
+    """A small copy of the whole picture."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
-        width = min(image.width, round(_WIDEST * image.height))
-        small = image.convert("RGB").crop((0, 0, width, image.height))
+        small = image.convert("RGB")
         small.thumbnail((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
         made = io.BytesIO()
         small.quantize(128, dither=Image.Dither.NONE).save(made, "png", optimize=True)
-        return made.getvalue(), width < image.width
+        return made.getvalue()

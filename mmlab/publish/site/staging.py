@@ -22,6 +22,7 @@ from mmlab.publish.run import cache, key
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site import claims, generated
 from mmlab.publish.site.citing import citation
+from mmlab.publish.site.measured import with_ages
 from mmlab.publish.site.pictures import picture
 from mmlab.registry import chapter_of, list_methods
 
@@ -194,7 +195,7 @@ def _pages(root: Path, chapters: Mapping[str, Ran]) -> dict[str, bytes]:
             continue
         name, content = path.relative_to(root).as_posix(), path.read_bytes()
         if path.suffix == ".md":
-            text = _with_modules(content.decode("utf-8"))
+            text = with_ages(_with_modules(content.decode("utf-8")), root)
             content = _with_generated(text, name.removesuffix(".md"), root, chapters).encode("utf-8")
         elif name == "_config.yml":  # the buttons of the site open the notebooks of this version
             tag = project.tag(root).encode("utf-8")

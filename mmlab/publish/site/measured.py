@@ -1,0 +1,59 @@
+"""How old a measurement is: whether the code that a benchmark measures has changed since it ran."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import date
+from pathlib import Path
+
+from mmlab.reach import reach
+
+__all__ = ["age", "code_hash", "with_ages"]
+
+_MARK = re.compile(r"^<!-- measured: (\w+) -->$", re.MULTILINE)
+
+
+def code_hash(stem: str, root: Path) -> str:
+    """A hash of a benchmark and of the modules of the package that it reaches.
+
+    Args:
+        stem: Name of the benchmark.
+        root: Folder of the book.
+    """
+    script = root / "benchmarks" / f"{stem}.py"
+    source = script.read_text(encoding="utf-8")
+    modules = reach([source.replace("from __future__ import annotations", "")], root / "mmlab").modules
+    found = hashlib.sha256(source.encode())
+    for name, path in sorted(modules.items()):
+        found.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def age(stem: str, root: Path) -> str:
+    """One sentence on when a result was measured, and whether its code has changed since.
+
+    Args:
+        stem: Name of the benchmark.
+        root: Folder of the book.
+    """
+    path = root / "benchmarks" / "results" / f"{stem}.json"
+    said = json.loads(path.read_text(encoding="utf-8")).get("provenance")
+    if not said:
+        return "**Stale**: measured before results kept the date and the code that they measure."
+    when = date.fromisoformat(said["date"]).strftime("%-d %B %Y")
+    text = f"Measured on {when}, at commit `{said['commit']}`"
+    if said["code"] == code_hash(stem, root):
+        return f"{text}; the code that it measures has not changed since."
+    return f"**Stale**: {text[0].lower()}{text[1:]}; the code that it measures has changed since."
+
+
+def with_ages(text: str, root: Path) -> str:
+    """Replace each line ``<!-- measured: name -->`` of a page by the age of that result.
+
+    Args:
+        text: The page.
+        root: Folder of the book.
+    """
+    return _MARK.sub(lambda match: age(match[1], root), text)
