@@ -160,7 +160,7 @@ def check_named_parts(model: nn.Module, config: Any, where: str) -> None:
 
     Args:
         model: The base, or a peft model on it.
-        config: Of the adapter.
+        config: Config of the adapter.
         where: Who named them, for messages.
 
     Raises:
