@@ -31,7 +31,7 @@ def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) ->
         stem: The method.
         data: What it will be trained on; it fixes arguments such as the shape of a sample.
         settings: Constructor arguments as ``key=value``.
-        seed: Of the initial weights.
+        seed: Seed of the initial weights.
 
     Raises:
         ValueError: If the method or an argument is unknown, or the dataset lacks an input of the method.
@@ -57,7 +57,7 @@ def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed:
         options: Arguments of fit by name, ``trackers`` among them.
         steps: Optimiser steps.
         batch_size: Items per step.
-        seed: Of the run.
+        seed: Seed of the run.
         out: Folder of the run.
 
     Raises:
