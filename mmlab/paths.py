@@ -21,22 +21,27 @@ def expand(path: str | os.PathLike[str], name: str = "The path") -> Path:
         name: Name of the argument or variable that holds it, for messages.
 
     Raises:
-        ValueError: If it names an unknown user or a variable that is not set, or holds a zero byte.
+        ValueError: If it names an unknown user or a variable that is not set, holds a zero byte, or has a part that is
+            too long.
     """
     text = os.fspath(path)
     if "\0" in text:
         raise ValueError(f"{name} holds a zero byte, {text[:100]!r}: no file can have such a name.")
+    if (longest := max((len(os.fsencode(part)) for part in Path(text).parts), default=0)) > 255:
+        raise ValueError(f"{name} has a part of {longest} bytes, {text[:50]!r}...: no file can have so long a name.")
     try:
         written = Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"{name} is {text!r}, but there is no such user: write the folder in full.") from None
+        raise ValueError(f"{name} is {text[:200]!r}, but there is no such user: write the folder in full.") from None
     if "$" not in str(written):
         return written
     found = Path(written.anchor)
     for part in written.parts[1:] if written.anchor else written.parts:
         found /= part if (found / part).exists() else os.path.expandvars(part)
     if (unknown := _VARIABLE.search(os.path.expandvars(text))) and not found.exists():
-        raise ValueError(f"{name} is {text!r}, but {unknown[0]} is not set: set it, or write the folder in full.")
+        raise ValueError(
+            f"{name} is {text[:200]!r}, but {unknown[0][:50]} is not set: set it, or write the folder in full."
+        )
     return found
 
 

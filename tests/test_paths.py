@@ -40,6 +40,7 @@ def test_a_folder_whose_name_holds_a_dollar_is_found(home: Path) -> None:
         ("~nosuchuserhere/x", "data is '~nosuchuserhere/x', but there is no such user: write the folder in full"),
         ("$NOT_SET_AT_ALL/x", r"data is '\$NOT_SET_AT_ALL/x', but \$NOT_SET_AT_ALL is not set: set it, or write"),
         ("a\0b", "zero byte"),
+        ("a/" + 300 * "ä", r"data has a part of 600 bytes, 'a/ä+'\.\.\.: no file can have so long a name"),
     ],
 )
 def test_what_cannot_be_expanded_is_refused(home: Path, written: str, sentence: str) -> None:

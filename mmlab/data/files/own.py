@@ -82,8 +82,8 @@ def own_folder(folder: str | Path) -> OwnData:
         raise FileNotFoundError(f"{place} has no {FILE}: write one that names the arrays, such as '{_EXAMPLE}'.")
     try:
         said = tomllib.loads(read_text(path).replace("\r\n", "\n"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is no TOML ({error}): write it like '{_EXAMPLE}'.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is no TOML ({str(error)[:200]}): write it like '{_EXAMPLE}'.") from None
     _check(said, path)
     parts = {part: _part(place, path, part, said) for part in _PARTS if part in said}
     for part in parts.values():

@@ -77,7 +77,12 @@ def read_picture(
         return _checked(picture, getattr(picture, "filename", "") or "The image", background, formats)
     if not isinstance(picture, str | Path):
         raise TypeError(f"A picture is a file or an image of Pillow's, not a {type(picture).__name__}.")
-    path = expand(picture, "The picture")
+    try:
+        path = expand(picture, "The picture")
+    except ValueError as error:
+        if "so long a name" in str(error):
+            raise FileNotFoundError(f"There is no picture {str(picture)[:300]}: {error}") from None
+        raise
     name = str(path) if len(str(path)) <= 300 else f"{str(path)[:300]}..."
     try:
         size = path.stat().st_size if path.is_file() else -1
