@@ -65,12 +65,14 @@ def rosmap() -> str:
     result = read("rosmap")
     rows, gaps = result["rows"], result["M3CoL minus row, accuracy"]
     seeds, people = len(result["seeds"]), result["people to test"]
+    tuned = ""
+    if "chosen" in result:
+        tuned = ", with learning rate and weight decay chosen for each row from the same few on a fifth of the people"
     text = (
         "\n## M3CoL on ROSMAP\n\n"
         "`MMLAB_DATA=... python benchmarks/rosmap.py`: Alzheimer's disease from methylation, miRNA and mRNA, in the "
         f"split of MOGONET ({result['people to train']} people to train on, {people} to test; its authors selected the "
-        f"features beforehand). Networks: {result['steps']} full-batch steps, with learning rate and weight decay "
-        "chosen for each from the same four pairs on a fifth of the training people; measured after the last; mean ± "
+        f"features beforehand). Networks: {result['steps']} full-batch steps{tuned}, measured after the last; mean ± "
         "standard "
         f"deviation over {seeds} seeds. The difference is M3CoL minus the row, paired by seed, with a 95 % t interval "
         f"over seeds. One person is {100 / people:.1f} points. The paper's own table could not be verified, and is not "
