@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,12 +19,15 @@ def squared_distances(x0: Tensor, x1: Tensor) -> NDArray[np.float64]:
     """Squared Euclidean distances (B, B) between all sources (B, ...) and all targets (B, ...), on the CPU.
 
     Raises:
-        ValueError: If the two have different shapes.
+        ValueError: If the two have different shapes, or values that are not finite.
     """
     if x0.shape != x1.shape:
         raise ValueError(f"Sources {tuple(x0.shape)} and targets {tuple(x1.shape)} must have the same shape.")
+    if not bool(torch.isfinite(x0).all() and torch.isfinite(x1).all()):
+        raise ValueError("Sources or targets hold NaN or infinity, to which there is no distance: leave them out.")
     a, b = (x.detach().flatten(1).double().cpu() for x in (x0, x1))
-    squared: NDArray[np.float64] = torch.cdist(a, b).square().numpy()
+    centre = b.mean(0)  # far from the origin, the fast formula of cdist would lose the digits that differ
+    squared: NDArray[np.float64] = torch.cdist(a - centre, b - centre).square().numpy()
     return squared
 
 
@@ -65,6 +70,8 @@ def entropic_plan(x0: Tensor, x1: Tensor, regularisation: float) -> Tensor:
     """
     import ot
 
+    if not 0 < regularisation < math.inf:
+        raise ValueError(f"regularisation={regularisation}: ε must be positive and finite.")
     cost = squared_distances(x0, x1)
     _, exact = ot.emd([], [], cost, numItermax=1_000_000, log=True)
     # Less the exact potentials, costs are zero on the optimal pairs and positive elsewhere. The plan is the same, and

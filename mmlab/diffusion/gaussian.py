@@ -76,9 +76,11 @@ def coupling_after_matching(coupling: float, sigma: float) -> float:
     Source:
         Follows from the Gaussian drift b(x, t) = (E[X₁ | X_t = x] - x)/(1 - t) by integrating its slope over time.
     """
-    kappa = 2 - 2 * coupling - sigma**2
-    if kappa >= 4:
+    if not -1 <= coupling <= 1:
         raise ValueError(f"coupling={coupling} is out of its range: correlations lie in [-1, 1].")
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"sigma={sigma}: the reference's standard deviation must be positive and finite.")
+    kappa = 2 - 2 * coupling - sigma**2
     root = math.sqrt(abs(kappa) * (4 - kappa))
     if abs(kappa) < 1e-12:
         integral = 1.0
@@ -98,6 +100,9 @@ def schrodinger_coupling(s0: Tensor, s1: Tensor, sigma: float) -> Tensor:
     Source:
         Bunne et al. 2023, "The Schrödinger bridge between Gaussian measures has a closed form".
     """
+    smallest = float(torch.linalg.eigvalsh(s0).min())
+    if smallest <= 0:
+        raise ValueError(f"s0 has the eigenvalue {smallest:.3g}: make it positive definite.")
     identity = torch.eye(len(s0), dtype=s0.dtype)
     root = matrix_root(s0)
     inner = matrix_root(4 * root @ s1 @ root + sigma**4 * identity)
@@ -106,5 +111,8 @@ def schrodinger_coupling(s0: Tensor, s1: Tensor, sigma: float) -> Tensor:
 
 def bures_wasserstein(m0: Tensor, s0: Tensor, m1: Tensor, s1: Tensor) -> Tensor:
     """Squared 2-Wasserstein distance of two Gaussians; with features in place of data it is the Fréchet distance."""
+    kind = m0.dtype
+    m0, s0, m1, s1 = (value.double() for value in (m0, s0, m1, s1))  # the traces nearly cancel
     root = matrix_root(s0)
-    return (m0 - m1).square().sum() + torch.trace(s0 + s1 - 2 * matrix_root(root @ s1 @ root))
+    squared = (m0 - m1).square().sum() + torch.trace(s0 + s1 - 2 * matrix_root(root @ s1 @ root))
+    return squared.clamp_min(0).to(kind)

@@ -101,7 +101,7 @@ class C2C(Method):
     coefficients: Tensor
     intercept: Tensor
 
-    def __init__(self, shape: Sequence[int] = (780,), components: int = 100, directions: int = 10) -> None:
+    def __init__(self, shape: Sequence[int], components: int = 100, directions: int = 10) -> None:
         super().__init__()
         if len(shape) != 1:
             raise ValueError(f"shape is (E,), the number of edges, not {tuple(shape)}.")

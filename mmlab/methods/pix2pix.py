@@ -89,7 +89,7 @@ class Pix2pix(Method):
     )
 
     def __init__(
-        self, shape: tuple[int, ...] = (780,), width: int = 64, depth: int = 1, halvings: int = 3,
+        self, shape: tuple[int, ...], width: int = 64, depth: int = 1, halvings: int = 3,
         dropout: float = 0.5, l1_weight: float = 100.0, adversarial_weight: float = 1.0, residual: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()

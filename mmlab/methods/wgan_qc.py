@@ -85,7 +85,7 @@ class WGANQC(Method):
     )
 
     def __init__(
-        self, shape: tuple[int, ...] = (780,), width: int = 64, depth: int = 2, noise: int = 8,
+        self, shape: tuple[int, ...], width: int = 64, depth: int = 2, noise: int = 8,
         conditional: bool = True, source_weight: float = 1.0, gamma: float = 0.1, compare: str = "length",
         l1_weight: float = 0.0, dropout: float = 0.0, scale: float = 1.0,
     ) -> None:  # fmt: skip

@@ -94,7 +94,7 @@ def affine_invariant(one: Tensor, other: Tensor, shrinkage: float = 0.0) -> Tens
     return values.log().norm(dim=-1)
 
 
-def geometric_mean(matrices: Tensor, tolerance: float = 1e-8, most: int = 50) -> Tensor:
+def geometric_mean(matrices: Tensor, tolerance: float = 1e-8, most: int = 200) -> Tensor:
     """The matrix from which the squared affine-invariant distances to all others are least.
 
     At that point the logarithms log(M^-½ C M^-½) have mean zero; each round of the iteration moves M along their mean.
@@ -115,13 +115,22 @@ def geometric_mean(matrices: Tensor, tolerance: float = 1e-8, most: int = 50) ->
     """
     matrices = matrices.double()
     mean = matrices.mean(0)
+    length, before = 1.0, float("inf")
     for _ in range(most):
         root, whiten = _matrix_function(mean, "sqrt"), _matrix_function(mean, "rsqrt")
         step = _matrix_function(whiten @ matrices @ whiten, "log").mean(0)
-        if float(step.norm()) < tolerance:
+        size = float(step.norm())
+        if size < tolerance:
             return mean
-        mean = root @ torch.linalg.matrix_exp(step) @ root
-    raise ValueError(f"The geometric mean did not come to rest in {most} rounds: the last step was {step.norm():.1g}.")
+        if size > 0.9 * before:  # full steps overshoot where the matrices are far apart
+            length = max(length / 2, 0.1)
+        before = size
+        mean = root @ torch.linalg.matrix_exp(length * step) @ root
+        mean = (mean + mean.mT) / 2
+    raise ValueError(
+        f"The geometric mean did not come to rest in {most} rounds (the last step was {size:.1g}): "
+        "use more shrinkage, a larger tolerance, or more rounds."
+    )
 
 
 def to_tangent(matrices: Tensor, reference: Tensor) -> Tensor:
@@ -170,7 +179,11 @@ def from_tangent(vectors: Tensor, reference: Tensor) -> Tensor:
 def _triangle(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows and columns of the upper triangle with its diagonal, and the weights that keep lengths."""
     rows, columns = torch.triu_indices(*matrix.shape[-2:], device=matrix.device)
-    return rows, columns, torch.where(rows == columns, 1.0, 2**0.5).to(matrix)
+    return (
+        rows,
+        columns,
+        torch.ones(len(rows), dtype=matrix.dtype, device=matrix.device).masked_fill(rows != columns, 2**0.5),
+    )
 
 
 def _shrunk(matrix: Tensor, shrinkage: float) -> Tensor:
@@ -179,6 +192,8 @@ def _shrunk(matrix: Tensor, shrinkage: float) -> Tensor:
 
 
 def _matrix_function(matrix: Tensor, name: str) -> Tensor:
+    if not bool(torch.isfinite(matrix).all()):
+        raise ValueError("A matrix holds NaN or infinity and has no logarithm: leave that scan out.")
     values, vectors = torch.linalg.eigh(matrix)
     _check_positive(values)
     return (vectors * getattr(values, name)()[..., None, :]) @ vectors.mT

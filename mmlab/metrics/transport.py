@@ -27,7 +27,8 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
         W2, in units of the data.
 
     Raises:
-        ValueError: If the points have different shapes, or there are none or too many for an exact solution.
+        ValueError: If the points have different shapes, values that are not finite, or there are none or too
+            many for an exact solution.
     """
     import ot
 
@@ -35,8 +36,12 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
         raise ValueError(f"Points of shape {tuple(x.shape[1:])} and {tuple(y.shape[1:])} cannot be compared.")
     if not 0 < min(len(x), len(y)) <= max(len(x), len(y)) <= LARGEST_SET:
         raise ValueError(f"The exact distance takes 1 to {LARGEST_SET} points a set, not {len(x)} and {len(y)}.")
+    for name, points in (("x", x), ("y", y)):
+        if not bool(torch.isfinite(points).all()):
+            raise ValueError(f"{name} holds NaN or infinity, to which there is no distance: leave those points out.")
     a, b = (points.detach().flatten(1).double().cpu() for points in (x, y))
-    cost = torch.cdist(a, b).square_().numpy()
+    centre = b.mean(0)  # far from the origin, the fast formula of cdist would lose the digits that differ
+    cost = torch.cdist(a - centre, b - centre).square_().numpy()
     return float(max(ot.emd2([], [], cost, numItermax=10_000_000), 0.0) ** 0.5)
 
 
