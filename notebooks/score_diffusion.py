@@ -29,6 +29,8 @@
 profile = "cpu"
 seeds = 3
 steps = 300
+subjects: int | None = None
+regions: int | None = None
 
 # %%
 import math
@@ -64,7 +66,8 @@ from mmlab.metrics.connectome import rmse
 from mmlab.viz import claim, frames, record, say, show, table_over_seeds
 
 large = profile == "gpu"
-regions, subjects = (160, 600) if large else (40, 300)
+regions = regions or (160 if large else 40)
+subjects = subjects or (600 if large else 300)
 
 
 # %% [markdown]

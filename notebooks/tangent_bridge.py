@@ -32,6 +32,8 @@
 profile = "cpu"
 seeds = 3
 steps = 300
+subjects: int | None = None
+regions: int | None = None
 
 # %%
 import torch
@@ -61,7 +63,8 @@ from mmlab.metrics.correlation_geometry import (
 from mmlab.viz import claim, frames, record, say, show, table_over_seeds
 
 large = profile == "gpu"
-regions, subjects = (160, 600) if large else (40, 300)
+regions = regions or (160 if large else 40)
+subjects = subjects or (600 if large else 300)
 
 
 # %% [markdown]

@@ -17,7 +17,6 @@ from notebooks import smallest
 
 MISSING = {
     "bridge_matching",
-    "c2c",
     "connectors",
     "ddbm",
     "flow_matching",
@@ -26,8 +25,6 @@ MISSING = {
     "pix2pix",
     "rest_to_motor",
     "schrodinger_bridge",
-    "score_diffusion",
-    "tangent_bridge",
     "tinyllava",
     "wgan_qc",
 }
