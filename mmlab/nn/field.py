@@ -118,7 +118,7 @@ def ridge(x: Tensor, y: Tensor, rank: int) -> tuple[Tensor, Tensor, float]:
     for penalty in [*(values.max().square() * torch.logspace(-6, 3, 37, dtype=x.dtype)), math.inf]:
         shrunk = torch.where(kept, values.square() / (values.square() + penalty), 0.0)
         leverage = (left.square() * shrunk).sum(1) + 1 / len(x)  # the mean was fitted as well
-        missed = (y - left @ (shrunk[:, None] * projected)) / (1 - leverage).clamp_min(1e-3)[:, None]
+        missed = (y - left @ (shrunk[:, None] * projected)) / (1 - leverage).clamp_min(1e-12)[:, None]
         error = float(missed.square().mean().sqrt())
         if best is None or error < best[0]:
             best = error, shrunk
