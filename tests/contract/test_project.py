@@ -213,3 +213,10 @@ def test_every_pin_has_hashes_and_nothing_else_is_installed() -> None:
         assert len(set(hashes)) == len(hashes), first
     setup = next(line for line in _text("Makefile").splitlines() if "--require-hashes" in line)
     assert "--no-deps" in setup
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """Pytest imports them by their name alone, but for those in packages."""
+    found = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    names = sorted(path.name for path in found)
+    assert [name for name in names if names.count(name) > 1] == []
