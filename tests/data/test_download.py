@@ -587,7 +587,11 @@ def test_unusual_and_harmless_archives_are_unpacked(tmp_path: Path, kind: str) -
     [
         ("x.7z", b"7z\xbc\xaf\x27\x1c" + bytes(600), "a 7z archive, .*pack it as .zip"),
         ("x.tar.zst", b"(\xb5/\xfd" + bytes(600), "zstd"),
-        ("x.csv.gz", gzip.compress(b"a,b\n" * 300, mtime=0), "is one packed file and no archive: unpack it with gunzip"),
+        (
+            "x.csv.gz",
+            gzip.compress(b"a,b\n" * 300, mtime=0),
+            "is one packed file and no archive: unpack it with gunzip",
+        ),
         ("x.csv.xz", lzma.compress(b"a,b\n" * 300), "unpack it with unxz"),
     ],
 )
