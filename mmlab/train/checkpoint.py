@@ -150,8 +150,10 @@ class Store:
         """Read the checkpoint and verify all of it.
 
         Raises:
-            ValueError: If a file is missing, truncated or changed, or of another format version.
+            ValueError: If there is none, or a file is missing, truncated, changed, or of another format version.
         """
+        if not self.exists():
+            raise ValueError(f"{self.folder} holds no checkpoint: train with this `out` first.")
         pointer = self._json(self.folder / _POINTER, None)
         target, digest = pointer.get("folder"), pointer.get("sha256")
         if target not in [path.name for path in self.folder.iterdir() if path.is_dir()]:  # no path that it may spell

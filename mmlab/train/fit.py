@@ -7,7 +7,7 @@ weights, optimiser, average and step, and a run that was stopped anywhere goes o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mmlab.train.prepare import check_data, check_trackers
 from mmlab.train.randomness import preserved
 from mmlab.train.run import Run
 from mmlab.train.settings import Precision, Schedule, Settings
-from mmlab.train.stopping import StopSignals
+from mmlab.train.stopping import StopRequest, StopSignals
 
 __all__ = ["fit"]
 
@@ -112,13 +112,20 @@ def fit(
     check_data(dataset, validation, settings)
     check_trackers(names, out)
     store = None if out is None else Store(out)
-    method.start_from(dataset)
-    run = Run(method, dataset, validation, settings, store, names)
-    held = nullcontext() if store is None else store.held(run.accelerator.is_main_process)
-    with held, preserved(run.device), recomputed(method, gradient_checkpointing), compiled(method, compile):
-        if resume and store is not None and store.exists():
-            run.restore(store.read())
-        run.check()
-        with StopSignals() as stop:
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopSignals())
+        try:
+            with stop.abandonable():  # the data are looked at, which may take long
+                method.start_from(dataset)
+                run = Run(method, dataset, validation, settings, store, names)
+                if store is not None:
+                    stack.enter_context(store.held(run.accelerator.is_main_process))
+                stack.enter_context(preserved(run.device))
+                if resume and store is not None and store.exists():
+                    run.restore(store.read())
+                run.check()
+        except StopRequest:
+            stop.leave("before the first step; nothing was written.")
+        with recomputed(method, gradient_checkpointing), compiled(method, compile):
             run.train(stop, progress)
     return run.history

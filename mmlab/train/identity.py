@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -47,22 +47,27 @@ def data_facts(data: Any, count: int | None = None) -> dict[str, Any]:
         return {"length": len(data), "read": len(data), "fingerprint": data.fingerprint()}
     if count == 0:  # they were others each time when the checkpoint was made
         return {"length": len(data), "read": 0, "fingerprint": None}
-    chunk = 64
-    starts = torch.randperm(-(-len(data) // chunk), generator=torch.Generator().manual_seed(0)) * chunk
     digest = sha256()
     began = time.monotonic()
     done = 0
-    for number, start in enumerate(starts.tolist()):
-        late = number > 0 and time.monotonic() - began > SECONDS
+    for rows in _scattered(len(data)):
+        late = done > 0 and time.monotonic() - began > SECONDS
         if done >= count if count is not None else late:
             break
-        rows = torch.arange(start, min(start + chunk, len(data)))
         content = _content(data, rows)
-        if number == 0 and _content(data, rows) != content:
+        if done == 0 and _content(data, rows) != content:
             return {"length": len(data), "read": 0, "fingerprint": None}
         digest.update(content)
         done += len(rows)
     return {"length": len(data), "read": done, "fingerprint": digest.hexdigest()}
+
+
+def _scattered(length: int, chunk: int = 64, small: int = 8) -> Iterator[Tensor]:
+    """Rows in chunks that scatter over the whole set; the first one is cut up, since items may take long to read."""
+    starts = torch.randperm(-(-length // chunk), generator=torch.Generator().manual_seed(0)) * chunk
+    for number, start in enumerate(starts.tolist()):
+        rows = torch.arange(start, min(start + chunk, length))
+        yield from rows.split(small) if number == 0 else [rows]
 
 
 def _content(data: Any, rows: Tensor) -> bytes:

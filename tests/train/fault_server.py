@@ -13,10 +13,12 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import torch
+from torch.utils.data import get_worker_info
 from training_toys import Augmented, Regression, data, make
 
 from mmlab import fit
@@ -153,17 +155,17 @@ def killed_at_every_operation(out: Path) -> dict:
 
 
 class Slow:
-    """A dataset that takes its time from some item on."""
+    """A dataset that takes its time from some item on; only those count that are read in some phase of the run."""
 
-    def __init__(self, marker: Path, after: int) -> None:
-        self.data, self.marker, self.after, self.read = data(), marker, after, 0
+    def __init__(self, marker: Path, after: int, counts: Callable[[], bool] = lambda: True) -> None:
+        self.data, self.marker, self.after, self.counts, self.read = data(), marker, after, counts, 0
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> dict:
-        self.read += 1
-        if self.read > self.after:
+        self.read += self.counts()
+        if self.read > self.after and self.counts():
             self.marker.touch()
             time.sleep(30)
         return self.data[index]
@@ -190,21 +192,25 @@ def signalled(out: Path) -> list:
     """SIGTERM and SIGINT in each phase of a run: the exit code, the seconds, and the step that was saved."""
     results = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        for phase in ("step", "validation", "loading", "loading in workers", "group"):
+        for phase in ("start", "step", "validation", "loading", "loading in workers", "group"):
             folder = out / f"{phase} {number}"
             marker = out / f"{phase} {number} marker"
 
             def work(phase=phase, folder=folder, marker=marker) -> None:
                 os.setpgid(0, 0)
                 method, dataset, options = make(), data(), {}
-                if phase == "step":
+                if phase == "start":  # the data are looked at before the first step
+                    dataset = Slow(marker, 2)
+                elif phase == "step":
                     method = make(SlowStep)
                     method.marker = marker
                 elif phase == "validation":
-                    options = {"validation": Slow(marker, 2), "validate_every": 4}
-                else:  # the fourth batch is slow; two workers take turns, so that each sees every second batch
-                    workers = 0 if phase == "loading" else 2
-                    dataset, options = Slow(marker, 24 if workers == 0 else 8), {"workers": workers}
+                    options = {"validation": Slow(marker, 2, lambda: not method.training), "validate_every": 4}
+                elif phase == "loading":  # the fourth batch is slow
+                    dataset = Slow(marker, 16, lambda: method.calls > 0)
+                else:  # two workers take turns, so that each sees every second batch
+                    dataset = Slow(marker, 8, lambda: get_worker_info() is not None)
+                    options = {"workers": 2}
                 fit(method, dataset, steps=40, out=folder, **QUIET, **options)
 
             child = fork(work)
@@ -215,7 +221,8 @@ def signalled(out: Path) -> list:
             (os.killpg if phase == "group" else os.kill)(child, number)  # Ctrl-C goes to all processes of a terminal
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             seconds = time.monotonic() - start
-            saved = Store(folder).read().about["step"]
+            store = Store(folder)
+            saved = store.read().about["step"] if store.exists() else None
             results.append({"phase": phase, "signal": int(number), "code": code, "seconds": seconds, "step": saved})
     return results
 

@@ -54,9 +54,16 @@ def test_a_run_that_is_killed_ten_times_gives_the_same_bits(tmp_path):
 
 def test_signals_save_and_leave_with_their_code(tmp_path):
     report = serve("signalled", tmp_path)
-    assert len(report) == 10
+    assert len(report) == 12
     workers = range(4)  # one may be ahead of the other
-    expected = {"step": [5], "validation": [4], "loading": [3], "loading in workers": workers, "group": workers}
+    expected = {
+        "start": [None],  # nothing to save yet
+        "step": [5],
+        "validation": [4],
+        "loading": [3],
+        "loading in workers": workers,
+        "group": workers,
+    }
     for result in report:
         assert result["code"] == 128 + result["signal"], result
         assert result["seconds"] < 10, result
