@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -68,11 +69,17 @@ def _takes_indices(function: Any) -> bool:
     """Whether a method called ``batch`` is ours: others, of Hugging Face datasets for example, take a batch size."""
     if not callable(function):
         return False
+    own = getattr(function, "__func__", None)
+    return _indices_first(function, 0) if own is None else _indices_first(own, 1)
+
+
+@lru_cache(maxsize=64)  # a signature takes as long as a tenth of a small step
+def _indices_first(function: Any, position: int) -> bool:
     try:
-        first = next(iter(inspect.signature(function).parameters.values()), None)
+        parameters = list(inspect.signature(function).parameters.values())[position:]
     except (TypeError, ValueError):  # written in C
         return True
-    return first is not None and "size" not in first.name and first.annotation not in (int, "int")
+    return bool(parameters) and "size" not in parameters[0].name and parameters[0].annotation not in (int, "int")
 
 
 def read_all(dataset: Any) -> dict[str, Tensor]:

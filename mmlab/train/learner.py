@@ -120,7 +120,8 @@ class Learner:
         if not isinstance(values, dict) or "loss" not in values:
             raise ValueError(f"{self.title} must return a dict with the key 'loss'.")
         names = sorted(values)
-        return names, values["loss"], torch.stack([self._scalar(name, values[name]) for name in names])
+        scalars = [self._scalar(name, values[name]) for name in names]
+        return names, values["loss"], torch.stack(scalars) if len(scalars) > 1 else scalars[0].view(1)
 
     def update(self, pieces: list[Piece], step: int, turn: int = 0) -> dict[str, float]:
         """One step of the optimiser on one batch.
@@ -139,12 +140,14 @@ class Learner:
         purpose = ("train", step) if turn == 0 else ("train", step, "turn", turn)
         names: list[str] = []
         measured: list[Tensor] = []
-        with _frozen(self.others):
+        with _frozen(self.others) if self.others else nullcontext():
             for piece in pieces:
                 with self._synchronised(last=piece is pieces[-1]):
                     names, loss, values = self.measure(piece.batch, *purpose, piece.number)
-                    self.backward(loss * (piece.weight * self.accelerator.num_processes))  # a wrapper takes the mean
-                measured.append(values * piece.weight)
+                    weight = piece.weight * self.accelerator.num_processes  # a wrapper takes the mean
+                    # Of a whole batch the weight is one: a product and a sum less, a tenth of a step of 1e4 values.
+                    self.backward(loss if weight == 1 else loss * weight)
+                measured.append(values if piece.weight == 1 else values * piece.weight)
         numbers = dict(zip(names, self._summed(measured).tolist(), strict=True))
         if not math.isfinite(numbers["loss"]):
             self._forget()
@@ -226,7 +229,7 @@ class Learner:
         return self.accelerator.no_sync(self.loss)
 
     def _summed(self, measured: list[Tensor]) -> Tensor:
-        total = torch.stack(measured).sum(0)
+        total = torch.stack(measured).sum(0) if len(measured) > 1 else measured[0]
         return self.accelerator.reduce(total, "sum") if self.accelerator.num_processes > 1 else total
 
     def _to_blame(self, pieces: list[Piece], names: list[str], measured: list[Tensor]) -> list[int] | None:
