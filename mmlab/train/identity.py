@@ -66,8 +66,10 @@ def _scattered(length: int, chunk: int = 64, small: int = 8) -> Iterator[Tensor]
     """Rows in chunks that scatter over the whole set; the first one is cut up, since items may take long to read."""
     starts = torch.randperm(-(-length // chunk), generator=torch.Generator().manual_seed(0)) * chunk
     for number, start in enumerate(starts.tolist()):
-        rows = torch.arange(start, min(start + chunk, length))
-        yield from rows.split(small) if number == 0 else [rows]
+        end = min(start + chunk, length)
+        size = small if number == 0 else chunk
+        for first in range(start, end, size):
+            yield torch.arange(first, min(first + size, end))
 
 
 def _content(data: Any, rows: Tensor) -> bytes:
