@@ -109,7 +109,7 @@ class Wrapped(nn.Module):
 
 
 def by_trainer(method: Perceptron, data: TensorData, steps: int, decay: float | None) -> None:
-    """transformers' Trainer, without logging and saving; it keeps no average of the weights."""
+    """Transformers' Trainer, without logging and saving; it keeps no average of the weights."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder, max_steps=steps, per_device_train_batch_size=BATCH, learning_rate=1e-3,

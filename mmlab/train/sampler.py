@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing import active_children
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -22,8 +23,13 @@ from mmlab.data.batches import collate, read
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
 from mmlab.train.randomness import derive, seed_everything
+from mmlab.train.shuffle import shuffled
 
 __all__ = ["Feed", "Order", "cut", "stream"]
+
+_MANY = 1_000_000
+"""With more items than that, no permutation of all of them is written out."""
+_BLOCK = 8192  # places that are computed at once: one at a time they would cost a tenth of a millisecond each
 
 
 def cut(length: int, pieces: int, piece: int) -> range:
@@ -46,16 +52,28 @@ class Order:
     batch_size: int
     pieces: int
     seed: int
-    _cache: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    _cache: dict[tuple[int, int], Tensor] = field(default_factory=dict, compare=False, repr=False)
 
-    def permutation(self, epoch: int) -> Tensor:
-        """The order of the items in one epoch, shape (n,): a function of (seed, epoch)."""
-        if epoch not in self._cache:
-            while len(self._cache) > 1:  # a batch straddles two epochs at most, unless n is tiny
+    def epoch(self, epoch: int, start: int, stop: int) -> Tensor:
+        """The items at some places of one epoch, shape (stop - start,): a function of (seed, epoch, place)."""
+        size = self.length if self.length <= _MANY else _BLOCK
+        first = start // size
+        blocks = [self._block(epoch, number, size) for number in range(first, -(-stop // size))]
+        row = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return row[start - first * size : stop - first * size]
+
+    def _block(self, epoch: int, number: int, size: int) -> Tensor:
+        if (epoch, number) not in self._cache:
+            while len(self._cache) > 1:  # a batch straddles two at most, unless n is tiny or the batch is large
                 self._cache.pop(min(self._cache))
-            rng = torch.Generator().manual_seed(derive(self.seed, "epoch", epoch))
-            self._cache[epoch] = torch.randperm(self.length, generator=rng)
-        return self._cache[epoch]
+            seed = derive(self.seed, "epoch", epoch)
+            if size == self.length:
+                row = torch.randperm(self.length, generator=torch.Generator().manual_seed(seed))
+            else:
+                places = np.arange(number * size, min((number + 1) * size, self.length), dtype=np.uint64)
+                row = torch.from_numpy(shuffled(places, self.length, seed).astype(np.int64))
+            self._cache[epoch, number] = row
+        return self._cache[epoch, number]
 
     def weight(self, piece: int) -> float:
         """The share of a batch's items that are in one piece."""
@@ -68,15 +86,15 @@ class Order:
         return range(first + part.start, first + part.stop)
 
     def indices(self, step: int, piece: int = 0) -> Tensor:
-        """The items at those positions: position p holds item ``permutation(p // n)[p % n]``."""
+        """The items at those positions: position p holds the item at place p % n of epoch p // n."""
         row = self.positions(step, piece)
         epoch, offset = divmod(row.start, self.length)
         if offset + len(row) <= self.length:  # nearly always: all in one epoch
-            return self.permutation(epoch)[offset : offset + len(row)]
+            return self.epoch(epoch, offset, offset + len(row))
         parts, at = [], row.start
         while at < row.stop:
             epoch, offset = divmod(at, self.length)
-            parts.append(self.permutation(epoch)[offset : offset + row.stop - at])
+            parts.append(self.epoch(epoch, offset, min(offset + row.stop - at, self.length)))
             at += len(parts[-1])
         return torch.cat(parts)
 

@@ -1,5 +1,7 @@
 """The order of the data: permutations per epoch, and positions that are computed."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from training_toys import Augmented, data
 
 from mmlab.data.batches import collate, read
 from mmlab.data.tensors import TensorData
+from mmlab.train import sampler
 from mmlab.train.randomness import derive
 from mmlab.train.sampler import Feed, Order, cut, stream
+from mmlab.train.shuffle import shuffled
 
 # From Python 3.12 on, forking a worker from a process with threads warns; the test runner has threads.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -41,7 +45,7 @@ def test_the_pieces_make_up_the_batch(length, batch_size, pieces, step):
 def test_position_function():
     order = Order(10, 4, 1, 5)
     for step in (0, 2, 7, 1000):
-        expected = [order.permutation(p // 10)[p % 10].item() for p in range(4 * step, 4 * step + 4)]
+        expected = [order.epoch(p // 10, p % 10, p % 10 + 1).item() for p in range(4 * step, 4 * step + 4)]
         assert order.indices(step).tolist() == expected
 
 
@@ -65,6 +69,71 @@ def test_permutations_are_uniform():
         counts[np.arange(5), Order(5, 5, 1, seed).indices(0).numpy()] += 1
     statistic = ((counts - 400) ** 2 / 400).sum()
     assert statistic < 39.3  # chi-squared with 16 degrees of freedom: 0.999 quantile
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.integers(1, 3000), st.integers(0, 2**40))
+def test_what_is_computed_place_by_place_is_a_permutation(length, seed):
+    items = shuffled(np.arange(length, dtype=np.uint64), length, seed)
+    assert sorted(items.tolist()) == list(range(length))
+    assert shuffled(np.array([length // 2], dtype=np.uint64), length, seed)[0] == items[length // 2]
+
+
+def test_it_is_uniform_for_single_places_and_for_pairs():
+    single, pairs = np.zeros((7, 7)), np.zeros((7, 7))
+    for seed in range(4000):
+        items = shuffled(np.arange(7, dtype=np.uint64), 7, seed)
+        single[np.arange(7), items] += 1
+        pairs[items[0], items[1]] += 1
+    assert ((single - 4000 / 7) ** 2 / (4000 / 7)).sum() < 67.99  # chi-squared, 36 degrees of freedom: 0.999 quantile
+    off = pairs[~np.eye(7, dtype=bool)]
+    assert ((off - 4000 / 42) ** 2 / (4000 / 42)).sum() < 74.74  # 41 degrees of freedom
+
+
+def test_it_leaves_no_trace_of_the_order_in_a_large_set():
+    n = 100_003
+    items = shuffled(np.arange(n, dtype=np.uint64), n, 3).astype(float)
+    other = shuffled(np.arange(n, dtype=np.uint64), n, 4).astype(float)
+    bound = 4 / n**0.5  # four standard errors of a correlation of nothing
+    for a, b in ((items, np.arange(n)), (items[1:], items[:-1]), (items[316:], items[:-316]), (items, other)):
+        assert abs(np.corrcoef(a, b)[0, 1]) < bound
+    counts = np.histogram2d(np.arange(n), items, bins=20)[0]
+    assert ((counts - n / 400) ** 2 / (n / 400)).sum() < 448.6  # 361 degrees of freedom: 0.999 quantile
+    steps = np.histogram((items[1:] - items[:-1]) % n, bins=50)[0]
+    assert ((steps - n / 50) ** 2 / (n / 50)).sum() < 85.4  # 49 degrees of freedom
+
+
+def test_many_items_keep_the_laws_of_few(monkeypatch):
+    monkeypatch.setattr(sampler, "_MANY", 0)
+    monkeypatch.setattr(sampler, "_BLOCK", 5)  # blocks within a batch, and batches within a block
+    for length, batch_size in ((23, 7), (23, 2), (4, 9), (31, 31)):
+        order = Order(length, batch_size, 1, 1)
+        drawn = torch.cat([order.indices(step) for step in range(-(-3 * length // batch_size))])
+        epochs = drawn[: 3 * length].view(3, length)
+        assert all(sorted(epoch.tolist()) == list(range(length)) for epoch in epochs)
+        assert not torch.equal(epochs[0], epochs[1])
+        fresh = Order(length, batch_size, 2, 1)
+        for step in (5, 0, 3):
+            assert torch.equal(torch.cat([fresh.indices(step, 0), fresh.indices(step, 1)]), order.indices(step))
+
+
+def test_the_first_batch_of_many_items_costs_no_permutation_of_all():
+    tracemalloc.start()
+    first = Order(10**9, 64, 1, 0).indices(0)  # written out, the order would take 8 GB
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(set(first.tolist())) == 64
+    assert first.min() >= 0
+    assert first.max() < 10**9
+    assert first.max() > 10**8
+    assert peak < 2_000_000
+
+
+def test_a_million_items_or_less_keep_their_order():
+    assert torch.equal(
+        Order(10**6, 8, 1, 0).indices(0),
+        torch.randperm(10**6, generator=torch.Generator().manual_seed(derive(0, "epoch", 0)))[:8],
+    )
 
 
 @settings(deadline=None, derandomize=True)
