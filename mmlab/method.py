@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmlab.card import Card
 from mmlab.store.saving import Saved
 
-__all__ = ["Batch", "Classifier", "Method", "Objective", "Translator", "Writer"]
+__all__ = ["Batch", "Classifier", "Draws", "Method", "Objective", "Translator", "Writer"]
 
 Batch = dict[str, Tensor]
 """A batch: tensors with first dimension B, keyed by modality or role."""
@@ -52,6 +52,19 @@ class Objective:
     optimiser: Named | str | None = None
     every: int = 1
     times: int = 1
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The claim of a method that its ``sample`` draws from the law of the target given the source. A test holds it.
+
+    Attributes:
+        arguments: Arguments of the constructor with which it does; by default none but the shape.
+        correlations: Whether its values are correlations, between -1 and 1.
+    """
+
+    arguments: dict[str, Any] = field(default_factory=dict)
+    correlations: bool = False
 
 
 @runtime_checkable
@@ -94,6 +107,8 @@ class Method(nn.Module, Saved):
     (:class:`Writer`); ``mmlab evaluate`` and ``mmlab sample`` go by these three. Others, such as ``embed``, are free.
 
     Attributes:
+        draws: Set by every class with ``sample``: whether it draws from the law of the target given the source (a
+            :class:`Draws`), or gives an expected target, a map, or a law of another kind (None).
         uses_progress: Whether the training looks at :attr:`progress`. Step k of 100 is another one than step k of 200
             then, so a run cannot be made longer afterwards. A method that looks at it has to say so.
         progress: Fraction of the training that is done, from 0 to 1. :func:`mmlab.fit` sets it before every step, for
@@ -101,6 +116,7 @@ class Method(nn.Module, Saved):
     """
 
     card: ClassVar[Card]
+    draws: ClassVar[Draws | None]
     uses_progress: ClassVar[bool] = False
     progress: float = 0.0
 

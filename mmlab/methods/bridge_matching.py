@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ from mmlab.diffusion.bridges import (
 from mmlab.diffusion.grids import uniform_grid
 from mmlab.diffusion.reference import MARGIN, Reference, Schedule, expand_to, noise_like, times_like
 from mmlab.diffusion.steps import heun_step
-from mmlab.method import Batch, Method
+from mmlab.method import Batch, Draws, Method
 from mmlab.nn.field import LinearStart, View, check_pairs, evaluate_field, make_field, read_pairs
 
 __all__ = [
@@ -102,6 +102,7 @@ class BridgeMatching(Method):
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
         tags=("brain", "fMRI", "MRI", "connectome", "diffusion"),
     )
+    draws: ClassVar[Draws | None] = Draws()
 
     def __init__(
         self,

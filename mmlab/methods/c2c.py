@@ -95,6 +95,7 @@ class C2C(Method):
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
         tags=("brain", "fMRI", "MRI", "connectome", "linear"),
     )
+    draws = None  # an expected target
 
     source_components: Tensor
     target_components: Tensor

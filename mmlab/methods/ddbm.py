@@ -20,7 +20,7 @@ from mmlab.card import Budget, Card, Claim
 from mmlab.diffusion.grids import power_grid
 from mmlab.diffusion.reference import MARGIN, expand_to, noise_like, times_like
 from mmlab.diffusion.steps import euler_step, heun_step
-from mmlab.method import Batch, Method
+from mmlab.method import Batch, Draws, Method
 from mmlab.nn.field import LinearStart, check_pairs, evaluate_field, make_field, read_pairs
 
 __all__ = ["BETA", "DDBM", "MARGIN", "Bridge", "Schedule", "preconditioning"]
@@ -134,6 +134,7 @@ class DDBM(Method):
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
         tags=("brain", "fMRI", "MRI", "connectome", "diffusion"),
     )
+    draws = Draws()
 
     def __init__(
         self,

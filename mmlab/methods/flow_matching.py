@@ -17,7 +17,7 @@ from mmlab.card import Card, Claim
 from mmlab.diffusion.coupling import optimal_partners
 from mmlab.diffusion.ode import Solver, integrate
 from mmlab.diffusion.reference import expand_to, noise_like
-from mmlab.method import Batch, Method
+from mmlab.method import Batch, Draws, Method
 from mmlab.nn.field import LinearStart, View, check_pairs, evaluate_field, make_field, read_pairs
 
 __all__ = ["Coupling", "FlowMatching", "point_on_path", "straight_velocity"]
@@ -77,6 +77,7 @@ class FlowMatching(Method):
         ),
         tags=("brain", "fMRI", "MRI", "connectome", "optimal transport"),
     )
+    draws = Draws({"coupling": "paired", "condition_on_source": True, "origin": "noise"})
 
     def __init__(
         self,

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from mmlab.card import Card, Claim
 from mmlab.data.correlation import edges, matrices
 from mmlab.method import Batch, Method, Objective
+from mmlab.nn.field import check_pairs
 from mmlab.nn.unet import UNet
+from mmlab.wording import require_at_least
 
 __all__ = ["Pix2pix", "adversarial_loss", "discriminator_loss", "patch_discriminator", "receptive_field"]
 
@@ -56,8 +58,12 @@ def patch_discriminator(inputs: int, width: int = 64, halvings: int = 3) -> nn.S
 
 def most_halvings(shape: tuple[int, ...]) -> int:
     """How often a discriminator can halve images (C, H, W), or the matrices of edges (E,), before nothing is left."""
-    side = min(shape[1:]) if len(shape) == 3 else matrices(torch.zeros(shape)).shape[-1]
-    return int(math.log2(max(side, 3) / 3))  # the two convolutions of stride 1 need 3 x 3 pixels
+    return int(math.log2(max(_side(shape), 3) / 3))  # the two convolutions of stride 1 need 3 x 3 pixels
+
+
+def _side(shape: tuple[int, ...]) -> int:
+    """Pixels of the shorter side of images (C, H, W), or of the matrices of edges (E,)."""
+    return min(shape[1:]) if len(shape) == 3 else int(matrices(torch.zeros(shape)).shape[-1])
 
 
 class Pix2pix(Method):
@@ -87,17 +93,27 @@ class Pix2pix(Method):
         claims=(Claim("saturation", "L1 alone", "higher"),),
         tags=("GAN", "image", "MRI"),
     )
+    draws = None  # a translation; its noise is no spread
 
     def __init__(
         self, shape: tuple[int, ...], width: int = 64, depth: int = 1, halvings: int = 3,
         dropout: float = 0.5, l1_weight: float = 100.0, adversarial_weight: float = 1.0, residual: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.shape, self.residual, self.halvings = tuple(shape), residual, halvings
+        self.shape = tuple(shape)
         if len(self.shape) not in (1, 3):
             raise ValueError(f"shape is (E,) for edges or (C, H, W) for images, not {self.shape}.")
+        require_at_least(width=(width, 1), depth=(depth, 0), halvings=(halvings, 0))
+        for name, value in (("l1_weight", l1_weight), ("adversarial_weight", adversarial_weight)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}={value}: a weight must be finite and not negative; 0 switches it off.")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: a share of activations dropped must be at least 0 and below 1.")
+        self.residual = residual
+        self.halvings = halvings
         channels = self.shape[0] if len(self.shape) == 3 else 1
-        self.l1_weight, self.adversarial_weight = l1_weight, adversarial_weight
+        self.l1_weight = l1_weight
+        self.adversarial_weight = adversarial_weight
         self.generator = UNet(channels, channels, width, (1, 2, 4), depth, dropout, attention=False, see_time=False)
         for part in self.generator.modules():
             if isinstance(part, nn.Conv2d):  # as published; through the zeros of this U-Net no noise would come
@@ -112,12 +128,15 @@ class Pix2pix(Method):
 
     def discriminator_loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Tell (source, target) from (source, made); both are (B, ...), and ``rng`` draws the dropout in training."""
+        check_pairs(self.shape, source=batch["source"], target=batch["target"])
         made = self.sample(batch["source"], rng=rng if self.training else None)
-        real, fake = self.judge(batch["source"], batch["target"]), self.judge(batch["source"], made)
+        real = self.judge(batch["source"], batch["target"])
+        fake = self.judge(batch["source"], made)
         return {"loss": discriminator_loss(real, fake), "accuracy": torch.cat([real > 0, fake < 0]).float().mean()}
 
     def generator_loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """The adversarial term and λ times the mean absolute error; arguments as above."""
+        check_pairs(self.shape, source=batch["source"], target=batch["target"])
         made = self(batch["source"], rng if self.training else None)
         l1 = (made - batch["target"]).abs().mean()
         fooled = adversarial_loss(self.judge(batch["source"], made)) if self.adversarial_weight else 0 * l1
@@ -125,14 +144,19 @@ class Pix2pix(Method):
 
     def judge(self, source: Tensor, target: Tensor) -> Tensor:
         """Logits that the targets (B, ...) are real, one for each patch: (B, 1, H', W')."""
-        if self.halvings > (most := most_halvings(self.shape)):
+        most = most_halvings(self.shape)
+        if self.halvings > most:
             raise ValueError(f"halvings={self.halvings} leaves nothing of {self.shape}: choose {most} or less.")
+        if _side(self.shape) < 3:
+            raise ValueError(
+                f"shape={self.shape} is too small for a discriminator, which needs 3 x 3 pixels even with halvings=0: "
+                "train with adversarial_weight=0."
+            )
         return self.discriminator(torch.cat([self._images(source), self._images(target)], dim=1))
 
     def forward(self, source: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """G(x, z): translations of sources (B, ...), with dropout drawn from ``rng``, or without noise."""
-        if tuple(source.shape[1:]) != self.shape:
-            raise ValueError(f"The sources have shape {tuple(source.shape)}; this method is for (B, *{self.shape}).")
+        check_pairs(self.shape, source=source)
         self.generator.train(rng is not None)  # as in the paper, dropout stays on when the network is used
         with torch.random.fork_rng([source.device] if source.is_cuda else []):
             if rng is not None:  # dropout draws from the global state: lend it one made from rng
@@ -158,7 +182,8 @@ class Pix2pix(Method):
         """Random images of 8 x 8 whose targets are the sources, upside down."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            method, source = cls(shape=(1, 8, 8), width=8, halvings=0), torch.randn(16, 1, 8, 8)
+            method = cls(shape=(1, 8, 8), width=8, halvings=0)
+            source = torch.randn(16, 1, 8, 8)
         return method, {"source": source, "target": source.flip(2)}
 
     def _images(self, values: Tensor) -> Tensor:

@@ -124,6 +124,7 @@ class SchrodingerBridge(BridgeMatching):
         ),
         tags=("diffusion", "optimal transport", "unpaired"),
     )
+    draws = None  # a coupling of its own, since it knows no pairs
     iteration: Tensor
 
     def __init__(

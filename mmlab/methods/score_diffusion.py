@@ -19,7 +19,7 @@ from mmlab.card import Budget, Card, Claim
 from mmlab.diffusion import steps as step_of
 from mmlab.diffusion.grids import power_grid
 from mmlab.diffusion.reference import MARGIN, expand_to, noise_like
-from mmlab.method import Batch, Method
+from mmlab.method import Batch, Draws, Method
 from mmlab.nn.field import LinearStart, View, check_pairs, evaluate_field, make_field, read_pairs
 
 __all__ = [
@@ -137,6 +137,7 @@ class ScoreDiffusion(Method):
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
         tags=("brain", "fMRI", "MRI", "connectome", "diffusion"),
     )
+    draws = Draws()
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from mmlab.data.batches import read_all
 from mmlab.data.connectome import edges, matrices, number_of_regions
 from mmlab.data.tensors import TensorData
 from mmlab.diffusion.bridges import BridgeSampler
-from mmlab.method import Batch
+from mmlab.method import Batch, Draws
 from mmlab.methods.bridge_matching import BridgeMatching
 from mmlab.metrics.correlation_geometry import (
     correlation_of,
@@ -66,6 +66,7 @@ class TangentBridge(BridgeMatching):
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
         tags=("brain", "fMRI", "MRI", "connectome", "diffusion"),
     )
+    draws = Draws(correlations=True)
 
     source_mean: Tensor
     target_mean: Tensor

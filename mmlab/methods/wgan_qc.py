@@ -6,7 +6,7 @@ potentials of a batch (high at reals, so the generator climbs), T(ŷ) the real p
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import Self
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from mmlab.card import Card, Claim
 from mmlab.method import Batch, Method, Objective
+from mmlab.nn.field import check_pairs
+from mmlab.wording import require_at_least
 
 __all__ = ["WGANQC", "batch_dual", "quadratic_cost", "regression_loss", "transport_regulariser"]
 
@@ -32,7 +34,8 @@ def batch_dual(cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     import ot
 
     plan, log = ot.emd([], [], cost.detach().cpu().numpy(), numItermax=1_000_000, log=True)
-    real, fake = torch.as_tensor(log["u"]), -torch.as_tensor(log["v"])  # Eq. (2)
+    real = torch.as_tensor(log["u"])
+    fake = -torch.as_tensor(log["v"])  # Eq. (2)
     middle = torch.cat([real, fake]).mean()
     return (real - middle).to(cost), (fake - middle).to(cost), torch.as_tensor(plan.argmax(0)).to(cost.device)
 
@@ -83,6 +86,7 @@ class WGANQC(Method):
         ),
         tags=("GAN", "optimal transport"),
     )
+    draws = None  # transport of whole batches; which pairs belong together counts only in part
 
     def __init__(
         self, shape: tuple[int, ...], width: int = 64, depth: int = 2, noise: int = 8,
@@ -90,12 +94,30 @@ class WGANQC(Method):
         l1_weight: float = 0.0, dropout: float = 0.0, scale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
-        if compare not in ("length", "vector") or min(noise, source_weight, gamma, l1_weight) < 0 or scale <= 0:
-            raise ValueError("compare is 'length' or 'vector', weights and noise are not negative, scale is positive.")
-        self.shape, self.K, self.scale, self.compare, self.noise = tuple(shape), 1 / prod(shape), scale, compare, noise
-        self.conditional, self.source_weight, self.gamma, self.l1_weight = conditional, source_weight, gamma, l1_weight
-        self.generator = _perceptron(prod(shape) + noise, width, depth, prod(shape), dropout)
-        self.critic = _perceptron((1 + conditional) * prod(shape), width, max(depth, 1), 1)
+        if compare not in ("length", "vector"):
+            raise ValueError(f"compare={compare!r} is none of the regulariser's two: choose 'length' or 'vector'.")
+        require_at_least(width=(width, 1), depth=(depth, 0), noise=(noise, 0))
+        for name, value in (("source_weight", source_weight), ("gamma", gamma), ("l1_weight", l1_weight)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}={value}: a weight must be finite and not negative; 0 switches it off.")
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale={scale}: the size of a typical value must be positive and finite.")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: a share of features dropped must be at least 0 and below 1.")
+        self.shape = tuple(shape)
+        size = math.prod(self.shape)
+        if size < 1:
+            raise ValueError(f"shape={self.shape} holds no values: every length must be at least 1.")
+        self.K = 1 / size
+        self.scale = scale
+        self.compare = compare
+        self.noise = noise
+        self.conditional = conditional
+        self.source_weight = source_weight
+        self.gamma = gamma
+        self.l1_weight = l1_weight
+        self.generator = _perceptron(size + noise, width, depth, size, dropout)
+        self.critic = _perceptron((1 + conditional) * size, width, max(depth, 1), 1)
 
     def objectives(self) -> list[Objective]:
         """First the critic's step, then the generator's, on the same batch."""
@@ -105,11 +127,13 @@ class WGANQC(Method):
     def critic_loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Fit D to the potentials of a batch of ``source`` and ``target``, (B, ...); ``rng`` draws z."""
         source, real, made = self._flat_and_made(batch, rng)
-        w, fake = self.source_weight * self.conditional, made.detach().requires_grad_()
+        w = self.source_weight * self.conditional
+        fake = made.detach().requires_grad_()
         cost = quadratic_cost(real, fake, self.K) + w * quadratic_cost(source, source, self.K)  # Eq. (7)
         H_real, H_fake, partners = batch_dual(cost)
         with torch.enable_grad():  # also where a validation has switched it off
-            on_real, on_fake = self.judge(source, real), self.judge(source, fake)
+            on_real = self.judge(source, real)
+            on_fake = self.judge(source, fake)
             (slope,) = torch.autograd.grad(on_fake.sum(), fake, create_graph=True)
         off = transport_regulariser(slope, real[partners] - fake.detach(), self.K, self.compare)
         fit = regression_loss(on_real, on_fake, H_real, H_fake) + 4 * self.K**0.5 * self.gamma * off
@@ -128,7 +152,9 @@ class WGANQC(Method):
     @torch.no_grad()
     def sample(self, source: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """One target for each source (B, ...), of the same shape; without ``rng`` the noise is zero."""
-        return (self.scale * self._flat_and_made({"source": source, "target": source}, rng)[2]).view_as(source)
+        check_pairs(self.shape, source=source)
+        _, _, made = self._flat_and_made({"source": source, "target": source}, rng)
+        return (self.scale * made).view_as(source)
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
@@ -141,11 +167,11 @@ class WGANQC(Method):
 
     def _flat_and_made(self, batch: Batch, rng: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
         """x, y and ŷ = x + a correction, (B, E) each in units of ``scale``."""
-        if tuple(batch["source"].shape[1:]) != self.shape:
-            raise ValueError(f"The batch is {tuple(batch['source'].shape)}; this was built for (B, *{self.shape}).")
+        check_pairs(self.shape, source=batch["source"], target=batch["target"])
         source, real = (batch[key].flatten(1) / self.scale for key in ("source", "target"))
         z = source.new_zeros(len(source), self.noise)
-        z = z if rng is None else z.normal_(generator=rng)
+        if rng is not None:
+            z.normal_(generator=rng)
         return source, real, source + self.generator(torch.cat([source, z], 1))
 
 

@@ -6,8 +6,17 @@ import torch
 from torch import Tensor
 
 from mmlab.diffusion.gaussian import matrix_root
+from mmlab.wording import require_at_least
 
-__all__ = ["excess_energy", "gaussian_map", "gaussian_velocity", "neighbour_map", "wasserstein2"]
+__all__ = [
+    "energy_distance",
+    "excess_energy",
+    "exchange_test",
+    "gaussian_map",
+    "gaussian_velocity",
+    "neighbour_map",
+    "wasserstein2",
+]
 
 LARGEST_SET = 12_000
 """Points per set for the exact distance: beyond this the matrix of costs alone takes more than a gigabyte."""
@@ -32,17 +41,68 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
     """
     import ot
 
-    if x.shape[1:] != y.shape[1:]:
-        raise ValueError(f"Points of shape {tuple(x.shape[1:])} and {tuple(y.shape[1:])} cannot be compared.")
-    if not 0 < min(len(x), len(y)) <= max(len(x), len(y)) <= LARGEST_SET:
-        raise ValueError(f"The exact distance takes 1 to {LARGEST_SET} points a set, not {len(x)} and {len(y)}.")
-    for name, points in (("x", x), ("y", y)):
-        if not bool(torch.isfinite(points).all()):
-            raise ValueError(f"{name} holds NaN or infinity, to which there is no distance: leave those points out.")
-    a, b = (points.detach().flatten(1).double().cpu() for points in (x, y))
+    _comparable(x, y)
+    a, b = _finite(x, y)
     centre = b.mean(0)  # far from the origin, the fast formula of cdist would lose the digits that differ
     cost = torch.cdist(a - centre, b - centre).square_().numpy()
     return float(max(ot.emd2([], [], cost, numItermax=10_000_000), 0.0) ** 0.5)
+
+
+def energy_distance(x: Tensor, y: Tensor) -> float:
+    """Energy distance of two sets of points, 2 E|X - Y| - E|X - X'| - E|Y - Y'|: zero only for equal distributions.
+
+    The expectations are over all pairs of points, those of a point with itself included. So it is never negative, and
+    positive between two finite sets of the *same* distribution: print that floor beside it, or use
+    :func:`exchange_test`.
+
+    Args:
+        x: N points, (N, ...).
+        y: M points, (M, ...).
+
+    Returns:
+        The distance, in units of the data.
+
+    Raises:
+        ValueError: If the points have different shapes, values that are not finite, or there are none or too many.
+
+    Source:
+        Székely and Rizzo 2013, "Energy statistics: a class of statistics based on distances".
+    """
+    _comparable(x, y)
+    a, b = _finite(x, y)
+    between = 2 * _lengths(a, b).mean() - _lengths(a, a).mean() - _lengths(b, b).mean()
+    return max(float(between), 0.0)
+
+
+def exchange_test(x: Tensor, y: Tensor, rng: torch.Generator, draws: int = 999) -> float:
+    """Do x[i] and y[i], made for the same source i, come from the same law? Energy distance against its own null.
+
+    If they do, exchanging the two changes nothing, whoever is exchanged. So the energy distances after random exchanges
+    are its exact null. Points that contain their source, ``torch.cat([source, target], 1)``, compare the laws given the
+    source; bare targets compare only what is left when all sources are mixed.
+
+    Args:
+        x: N points, (N, ...).
+        y: As many points, for the same sources in the same order.
+        rng: Draws the exchanges.
+        draws: Number of them.
+
+    Returns:
+        The p-value, from 1/(draws + 1) to 1.
+
+    Raises:
+        ValueError: As in :func:`energy_distance`; and if there are not as many x as y, or draws is below 1.
+    """
+    _comparable(x, y)
+    if len(x) != len(y):
+        raise ValueError(f"An exchange needs as many x as y, made for the same sources: not {len(x)} and {len(y)}.")
+    require_at_least(draws=(draws, 1))
+    a, b = _finite(x, y)
+    across = _lengths(a, b)
+    kernel = across + across.T - _lengths(a, a) - _lengths(b, b)  # (N, N); its mean is the energy distance
+    signs = torch.randint(0, 2, (len(a), draws), generator=rng, device=rng.device).to(kernel) * 2 - 1
+    null = (signs * (kernel @ signs)).sum(0)
+    return (1 + int((null >= kernel.sum() * (1 - 1e-12)).sum())) / (draws + 1)
 
 
 def excess_energy(path: Tensor) -> float:
@@ -98,9 +158,17 @@ def neighbour_map(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
 
     Returns:
         Training targets, of the shape of x.
+
+    Raises:
+        ValueError: If there are more training points than an exact matching bears.
     """
     from mmlab.diffusion.coupling import optimal_partners
 
+    if len(source) > LARGEST_SET:
+        raise ValueError(
+            f"source holds {len(source)} points: an exact matching takes {LARGEST_SET} at most, so give it the first "
+            f"{LARGEST_SET} of both sets, or fewer."
+        )
     partners = optimal_partners(source, target)
     nearest = torch.cdist(x.flatten(1).double(), source.flatten(1).double()).argmin(1)
     return target[partners[nearest]]
@@ -128,3 +196,23 @@ def gaussian_velocity(
     with_state = (1 - t) * (cross.T - s0) + t * (s1 - cross)  # Cov(X₁ - X₀, X_t)
     centre = (1 - t) * means[0] + t * means[1]
     return means[1] - means[0] + (x - centre) @ torch.linalg.solve(spread, with_state.T)
+
+
+def _comparable(x: Tensor, y: Tensor) -> None:
+    if x.shape[1:] != y.shape[1:]:
+        raise ValueError(f"Points of shape {tuple(x.shape[1:])} and {tuple(y.shape[1:])} cannot be compared.")
+    if not 0 < min(len(x), len(y)) <= max(len(x), len(y)) <= LARGEST_SET:
+        raise ValueError(f"The exact distance takes 1 to {LARGEST_SET} points a set, not {len(x)} and {len(y)}.")
+
+
+def _finite(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as rows in double precision, (N, E) and (M, E)."""
+    for name, points in (("x", x), ("y", y)):
+        if not bool(torch.isfinite(points).all()):
+            raise ValueError(f"{name} holds NaN or infinity, to which there is no distance: leave those points out.")
+    return x.detach().flatten(1).double().cpu(), y.detach().flatten(1).double().cpu()
+
+
+def _lengths(a: Tensor, b: Tensor) -> Tensor:
+    """Euclidean distances (N, M) between rows, without the formula that loses digits far from the origin."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")

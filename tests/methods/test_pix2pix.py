@@ -172,7 +172,7 @@ def test_a_residual_generator_adds_to_the_source():
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"\(C, H, W\)"):
         Pix2pix((4, 4))
-    with pytest.raises(ValueError, match=r"this method is for"):
+    with pytest.raises(ValueError, match=r"this method was built for"):
         Pix2pix((1, 4, 4), width=4).sample(torch.zeros(2, 1, 8, 8))
 
 
@@ -184,3 +184,41 @@ def test_the_discriminator_halves_as_often_as_it_can(shape, most):
     with pytest.raises(ValueError, match=f"halvings={most + 1} leaves nothing of .* choose {most} or less"):
         Pix2pix(shape, width=4, halvings=most + 1).judge(sample, sample)
     assert Pix2pix.arguments_for({"source": sample[0]}) == {"shape": list(shape), "halvings": most}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"width": 0}, "width=0 is too small"),
+        ({"depth": -1}, "depth=-1 is too small"),
+        ({"halvings": -1}, "halvings=-1 is too small"),
+        ({"l1_weight": -1.0}, "l1_weight=-1.0: a weight must be"),
+        ({"adversarial_weight": math.nan}, "adversarial_weight=nan: a weight must be"),
+        ({"dropout": 1.0}, "dropout=1.0: a share"),
+    ],
+)
+def test_each_argument_has_a_sentence_of_its_own(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        Pix2pix((1, 8, 8), **arguments)
+
+
+def test_shapes_that_do_not_fit_are_named():
+    method, batch = Pix2pix.demo()
+    with pytest.raises(ValueError, match=r"source \(2, 1, 4, 4\) must have shape \(B, 1, 8, 8\)"):
+        method.sample(torch.zeros(2, 1, 4, 4))
+    for loss in (method.generator_loss, method.discriminator_loss):
+        with pytest.raises(ValueError, match="must both have shape"):
+            loss({"source": batch["source"], "target": batch["target"][:3]}, generator())
+
+
+@pytest.mark.parametrize("side", [2, 3, 5, 8, 12, 15])
+def test_below_sixteen_pixels_the_sentence_names_halvings(side):
+    small = torch.zeros(2, 1, side, side)
+    with pytest.raises(ValueError, match="halvings=3 leaves nothing"):
+        Pix2pix((1, side, side), width=4).judge(small, small)
+    method = Pix2pix((1, side, side), width=4, halvings=0)
+    if side >= 3:
+        assert method.judge(small, small).shape[:2] == (2, 1)
+    else:
+        with pytest.raises(ValueError, match="needs 3 x 3 pixels even with halvings=0"):
+            method.judge(small, small)

@@ -108,3 +108,24 @@ def test_unfit_input_is_refused_in_words() -> None:
         TangentBridge((10,), shrinkage=1.0)
     with pytest.raises(ValueError, match="number of edges"):
         TangentBridge((10, 10))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("key", ["source", "target"])
+def test_edges_without_a_logarithm_are_refused_in_words(value: float, key: str) -> None:
+    pairs = {name: edge.clone() for name, edge in _pairs().tensors.items()}
+    pairs[key][3, 2] = value
+    method = TangentBridge((10,))
+    data = TensorData(pairs)
+    for act in (method.set_references, method.start_from, method.tangent_vectors, lambda _: method.loss(pairs, _rng())):
+        with pytest.raises(ValueError, match="hold NaN or infinity"):
+            act(data)
+    if key == "source":
+        with pytest.raises(ValueError, match="hold NaN or infinity"):
+            method.sample(pairs["source"], rng=_rng())
+
+
+def test_source_and_target_must_be_equally_many() -> None:
+    pairs = _pairs().tensors
+    with pytest.raises(ValueError, match=r"source \(20, 15\) and target \(19, 15\) must both have"):
+        TangentBridge((10,)).loss({"source": pairs["source"], "target": pairs["target"][:19]}, _rng())

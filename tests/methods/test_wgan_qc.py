@@ -1,5 +1,7 @@
 """Oracles of WGAN-QC: closed forms of transport, SciPy's linear programme, sorting in one dimension."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -139,8 +141,29 @@ def test_the_scale_is_a_change_of_units() -> None:
     torch.testing.assert_close(10 * methods[0].sample(source), methods[1].sample(10 * source))
 
 
-def test_what_does_not_fit_is_named() -> None:
-    with pytest.raises(ValueError, match="built for"):
-        WGANQC((2,)).sample(torch.zeros(4, 3))
-    with pytest.raises(ValueError, match="compare is 'length' or 'vector'"):
-        WGANQC((2,), source_weight=-1)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"compare": "angle"}, "compare='angle' is none of"),
+        ({"noise": -1}, "noise=-1 is too small"),
+        ({"width": 0}, "width=0 is too small"),
+        ({"depth": -1}, "depth=-1 is too small"),
+        ({"source_weight": -1.0}, "source_weight=-1.0: a weight must be"),
+        ({"gamma": float("nan")}, "gamma=nan: a weight must be"),
+        ({"l1_weight": float("inf")}, "l1_weight=inf: a weight must be"),
+        ({"scale": 0.0}, "scale=0.0: the size of a typical value"),
+        ({"dropout": 1.0}, "dropout=1.0: a share"),
+        ({"shape": (0,)}, r"shape=\(0,\) holds no values"),
+    ],
+)
+def test_each_argument_has_a_sentence_of_its_own(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        WGANQC(**{"shape": (2,), **arguments})
+
+
+def test_shapes_that_do_not_fit_are_named() -> None:
+    method = WGANQC((2,), width=4)
+    with pytest.raises(ValueError, match=r"source \(4, 3\) must have shape \(B, 2\), .* built for"):
+        method.sample(torch.zeros(4, 3))
+    with pytest.raises(ValueError, match=r"source \(4, 2\) and target \(3, 2\) must both have"):
+        method.critic_loss({"source": torch.zeros(4, 2), "target": torch.zeros(3, 2)}, torch.Generator())

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from mmlab.diffusion.gaussian import bures_wasserstein
-from mmlab.metrics.transport import excess_energy, gaussian_map, gaussian_velocity, neighbour_map, wasserstein2
+from mmlab.metrics.transport import (
+    energy_distance,
+    excess_energy,
+    exchange_test,
+    gaussian_map,
+    gaussian_velocity,
+    neighbour_map,
+    wasserstein2,
+)
 
 
 def generator(seed=0):
@@ -47,6 +55,70 @@ def test_what_cannot_be_compared_is_refused(sizes):
         wasserstein2(*(torch.zeros(size) for size in sizes))
 
 
+def test_the_energy_distance_of_few_points_by_hand():
+    x, y = torch.tensor([[0.0, 0.0], [3.0, 4.0]]), torch.tensor([[0.0, 0.0]])
+    assert energy_distance(x, y) == pytest.approx(2 * 5 / 2 - 2 * 5 / 4)  # of the four pairs in x, two are 5 apart
+    assert energy_distance(x, x.flip(0)) == pytest.approx(0)
+
+
+def test_on_a_line_it_is_twice_the_integral_of_squared_differences_of_distributions():
+    x = torch.randn(60, 1, generator=generator()).double()
+    y = 1 + 2 * torch.rand(40, 1, generator=generator(1)).double()
+    grid = torch.cat([x, y]).flatten().sort().values
+    below = [(points[:, 0] <= grid[:-1, None]).double().mean(1) for points in (x, y)]
+    integral = ((below[0] - below[1]).square() * grid.diff()).sum()
+    assert energy_distance(x, y) == pytest.approx(2 * integral.item(), rel=1e-9)
+
+
+def test_the_energy_distance_of_gaussians():
+    """E|X - Y| is the mean of a folded normal distribution with mean 1 and variance 1 + 4."""
+    x, y = torch.randn(2, 4000, 1, generator=generator()).double()
+    v = torch.tensor(5.0).double()
+    folded = (2 * v / torch.pi).sqrt() * (-1 / (2 * v)).exp() + torch.erf(1 / (2 * v).sqrt())
+    within = 2 / torch.pi**0.5 + 4 / torch.pi**0.5  # E|X - X'| of standard deviations 1 and 2
+    assert energy_distance(x, 1 + 2 * y) == pytest.approx(2 * folded.item() - within, rel=0.1)
+
+
+def test_the_energy_distance_far_from_the_origin_keeps_its_digits():
+    x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    assert energy_distance(1e7 + x, 1e7 + x + 0.5) == pytest.approx(energy_distance(x, x + 0.5), rel=1e-6)
+
+
+def test_the_exchange_test_keeps_its_level_and_finds_a_difference_that_only_the_source_shows():
+    levels = []
+    for seed in range(60):
+        source, one, two = torch.randn(3, 60, 1, generator=generator(seed))
+        x, y = torch.cat([source, source + one], 1), torch.cat([source, source + two], 1)
+        levels.append(exchange_test(x, y, generator(seed), draws=99))
+    assert 0.3 < sum(levels) / len(levels) < 0.7  # uniform if there is no difference
+    assert sum(level <= 0.05 for level in levels) <= 9
+    source, noise = torch.randn(2, 300, 1, generator=generator())
+    x, y = 0.6 * source + 0.8 * noise, -0.6 * source + 0.8 * noise  # equal but for what the source has to do with them
+    assert exchange_test(x, y, generator(), draws=199) > 0.01
+    assert exchange_test(torch.cat([source, x], 1), torch.cat([source, y], 1), generator(), draws=199) == 1 / 200
+
+
+def test_the_exchange_test_is_the_energy_distance_of_what_is_exchanged():
+    """With three pairs there are eight exchanges: their distances, counted by hand, are the null."""
+    x, y = torch.randn(2, 3, 2, generator=generator(2))
+    swaps = [torch.tensor([[i & 1], [i & 2], [i & 4]]).bool() for i in range(8)]
+    null = [energy_distance(torch.where(swap, y, x), torch.where(swap, x, y)) for swap in swaps]
+    exact = sum(value >= null[0] - 1e-9 for value in null) / 8
+    assert exchange_test(x, y, generator(), draws=4000) == pytest.approx(exact, abs=0.03)
+
+
+def test_energy_distances_refuse_what_has_none():
+    x = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match="cannot be compared"):
+        energy_distance(x, torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="y holds NaN"):
+        energy_distance(x, x / 0)
+    with pytest.raises(ValueError, match="as many x as y"):
+        exchange_test(x, torch.zeros(2, 2), generator())
+    with pytest.raises(ValueError, match="draws=0 is too small"):
+        exchange_test(x, x, generator(), draws=0)
+
+
 def test_lines_at_constant_speed_have_no_excess():
     x0, x1 = torch.randn(2, 20, 3, generator=generator())
     t = torch.linspace(0, 1, 11)[:, None, None]
@@ -79,6 +151,12 @@ def test_the_neighbour_map_gives_the_partner_of_the_nearest():
     source = torch.tensor([[0.0], [1.0], [2.0]])
     target = torch.tensor([[12.0], [10.0], [11.0]])
     assert neighbour_map(source, target, torch.tensor([[0.1], [1.9]])).tolist() == [[10.0], [12.0]]
+
+
+def test_the_neighbour_map_is_capped_in_words():
+    many = torch.zeros(12_001, 1)
+    with pytest.raises(ValueError, match=r"source holds 12001 points.*give it the first 12000"):
+        neighbour_map(many, many, many[:1])
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.3])
