@@ -13,7 +13,7 @@ from mmlab.diffusion.reference import Reference
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.methods.bridge_matching import bridge_moments, euler_step, posterior_step
 
-__all__ = ["check_centres", "check_triangular_moments", "check_walk"]
+__all__ = ["check_centres", "check_triangular_moments", "check_two_steps", "check_walk"]
 
 Moments = tuple[Tensor, Tensor]
 Step = Callable[..., Tensor]
@@ -99,8 +99,7 @@ def check_triangular_moments(answer: Callable[[Tensor, Tensor, Tensor, float], M
 
 _INTEGRALS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     (
-        "$σ_t^2$ is four times too large before $t = ½$, the chapter's fourth defect: there β is $4σ^2 t$, and its "
-        "integral $2σ^2 t^2$.",
+        "$σ_t^2$ is four times too large before $t = ½$: there β is $4σ^2 t$, and its integral $2σ^2 t^2$.",
         lambda t: torch.where(t < 0.5, 8 * t**2, 1 - 2 * (1 - t) ** 2),
     ),
     (
@@ -132,6 +131,37 @@ def _with_integral(from_start: Callable[[Tensor], Tensor], end: str, whole: str)
         return (left * x0 + start * x1) / total, start * left / total
 
     return moments
+
+
+def check_two_steps(answer: Callable[[float, float], Any]) -> Verdict:
+    """Check the variance of samples by two posterior steps, at the times 0, ½ and 1, for the target N(m, s²).
+
+    Args:
+        answer: A function of s and σ, both positive, that returns the variance.
+    """
+    mistakes: list[Mistake] = [
+        ("This is the true variance: but the network's guess at time 0 is the mean of the targets, so the state at ½ "
+         "knows nothing of any one of them.", lambda s, sigma: s**2),
+        ("This is the variance of the state at ½: the last step returns what the network expects *from* that state.",
+         lambda s, sigma: sigma**2 / 4),
+        ("This is the variance of a true bridge at ½: but with two steps, the state there holds noise alone.",
+         lambda s, sigma: (s**2 + sigma**2) / 4),
+        ("This is the variance of the expected end of a *true* bridge: with two steps, the state at ½ varies less, by "
+         "the noise alone.", lambda s, sigma: s**4 / (s**2 + sigma**2)),
+        ("This is the standard deviation: square it.", lambda s, sigma: s**2 * sigma / (s**2 + sigma**2)),
+        ("This is the share of the true variance: multiply it by $s^2$.",
+         lambda s, sigma: s**2 * sigma**2 / (s**2 + sigma**2) ** 2),
+        ("The slope is half of what it is: the covariance of end and state is $t s^2 = s^2/2$, the variance of the "
+         "state $s^2/4 + σ^2/4$.", lambda s, sigma: s**4 * sigma**2 / (4 * (s**2 + sigma**2) ** 2)),
+    ]  # fmt: skip
+    return judge(
+        answer,
+        lambda s, sigma: s**4 * sigma**2 / (s**2 + sigma**2) ** 2,
+        [(0.5, 0.8), (1.3, 1.0), (1.0, 2.0)],
+        parts=["the variance"],
+        right="The share is $s^2σ^2/(s^2 + σ^2)^2$, at most a quarter, reached at $σ = s$.",
+        mistakes=mistakes,
+    )
 
 
 def check_walk(answer: Callable[[Reference, Tensor, Tensor, Tensor, Tensor], Tensor]) -> Verdict:

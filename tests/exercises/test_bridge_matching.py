@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from exercises.harness import Exercises, ExerciseTests
-from mmlab.exercises.bridge_matching import check_centres, check_triangular_moments, check_walk
+from mmlab.exercises.bridge_matching import check_centres, check_triangular_moments, check_two_steps, check_walk
 from mmlab.exercises.verdict import Verdict
 
 # Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
@@ -35,6 +35,15 @@ MISTAKES = {
         ("return mean, variance", "return mean[:, 0], variance", "shape (5,), where (5, 3) is expected"),
         ("return mean, variance", "return mean, variance.log().sqrt()", "not finite"),
     ],
+    "two_steps": [
+        ("slope**2 * sigma**2 / 4", "s**2", "true variance"),
+        ("slope**2 * sigma**2 / 4", "sigma**2 / 4", "the state at ½: the last"),
+        ("slope**2 * sigma**2 / 4", "(s**2 + sigma**2) / 4", "of a true bridge at ½"),
+        ("slope**2 * sigma**2 / 4", "slope**2 * (s**2 + sigma**2) / 4", "of a *true* bridge"),
+        ("slope**2 * sigma**2 / 4", "slope * sigma / 2", "square it"),
+        ("slope**2 * sigma**2 / 4", "slope**2 * sigma**2 / 4 / s**2", "multiply it by"),
+        ("2 * s**2 /", "s**2 /", "slope is half"),
+    ],
     "walk": [
         ("variance.sqrt() * z", "variance * z", "forgot the square root"),
         ("mean + variance.sqrt() * z", "mean", "there is no noise"),
@@ -63,7 +72,7 @@ def test_other_right_answers_are_right_too(exercises: Exercises) -> None:
     assert exercises.solution("triangular_moments", "return mean, variance", "return mean, variance + 0 * x0")
 
 
-@pytest.mark.parametrize("check", [check_centres, check_triangular_moments, check_walk])
+@pytest.mark.parametrize("check", [check_centres, check_triangular_moments, check_two_steps, check_walk])
 @pytest.mark.parametrize(
     "answer", [None, ..., 3, "x", (), (None, None), ("a", 1j), [[1], 2, 3], dict, lambda: 1 / 0, print]
 )
