@@ -203,7 +203,7 @@ def execute(
     from mmlab.publish.project import find_root
 
     chosen = stems or [chapter.stem for chapter in chapters(find_root())]
-    if scheduler:
+    if scheduler is not None:
         from mmlab.publish.run.scheduler import execute_on
 
         receipts = execute_on(scheduler, chosen, profile=profile, out=out, force=force)

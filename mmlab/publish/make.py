@@ -13,7 +13,7 @@ from mmlab.publish.chapter import listed
 from mmlab.publish.committed import StaleNotebookError, sync
 from mmlab.publish.run.receipt import MEAN_SECONDS, Receipt, mean_seconds
 from mmlab.publish.run.runner import RunError, execute_all
-from mmlab.publish.site.build import SiteError, build
+from mmlab.publish.site.build import SiteError, build, refuse_foreign_folders
 
 __all__ = ["book"]
 
@@ -44,6 +44,7 @@ def book(
     console = console or Console()
     began = time.monotonic()
     try:
+        refuse_foreign_folders(root / out)
         sync(check=True, root=root)
         chapters = [chapter.stem for chapter in listed(root)]
         with console.status(f"Running {len(chapters)} chapters ({profile} profile) ..."):

@@ -11,9 +11,9 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +24,7 @@ from mmlab.publish.run import cache
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site.build import build
-from mmlab.store.folders import write_whole
+from mmlab.store.folders import MADE, changed, sealed, write_whole
 
 __all__ = ["CHECKSUMS", "FORMAT", "MANIFEST", "ReleaseError", "release"]
 
@@ -60,13 +60,18 @@ def release(
 
     Raises:
         SiteError: If the site cannot be built: a chapter has no fresh outputs, or a page is not as it should be.
-        ReleaseError: If a notebook is not the one of its receipt.
+        ReleaseError: If a notebook is not the one of its receipt, the site is not as it was built, or git does not
+            know the sources.
     """
     root = root or project.find_root()
     build(profile, out, root=root)
     name = f"mmlab-{mmlab.__version__}"
     archive = root / dist / f"{name}.tar.gz"
+    site = root / out / "site"
     files = _files(root, root / out, profile)
+    if not sealed(site) or (other := changed(site)):
+        named = ", ".join(other[:3]) if sealed(site) else "no list of its files"
+        raise ReleaseError(f"{site} is not as it was built ({named}): run `mmlab book build` again.")
     manifest = {
         "format": FORMAT,
         "version": mmlab.__version__,
@@ -79,7 +84,7 @@ def release(
     handle, temporary = tempfile.mkstemp(dir=archive.parent, prefix=f".{archive.name}.")
     try:
         with terminable(), os.fdopen(handle, "wb") as stream:
-            _pack(stream, name, files, _json(manifest))
+            _pack(stream, name, files, _json(manifest), sealed(site))
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
@@ -109,28 +114,65 @@ def _entry(target: cache.Target) -> dict[str, Any]:
 
 def _files(root: Path, out: Path, profile: str) -> dict[str, Path]:
     """What goes in: name inside the archive, and where it is. Sources first, then what was made of them."""
-    found: dict[str, Path] = {}
-    for name in _SOURCES:
-        path = root / name
-        found |= {f.relative_to(root).as_posix(): f for f in ([path] if path.is_file() else _below(path))}
+    found = {name: root / name for name in _sources(root)}
     for chapter in listed(root):
+        source = chapter.source.relative_to(root).as_posix()
+        if source not in found:
+            raise ReleaseError(f"git does not know {source}: `git add` it, or take the chapter out of _toc.yml.")
         target = chapter.target(out / profile)
         found |= {f"out/{profile}/{path.name}": path for path in (target.notebook, target.receipt)}
-    found |= {f"out/site/{path.relative_to(out / 'site').as_posix()}": path for path in _below(out / "site")}
-    return found
+    return found | {f"out/site/{name}": out / "site" / name for name in (MADE, *sealed(out / "site"))}
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Plain files in a folder: nothing hidden, nothing that Python made, no links."""
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        made = "__pycache__" in parts or any(part.startswith(".") or part.endswith(".egg-info") for part in parts)
-        if path.is_file() and not path.is_symlink() and not made:
-            yield path
+def _sources(root: Path) -> list[str]:
+    """Paths of the sources that git tracks, in order; in an unpacked release, of those that it lists.
+
+    What merely lies in the folders may be a key, a table of patients, or anything else: it is nobody's to publish.
+    Nothing hidden and no link is a source.
+
+    Raises:
+        ReleaseError: If the folder is neither a checkout nor an unpacked release.
+    """
+    if (root / CHECKSUMS).is_file() and not (root / ".git").exists():
+        lines = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        known = [line.partition("  ")[2] for line in lines]
+    else:
+        known = _tracked(root)
+    chosen = sorted(name for name in known if name.split("/")[0] in _SOURCES and not _hidden(name))
+    return [name for name in chosen if (root / name).is_file() and not _through_link(root, name)]
 
 
-def _pack(stream: BinaryIO, name: str, files: dict[str, Path], manifest: bytes) -> None:
-    """Write the archive: sorted, with one time, no owner, and the checksums at the end. Each file is read once."""
+def _tracked(root: Path) -> list[str]:
+    command = ["git", "ls-files", "-z", "--cached"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(command, cwd=root, env=plain, capture_output=True, check=False)
+    except OSError as error:
+        raise ReleaseError(f"git does not run ({error}), and it knows what may be released: install it.") from None
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ReleaseError(
+            f"{root} is no checkout ({told[0] if told else 'git says nothing'}): "
+            "a release holds what git tracks, so make it in a clone, or `git init` and `git add` the sources."
+        )
+    return [name for name in done.stdout.decode("utf-8", "surrogateescape").split("\0") if name]
+
+
+def _hidden(name: str) -> bool:
+    parts = name.split("/")
+    return "__pycache__" in parts or any(part.startswith(".") or part.endswith(".egg-info") for part in parts)
+
+
+def _through_link(root: Path, name: str) -> bool:
+    path = root / name
+    return path.is_symlink() or not path.resolve().is_relative_to(root.resolve())
+
+
+def _pack(stream: BinaryIO, name: str, files: dict[str, Path], manifest: bytes, pages: dict[str, str]) -> None:
+    """Write the archive: sorted, with one time, no owner, and the checksums at the end. Each file is read once.
+
+    ``pages`` are the hashes of the files of the site: another build may put a new one in its place at any time.
+    """
     sums = {MANIFEST: hashlib.sha256(manifest).hexdigest()}
     with (
         gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed,
@@ -140,6 +182,8 @@ def _pack(stream: BinaryIO, name: str, files: dict[str, Path], manifest: bytes) 
         for path in sorted(files):
             content = files[path].read_bytes()
             sums[path] = hashlib.sha256(content).hexdigest()
+            if sums[path] != pages.get(path.removeprefix("out/site/"), sums[path]) and path.startswith("out/site/"):
+                raise ReleaseError(f"{files[path]} changed while it was packed: another build is at work. Try again.")
             _add(archive, f"{name}/{path}", content)
         listing = "".join(f"{found}  {path}\n" for path, found in sorted(sums.items()))
         _add(archive, f"{name}/{CHECKSUMS}", listing.encode())

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmlab.store.files import clear_dead, replace_file, temporary
 from mmlab.store.lock import locked
 
-__all__ = ["recover", "replaced_files", "replaced_folder", "write_whole"]
+__all__ = [
+    "MADE",
+    "NotOursError",
+    "changed",
+    "discard",
+    "made_of",
+    "recover",
+    "refuse_added",
+    "refuse_foreign",
+    "replaced_files",
+    "replaced_folder",
+    "seal",
+    "sealed",
+    "take",
+    "write_whole",
+]
+
+MADE = ".mmlab-made.json"
+"""Marks a folder that mmlab made and may delete; once it is sealed, it lists the files by hash."""
+
+
+class NotOursError(FileExistsError):
+    """Something is in the way that mmlab did not make, and therefore does not delete."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -112,3 +137,107 @@ def _lock(folder: Path) -> Path:
 def _to_disk(file: Path) -> None:
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something and that mmlab did not make. One that is not there or empty is no trouble.
+
+    Raises:
+        NotOursError: If it is somebody else's.
+    """
+    if folder.is_symlink() or not folder.exists() or _account(folder) is not None:
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise NotOursError(f"{folder} is there and mmlab did not make it: move it away, or choose another folder.")
+
+
+def take(folder: Path) -> None:
+    """Make a folder that mmlab may delete again, or take one that it made. It is not sealed then.
+
+    Raises:
+        NotOursError: If it is somebody else's, or somebody put a file into it.
+    """
+    refuse_foreign(folder)
+    refuse_added(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / MADE, _json({"made_of": "", "files": None}))
+
+
+def seal(folder: Path, made_of: str = "") -> None:
+    """List the files of a folder by hash, and what they were made of: what is changed or added later is then known."""
+    write_whole(folder / MADE, _json({"made_of": made_of, "files": _hashes(folder)}))
+
+
+def made_of(folder: Path) -> str:
+    """What a sealed folder was made of; empty if it is not there or not sealed."""
+    account = _account(folder)
+    return str(account["made_of"]) if account and account["files"] is not None else ""
+
+
+def sealed(folder: Path) -> dict[str, str]:
+    """The files of a sealed folder, each with its hash when it was sealed; none if it is not sealed."""
+    return dict((_account(folder) or {}).get("files") or {})
+
+
+def changed(folder: Path) -> list[str]:
+    """Files of a sealed folder that are not as they were, or were added: their names, in order."""
+    listed = sealed(folder)
+    held = _hashes(folder)
+    return sorted(name for name in held.keys() | listed.keys() if held.get(name) != listed.get(name))
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder that mmlab made, if it is there. Of a link only the link goes.
+
+    Raises:
+        NotOursError: If it is somebody else's, or somebody put a file into it.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    refuse_foreign(folder)
+    refuse_added(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_added(folder: Path) -> None:
+    """Refuse a sealed folder into which somebody put a file.
+
+    Raises:
+        NotOursError: If there is one; it is named.
+    """
+    account = _account(folder)
+    if account is None or account["files"] is None:
+        return
+    if added := sorted(_files(folder).keys() - account["files"].keys()):
+        named = ", ".join(added[:3]) + (" …" if len(added) > 3 else "")
+        raise NotOursError(f"{folder} holds what mmlab did not put there ({named}): move it away, and try again.")
+
+
+def _account(folder: Path) -> dict[str, Any] | None:
+    """What the marker of a folder says; None if there is none."""
+    try:
+        found = json.loads((folder / MADE).read_text(encoding="utf-8"))
+        files = found["files"]
+        known = {"made_of": str(found["made_of"]), "files": None if files is None else dict(files)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return known
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """All that lies in a folder but folders and the marker, by path inside it."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    return {name: path for name, path in found.items() if name != MADE and (path.is_symlink() or not path.is_dir())}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    found = {}
+    for name, path in sorted(_files(folder).items()):
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 __all__ = ["InUseError", "Lock", "locked"]
 
 _held: set[Path] = set()  # by this process: the system's lock is one between processes
+_between_threads = threading.Lock()
 
 
 class InUseError(OSError):
@@ -39,6 +41,10 @@ class Lock:
             InUseError: If somebody else holds it.
             OSError: If the file cannot be written.
         """
+        with _between_threads:
+            self._acquire()
+
+    def _acquire(self) -> None:
         if self.path in _held:
             raise InUseError("in use by another run in this process")
         while True:

@@ -19,6 +19,7 @@ from mmlab.publish import SiteError, execute, release
 from mmlab.publish.rebuild import Rebuilt, rebuild, unpack
 from mmlab.publish.release import CHECKSUMS, MANIFEST, ReleaseError
 from mmlab.publish.run import cache, key
+from mmlab.store.folders import MADE, changed, seal, sealed
 
 NAME = f"mmlab-{mmlab.__version__}"
 
@@ -51,7 +52,10 @@ def ran(tmp_path_factory):
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    shutil.copytree(key.PACKAGE, folder / "mmlab")
+    shutil.copytree(key.PACKAGE, folder / "mmlab", ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    seal(folder / "out" / "site", "as built")
     execute("one", root=folder)
     return folder
 
@@ -95,6 +99,7 @@ def test_it_holds_what_a_page_takes_and_is_the_same_twice(built):
         "out/cpu/one.receipt.json",
         "out/site/index.html",
         "out/site/notebooks/one.html",
+        f"out/site/{MADE}",
         MANIFEST,
         CHECKSUMS,
     } <= set(held)
@@ -136,6 +141,79 @@ def test_what_cannot_be_released_leaves_no_archive(built, monkeypatch):
     with pytest.raises(SiteError):
         release.release(root=built)
     assert list((built / "dist").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        "notebooks/token.txt",
+        "book/private.key",
+        "mmlab/data/patients.csv",
+        "tests/.env",
+        "lock/cpu.txt.orig",
+        "book/_static/scan.nii.gz",
+        "notebooks/second.py",
+    ],
+)
+def test_what_git_does_not_track_is_not_released(built, stray):
+    (built / stray).parent.mkdir(parents=True, exist_ok=True)
+    (built / stray).write_text("hunter2 is the word")
+    (built / "outside.txt").write_text("hunter2 is the word")
+    (built / "book" / "link.md").symlink_to(built / "outside.txt")
+    subprocess.run(["git", "add", "book/link.md"], cwd=built, check=True)
+    assert b"hunter2 is" not in b"".join(members(release.release(root=built)).values())
+
+
+def test_a_release_is_made_of_a_checkout_or_of_a_release(built, tmp_path):
+    archive = release.release(root=built)
+    root = unpack(archive, tmp_path / "there")
+    (root / "notebooks" / "token.txt").write_text("hunter2 is the word")
+    assert sealed(root / "out" / "site")
+    assert changed(root / "out" / "site") == []
+    assert members(release.release(root=root)) == members(archive)
+    shutil.rmtree(built / ".git")
+    with pytest.raises(ReleaseError, match="is no checkout"):
+        release.release(root=built)
+    subprocess.run(["git", "init", "-q"], cwd=built, check=True)
+    with pytest.raises(ReleaseError, match=r"git does not know notebooks/one\.py: `git add` it"):
+        release.release(root=built)
+
+
+def forge(site):
+    page = site / "notebooks" / "one.html"
+    page.write_text(page.read_text() + "The answer is 0.99.")
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (forge, "notebooks/one.html"),
+        (lambda site: (site / "book" / "intro.html").unlink(), "book/intro.html"),
+        (lambda site: (site / "evil.js").write_text("alert(1)"), "evil.js"),
+        (lambda site: (site / ".hidden.js").write_text("alert(1)"), ".hidden.js"),
+        (lambda site: (site / "more.html").symlink_to("index.html"), "more.html"),
+        (lambda site: (site / MADE).unlink(), "no list of its files"),
+        (lambda site: (site / MADE).write_text("[]"), "no list of its files"),
+    ],
+)
+def test_a_site_that_is_not_as_it_was_built_is_not_released(built, harm, named):
+    harm(built / "out" / "site")
+    with pytest.raises(ReleaseError, match=rf"is not as it was built \({named}"):
+        release.release(root=built)
+    assert not list((built / "dist").glob("*")) if (built / "dist").exists() else True
+
+
+def test_a_page_that_changes_while_it_is_packed_is_noticed(built, monkeypatch):
+    known = release._add
+
+    def add(archive, name, content):
+        if name.endswith("one.py"):
+            forge(built / "out" / "site")
+        known(archive, name, content)
+
+    monkeypatch.setattr(release, "_add", add)
+    with pytest.raises(ReleaseError, match=r"one\.html changed while it was packed"):
+        release.release(root=built)
 
 
 @pytest.mark.parametrize(

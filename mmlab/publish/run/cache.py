@@ -12,7 +12,7 @@ from typing import Any
 
 from mmlab.publish.run import key
 from mmlab.publish.run.receipt import Receipt
-from mmlab.store.folders import write_whole
+from mmlab.store.folders import NotOursError, write_whole
 
 __all__ = ["Target", "fresh", "lookup", "store"]
 
@@ -25,9 +25,21 @@ class Target:
         self.receipt = folder / f"{stem}.receipt.json"
         self.failure = folder / f"{stem}.failed.json"
 
-    def clear(self) -> None:
-        """Remove all three."""
-        for path in (self.receipt, self.notebook, self.failure):
+    def begin(self, account: Receipt) -> None:
+        """Remove what an earlier run left, and say that a run has begun and is not at its end.
+
+        Args:
+            account: What is said until then, also if the run is killed.
+
+        Raises:
+            NotOursError: If there is a notebook that no run left here.
+        """
+        if self.notebook.exists() and not self.receipt.exists() and not self.failure.exists():
+            raise NotOursError(
+                f"{self.notebook} is there and mmlab did not make it: move it away, or choose another folder."
+            )
+        account.write(self.failure)
+        for path in (self.receipt, self.notebook):
             path.unlink(missing_ok=True)
 
 
@@ -37,6 +49,7 @@ def store(target: Target, source: Mapping[str, Any], executed: Mapping[str, Any]
     receipt = dataclasses.replace(receipt, output=_hash(content.encode("utf-8")))
     write_whole(target.notebook, content)
     receipt.write(target.receipt)
+    target.failure.unlink(missing_ok=True)
     return receipt
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 
 from mmlab.paths import folder_from_environment
 from mmlab.publish.run import key
-from mmlab.publish.run.processes import MARK, Usage, end_all
+from mmlab.publish.run.processes import MARK, Usage, end_all, end_descendants
 from mmlab.publish.run.receipt import Receipt
 
 __all__ = ["START_TIMEOUT", "Job", "device"]
@@ -51,7 +52,7 @@ class Job:
         self._more = dict(environment or {})
         self.output = folder / "executed.ipynb"
         self.mark = uuid.uuid4().hex
-        for name in ("work", "ipython/profile_default/startup", "kernels/python3"):
+        for name in ("work", "tmp", "ipython/profile_default/startup", "kernels/python3"):
             (folder / name).mkdir(parents=True)
         (folder / "input.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
         spec = {"argv": KERNEL, "display_name": "Python 3", "language": "python"}
@@ -85,34 +86,48 @@ class Job:
                         worker.wait(0.2)
                 overdue = worker.poll() is None
             finally:
+                if worker.poll() is None:
+                    end_descendants(worker.pid)
                 end_all(self.mark)
                 worker.wait()
+                usage.end()
         receipt = dataclasses.replace(
             receipt,
             seconds=round(time.monotonic() - began, 2),
             cpu_seconds=round(usage.cpu_seconds, 1),
             peak_memory_mb=round(usage.peak / 1e6, 1),
-            metrics=self._metrics(),
         )
+        metrics, damage = self._metrics()
+        receipt = dataclasses.replace(receipt, metrics=metrics)
         if stop.is_set():
             return dataclasses.replace(receipt, status="incomplete", error="the run was stopped from outside.")
         if overdue:
             message = f"it ran longer than its limit of {self.limit:g} s in all."
             return dataclasses.replace(receipt, status="total timeout", error=message)
-        return self._outcome(receipt, log)
+        receipt = self._outcome(receipt, log)
+        if receipt.status == "ok" and damage:
+            return dataclasses.replace(receipt, status="incomplete", error=damage)
+        return receipt
 
     def _outcome(self, receipt: Receipt, log: Path) -> Receipt:
         result = self.folder / "result.json"
-        if result.exists():
+        with suppress(OSError, ValueError, KeyError, TypeError):  # none, or half of one
             found = json.loads(result.read_text(encoding="utf-8"))
-            return dataclasses.replace(receipt, status=found["status"], error=found["error"])
+            return dataclasses.replace(receipt, status=found["status"], error=str(found["error"]))
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         return dataclasses.replace(receipt, status="incomplete", error=f"the worker ended without a result:\n{tail}")
 
-    def _metrics(self) -> dict[str, Any]:
+    def _metrics(self) -> tuple[dict[str, Any], str]:
+        """What the notebook recorded, as far as it can be read, and what is wrong with the rest."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return {name: value for line in lines for name, value in json.loads(line).items()}
+        found: dict[str, Any] = {}
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        for number, line in enumerate(text.splitlines(), start=1):
+            try:
+                found |= dict(**json.loads(line))  # an object, and nothing else
+            except (ValueError, TypeError, RecursionError):
+                return found, f"line {number} of the recorded metrics cannot be read: {line[:80]!r}."
+        return found, ""
 
     def _environment(self) -> dict[str, str]:
         own = {
@@ -121,6 +136,7 @@ class Job:
             "MMLAB_METRICS": str(self.folder / "metrics.jsonl"),
             "IPYTHONDIR": str(self.folder / "ipython"),  # no start-up files or history of the user
             "JUPYTER_PATH": str(self.folder),
+            "TMPDIR": str(self.folder / "tmp"),
             "JUPYTER_PREFER_ENV_PATH": "0",
             "PYTHONPATH": os.pathsep.join([str(key.PACKAGE.parent), *_paths()]),
             "PYTHONHASHSEED": "0",
@@ -132,7 +148,24 @@ class Job:
         for name in ("MMLAB_DATA", "MMLAB_CACHE"):  # the kernel works in another folder
             if (folder := folder_from_environment(name)) is not None:
                 own[name] = str(folder.resolve())
-        return {**os.environ, **own, **self._more}
+        return {**_kept(), **own, **self._more}
+
+
+_KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV|CONDA_PREFIX"
+    r"|SYSTEMROOT|SYSTEMDRIVE|COMSPEC|PATHEXT|WINDIR|APPDATA|LOCALAPPDATA|USERPROFILE|PROGRAMDATA"
+    r"|CUDA_\w+|NVIDIA_\w+|XDG_\w+|MPLCONFIGDIR|TORCH_HOME|HF_HOME|HF_HUB_CACHE|HF_DATASETS_CACHE"
+    r"|(OMP|MKL|OPENBLAS|NUMEXPR)_NUM_THREADS|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE"
+)
+"""Variables of the environment that a kernel gets. A page can show them, so tokens and passwords are not among them."""
+
+MORE = "MMLAB_KERNEL_ENV"
+"""Names more of them, with commas between."""
+
+
+def _kept() -> dict[str, str]:
+    more = {name.strip() for name in os.environ.get(MORE, "").split(",")}
+    return {name: value for name, value in os.environ.items() if name in more or _KEPT.fullmatch(name.upper())}
 
 
 def _paths() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 
 import mmlab
 from mmlab.paths import folder_from_environment
+from mmlab.publish.run import installed
+from mmlab.publish.run.hashes import folder_hash
 from mmlab.reach import Reach, reach
 
 __all__ = ["digest", "inputs", "versions", "what_changed"]
@@ -21,7 +23,13 @@ PACKAGE = Path(mmlab.__file__).parent
 
 
 def inputs(
-    cells: list[str], *, root: Path, profile: str, parameters: Mapping[str, Any], package: Path = PACKAGE
+    cells: list[str],
+    *,
+    root: Path,
+    profile: str,
+    parameters: Mapping[str, Any],
+    package: Path = PACKAGE,
+    named: Iterable[str] | None = None,
 ) -> dict[str, Any]:
     """The parts of a chapter's cache key.
 
@@ -33,12 +41,16 @@ def inputs(
         profile: ``"cpu"`` or ``"gpu"``.
         parameters: Values that replace those of the parameters cell.
         package: Folder of the package that the notebook imports from.
+        named: Names of distributions whose versions count besides those that are needed; by default those of the lock.
 
     Returns:
-        JSON-able parts: hashes of cells, modules, lock, other files and data entries, the parameters and the versions.
+        JSON-able parts: hashes of cells, modules, lock, other files and data, the parameters, and the versions as
+        installed of all that the lock lists, mmlab needs or the cells import.
     """
     reached = reach(cells, package)
     lock = root / "lock" / f"{profile}.txt"
+    listed = installed.locked_names(lock) if named is None else named
+    of_language = {name: found for name, found in versions().items() if name != "mmlab"}
     return {
         "cells": _sha256(json.dumps(cells).encode()),
         "profile": profile,
@@ -49,9 +61,10 @@ def inputs(
             for path in reached.files
             if path.name != "sources.json"  # its entries count one by one
         },
+        "own": {name: _file(path) for name, path in installed.own_modules(cells).items()},
         "data": _data(reached, package),
         "lock": _file(lock) if lock.exists() else None,
-        "versions": {name: found for name, found in versions().items() if name != "mmlab"},
+        "versions": installed.found(cells, listed) | of_language,
     }
 
 
@@ -85,9 +98,9 @@ def versions() -> dict[str, str]:
 
 
 def _data(reached: Reach, package: Path) -> dict[str, Any]:
-    """The registry entries of the data sets that the notebook or its modules name, and whether each is there to read.
+    """The registry entries of the data sets that the notebook or its modules name, and the files of each by hash.
 
-    A chapter that shows real data where a reader has them gives other outputs when they arrive.
+    A chapter that shows real data where a reader has them gives other outputs when they arrive or change.
     """
     registry = package / "data" / "files" / "sources.json"
     if f"{package.name}.data.files.registry" not in reached.modules or not registry.exists():
@@ -97,7 +110,7 @@ def _data(reached: Reach, package: Path) -> dict[str, Any]:
     return {
         name: {
             "entry": _sha256(json.dumps(entries[name], sort_keys=True).encode()),
-            "present": folder is not None and (folder / name).is_dir(),
+            "files": folder_hash(folder / name) if folder is not None and (folder / name).is_dir() else "",
         }
         for name in sorted(entries)
         if name in reached.literals

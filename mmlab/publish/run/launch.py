@@ -7,17 +7,17 @@ import json
 import os
 import queue
 import subprocess
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from mmlab.publish.run.job import Job
 from mmlab.publish.run.machine import factor
+from mmlab.publish.run.places import masked, places
 from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.run.workplace import workplace
 
 __all__ = ["Gpus", "Launch", "Outcome", "Task", "gpus", "here", "stopped"]
 
@@ -63,10 +63,19 @@ def here(task: Task, receipt: Receipt, stop: threading.Event, environment: Mappi
     """
     if task.profile == "cpu":
         receipt = dataclasses.replace(receipt, machine_factor=factor())
-    with tempfile.TemporaryDirectory(prefix="mmlab-run-", ignore_cleanup_errors=True) as folder:
-        job = Job(Path(folder), task.notebook, task.given, task.profile, task.limit, task.cell_limit, environment)
+    with workplace() as folder:
+        job = Job(folder, task.notebook, task.given, task.profile, task.limit, task.cell_limit, environment)
         receipt = job.run(receipt, stop)
-        executed = json.loads(job.output.read_text(encoding="utf-8")) if receipt.status == "ok" else None
+        known = places(folder)
+        receipt = dataclasses.replace(receipt, metrics=masked(receipt.metrics, known))
+        if receipt.status != "ok":
+            return receipt, None
+        executed = json.loads(job.output.read_text(encoding="utf-8"))
+    for cell in executed["cells"]:
+        if "outputs" in cell:
+            cell["outputs"] = masked(cell["outputs"], known)
+    if "widgets" in executed["metadata"]:
+        executed["metadata"]["widgets"] = masked(executed["metadata"]["widgets"], known)
     return receipt, executed
 
 

@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 __all__ = ["block_network"]
 
-_LOCAL = {"", "localhost", "127.0.0.1", "::1", "0.0.0.0"}
+_LOCAL = {"", "localhost", "0.0.0.0", "::"}
+# Where each event that can reach a host has its name or address.
+_HOST_AT = {
+    "socket.connect": 1,
+    "socket.sendto": 1,
+    "socket.sendmsg": 1,
+    "socket.getaddrinfo": 0,
+    "socket.gethostbyname": 0,
+    "socket.gethostbyaddr": 0,
+    "socket.getnameinfo": 0,
+}
+_CHILDREN = Path(__file__).with_name("offline_children")
 
 
 def block_network() -> None:
     """Refuse, from now on and for good, to look up or connect to any host but this one.
 
     Works through an audit hook, which no library can take off again. Kernels reach their client over ZeroMQ, which
-    does not pass through here.
+    does not pass through here. Python processes that are started with this environment get the same hook; programs of
+    other kinds do not.
     """
     sys.addaudithook(_refuse)
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(_CHILDREN)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(_CHILDREN), *paths])
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.getaddrinfo":
-        host = arguments[0]
-    elif event in ("socket.connect", "socket.sendto"):
-        address = arguments[1]
-        if not isinstance(address, tuple):  # a socket of the file system
-            return
-        host = address[0]
-    else:
+    place = _HOST_AT.get(event)
+    if place is None:
         return
-    name = host.decode() if isinstance(host, bytes) else str(host or "")
-    if name not in _LOCAL and not name.startswith("127."):
+    host = arguments[place]
+    if place == 1 or event == "socket.getnameinfo":  # the address of a socket
+        if not isinstance(host, tuple):  # a socket of the file system, or one that is connected already
+            return
+        host = host[0]
+    name = host.decode(errors="replace") if isinstance(host, bytes) else str("" if host is None else host)
+    if not _is_here(name):
         raise PermissionError(
             f"This chapter runs offline in the cpu profile, but tried to reach {name!r}: "
             "use the embedded data, or move the cell to the gpu profile."
         )
+
+
+def _is_here(name: str) -> bool:
+    """Whether a host is this machine. A name that only begins like an address of it is not."""
+    if name in _LOCAL:
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

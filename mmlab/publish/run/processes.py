@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +14,13 @@ from types import FrameType
 
 import psutil
 
-__all__ = ["MARK", "Usage", "end_all", "terminable"]
+__all__ = ["MARK", "Usage", "adopt_orphans", "end_all", "end_descendants", "terminable"]
 
 MARK = "MMLAB_RUN"
 """Environment variable that every process of a run inherits: by it they are found, even when their parents are gone."""
 
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 _SEARCH_EVERY = 5  # looks at the known processes for each search for new ones
 
@@ -60,6 +64,11 @@ class Usage:
             self.peak = max(self.peak, _high_water(process.pid))
         self.peak = max(self.peak, together)
 
+    def end(self) -> None:
+        """End those that were seen at the last look and are still there, wherever they have gone since."""
+        for process in self._family:
+            _kill(process)
+
 
 def _high_water(pid: int) -> int:
     try:
@@ -89,6 +98,39 @@ def end_all(run: str) -> int:
     return ended
 
 
+def adopt_orphans() -> None:
+    """Make this process the parent of all below it whose own parent ends, where the system can do that (Linux).
+
+    So a descendant stays one, whatever its environment, its session and its group.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(pid: int) -> None:
+    """End all that a process started, directly or not, and leave the process itself."""
+    for _ in range(5):  # one may fork while it is being looked for
+        try:
+            family = psutil.Process(pid).children(recursive=True)
+        except psutil.Error:
+            return
+        alive = [process for process in family if _kill(process)]
+        if not alive:
+            return
+        psutil.wait_procs(alive, timeout=3)
+
+
+def _kill(process: psutil.Process) -> bool:
+    """End a process; False if it had ended before."""
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        process.kill()
+    except psutil.Error:
+        return False
+    return True
+
+
 def _carries(process: psutil.Process, run: str) -> bool:
     try:
         return process.pid != os.getpid() and process.environ().get(MARK) == run
@@ -96,9 +138,15 @@ def _carries(process: psutil.Process, run: str) -> bool:
         return False
 
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within this block a SIGTERM unwinds the stack as Ctrl-C does, so that nothing is left running or half-written."""
+    """Within this block SIGTERM, SIGHUP and SIGQUIT unwind the stack as Ctrl-C does.
+
+    So nothing is left running or half-written. A signal that is ignored, as under ``nohup``, stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -106,8 +154,12 @@ def terminable() -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in caught:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in caught:
+            signal.signal(number, before[number])

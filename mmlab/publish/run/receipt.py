@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mmlab.store.folders import write_whole
 
@@ -18,6 +21,7 @@ MEAN_SECONDS = 35.0
 """Normalised processor seconds that a chapter may take on average, over the whole book."""
 
 _DERIVED = ("normalised_cpu_seconds", "within_budget")  # written for readers, worked out again when read
+_SEAL = "seal"  # hash over all the rest of the file: a receipt that was edited is none
 
 Status = Literal[
     "ok",
@@ -102,21 +106,98 @@ class Receipt:
         return not self.over
 
     def write(self, path: Path) -> None:
-        """Write the receipt as JSON, whole or not at all."""
+        """Write the receipt as JSON, whole or not at all, with a hash over all that it says."""
         content = {key: value for key, value in dataclasses.asdict(self).items() if key != "cached"}
         content |= {name: getattr(self, name) for name in _DERIVED}
+        content[_SEAL] = _seal(content)
         write_whole(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Receipt | None:
-        """The receipt in a file, or None if there is none or it cannot be understood: then the chapter runs again."""
+        """The receipt in a file, or None if there is none, it was edited, or it cannot be understood.
+
+        Then the chapter runs again.
+        """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if "machine_factor" not in content:  # it was judged by the clock
+            if content.pop(_SEAL, None) != _seal(content):
                 return None
-            return cls(**{name: value for name, value in content.items() if name not in _DERIVED})
+            return cls.checked({name: value for name, value in content.items() if name not in _DERIVED})
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
+
+    @classmethod
+    def checked(cls, content: Any) -> Receipt:
+        """A receipt from what came out of JSON.
+
+        Args:
+            content: The fields by name.
+
+        Raises:
+            ValueError: If it is no object, or a field is missing, unknown or not what it should be.
+        """
+        if not isinstance(content, dict):
+            raise ValueError(f"a receipt is an object, not {type(content).__name__}.")
+        known = {entry.name: entry for entry in dataclasses.fields(cls)}
+        required = {name for name, entry in known.items() if _required(entry)}
+        if odd := sorted((content.keys() - known.keys()) | (required - content.keys())):
+            raise ValueError(f"the receipt has fields missing or too many: {', '.join(map(str, odd))}.")
+        for name, value in content.items():
+            if not _CHECKS[str(known[name].type)](value):
+                raise ValueError(f"the receipt says {name} is {str(value)[:80]!r}, which cannot be.")
+        _check_values(content)
+        return cls(**content)
+
+
+def _required(entry: dataclasses.Field[Any]) -> bool:
+    return entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value) and _finite(value)
+
+
+def _finite(value: Any) -> bool:
+    """Whether a value is one of JSON, with finite numbers throughout."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+# By the annotations of the fields, which are texts.
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "float": _number,
+    "bool": lambda value: isinstance(value, bool),
+    "Status": lambda value: isinstance(value, str) and value in get_args(Status),
+    "dict[str, Any]": _object,
+    "dict[str, str]": lambda value: _object(value) and all(isinstance(entry, str) for entry in value.values()),
+    "dict[str, float]": lambda value: _object(value) and all(map(_number, value.values())),
+}
+
+
+def _check_values(content: Mapping[str, Any]) -> None:
+    """What types alone do not say."""
+    if content["profile"] not in ("cpu", "gpu"):
+        raise ValueError(f"the receipt is of the profile {content['profile'][:80]!r}: there are cpu and gpu.")
+    if not {"seconds", "memory_mb"} <= content["budget"].keys():
+        raise ValueError("the budget of the receipt has no seconds, or no memory_mb.")
+    if not content.get("machine_factor", 1.0) > 0:
+        raise ValueError("the machine factor of the receipt is zero.")
+    if not isinstance(content["inputs"].get("parameters", {}), dict):
+        raise ValueError("the parameters in the receipt are no object.")
+    if datetime.fromisoformat(content["date"]).tzinfo is None:
+        raise ValueError(f"the receipt has a date without a time zone: {content['date']!r}.")
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def mean_seconds(receipts: Iterable[Receipt]) -> float | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ from mmlab.publish.chapter import Chapter
 from mmlab.publish.run import cache, key
 from mmlab.publish.run import parameters as checked
 from mmlab.publish.run.job import device
-from mmlab.publish.run.launch import Gpus, Launch, Task, here
+from mmlab.publish.run.launch import Gpus, Launch, Outcome, Task, here
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.run.returned import examined
+from mmlab.store.lock import InUseError, Lock
+
+_NOT_ENDED = "the run did not come to its end: it is still going on, or was killed."
 
 __all__ = ["RunError", "execute", "execute_all"]
 
@@ -80,24 +84,53 @@ def execute(
     chapter = Chapter(root, stem)
     notebook, target = chapter.notebook, chapter.target(root / out / profile)
     given = _with_profile(notebook, profile, dict(parameters or {}))
-    parts = chapter.inputs(profile, given)
-    if not force and (receipt := cache.lookup(target, notebook, parts)):
-        return receipt
-    before = Receipt.read(target.receipt) or Receipt.read(target.failure)
-    target.clear()  # from here on, nothing old can be mistaken for the outcome of this run
-    reason = key.what_changed(before.inputs, parts) if before else "first run"
-    receipt = dataclasses.replace(_blank(chapter, profile, parts), reason=reason)
-    try:
-        checked.check(_parameters_cell(notebook), given)
-    except (ValueError, SyntaxError) as error:
-        raise _failed(target, dataclasses.replace(receipt, status="bad parameters", error=str(error))) from None
-    limit = timeout or SLACK * receipt.budget["seconds"]
-    with terminable():
+    stop = stop or threading.Event()
+    with terminable(), _alone(root / out, f"{profile}-{stem}", stop):
+        parts = chapter.inputs(profile, given)
+        if not force and (receipt := cache.lookup(target, notebook, parts)):
+            return receipt
+        before = Receipt.read(target.receipt) or Receipt.read(target.failure)
+        reason = key.what_changed(before.inputs, parts) if before else "first run"
+        receipt = dataclasses.replace(_blank(chapter, profile, parts), reason=reason, error=_NOT_ENDED)
+        target.begin(receipt)  # from here on, nothing old can be mistaken for the outcome of this run
+        receipt = dataclasses.replace(receipt, error="")
+        try:
+            checked.check(_parameters_cell(notebook), given)
+        except (ValueError, SyntaxError) as error:
+            raise _failed(target, dataclasses.replace(receipt, status="bad parameters", error=str(error))) from None
+        limit = timeout or SLACK * receipt.budget["seconds"]
         task = Task(notebook, given, profile, limit, cell_timeout or limit)
-        receipt, executed = launch(task, receipt, stop or threading.Event())
+        receipt, executed = _launched(task, receipt, stop, launch)
         if executed is None:
             raise _failed(target, receipt)
         return cache.store(target, notebook, executed, receipt)
+
+
+def _launched(task: Task, receipt: Receipt, stop: threading.Event, launch: Launch) -> Outcome:
+    """Run a task. Whatever goes wrong on the way becomes one receipt, and no more."""
+    try:
+        return examined(task, receipt, launch(task, receipt, stop))
+    except Exception as trouble:  # noqa: BLE001, RUF100 - the other chapters go on
+        told = f"it could not be run: {type(trouble).__name__}: {trouble}"
+        return dataclasses.replace(receipt, status="incomplete", error=told), None
+
+
+@contextmanager
+def _alone(out: Path, name: str, stop: threading.Event) -> Iterator[None]:
+    """Hold the lock of a chapter: who comes second waits, and then finds what the first one made."""
+    lock = Lock(out / ".locks" / f"{name}.lock")
+    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            lock.acquire()
+            break
+        except InUseError:
+            if stop.wait(0.2):
+                raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def execute_all(
@@ -130,12 +163,13 @@ def execute_all(
         launch: Where they run; by default on this machine.
 
     Returns:
-        The receipts, in the order of ``stems``.
+        The receipts, in the order of ``stems``; a chapter that is named twice has one.
 
     Raises:
         RunError: If any chapter did not run; ``receipts`` has those of all.
     """
     stop = threading.Event()
+    stems = list(dict.fromkeys(stems))
     root = root or project.find_root()
     if launch is None and profile == "gpu":
         launch = found = Gpus()

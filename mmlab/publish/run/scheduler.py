@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import tempfile
 import threading
 import time
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from mmlab.publish.chapter import code_cells
 from mmlab.publish.run import key
@@ -32,6 +34,10 @@ __all__ = ["Cluster", "MachineError", "execute_on", "run_chapter"]
 
 _MOST_AT_A_TIME = 64
 _LOOK_EVERY = 10.0  # seconds between two looks at the list of workers
+
+
+_CONNECT = 20.0
+"""Seconds in which a scheduler must answer."""
 
 
 class MachineError(RuntimeError):
@@ -104,10 +110,12 @@ class Cluster:
                 "`--scheduler` needs dask.distributed: install it with `python -m pip install 'mmlab[cluster]'`."
             ) from None
         try:
-            self._client = Client(self._address, timeout=20, set_as_default=False)
-        except (OSError, ValueError) as error:
+            _knock(self._address)
+            self._client = Client(self._address, timeout=_CONNECT, set_as_default=False)
+        except Exception as error:  # noqa: BLE001, RUF100 - whatever it raises, there is no scheduler
+            why = " ".join(str(error).split())[:200]
             raise OSError(
-                f"No Dask scheduler answers at {self._address!r} ({error}): give the address that `dask scheduler` "
+                f"No Dask scheduler answers at {self._address!r} ({why}): give the address that `dask scheduler` "
                 "printed, as in tcp://10.0.0.1:8786."
             ) from None
         try:
@@ -140,7 +148,7 @@ class Cluster:
                     looked = time.monotonic()
             if future.status == "finished":
                 account, notebook = future.result(timeout=120)
-                receipt = Receipt(**json.loads(account))
+                receipt = Receipt.checked(json.loads(account))
                 return receipt, json.loads(notebook) if receipt.status == "ok" else None
             error = future.exception(timeout=60) if future.status == "error" else None
         except Exception as trouble:  # noqa: BLE001, RUF100 - whatever the connection raises, the other chapters go on
@@ -167,7 +175,7 @@ class Cluster:
 
     def _failure(self, receipt: Receipt, error: BaseException | None) -> Receipt:
         if isinstance(error, MachineError):
-            return Receipt(**json.loads(str(error)))
+            return Receipt.checked(json.loads(str(error)))
         if error is None:
             told = "the connection to the scheduler was lost: look whether it still runs, and try again."
         elif type(error).__name__ == "KilledWorker":
@@ -175,6 +183,26 @@ class Cluster:
         else:
             told = f"the cluster could not run it: {type(error).__name__}: {error}"
         return dataclasses.replace(receipt, status="incomplete", error=told)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError unless there is an address of a scheduler, and, if it is a plain one, something that greets.
+
+    A scheduler speaks first. A port that accepts and is silent would be waited for much longer than it is here.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("tcp", "tls", "ucx", "ws", "wss") or not parts.hostname or not parts.port:
+        raise OSError("it is not of the form tcp://host:port")
+    if parts.scheme != "tcp":
+        return
+    with socket.create_connection((parts.hostname, parts.port), timeout=_CONNECT) as connection:
+        connection.settimeout(_CONNECT)
+        try:
+            greeted = connection.recv(1)
+        except TimeoutError:
+            raise OSError(f"it accepts a connection, but says nothing for {_CONNECT:g} s") from None
+        if not greeted:
+            raise OSError("it accepts a connection, but closes it at once")
 
 
 def run_chapter(order: bytes) -> tuple[bytes, bytes]:
@@ -209,7 +237,8 @@ def _difference(task: Task, receipt: Receipt) -> str:
     """Which input of the run is not the same on this machine; empty if all are. The lock is the sender's alone."""
     with tempfile.TemporaryDirectory() as folder:
         cells = code_cells(task.notebook)
-        found = key.inputs(cells, root=Path(folder), profile=task.profile, parameters=task.given)
+        named = [name for name in receipt.inputs["versions"] if name != "python"]
+        found = key.inputs(cells, root=Path(folder), profile=task.profile, parameters=task.given, named=named)
     found["lock"] = receipt.inputs["lock"]
     # Through JSON, as the sender's came: it has no tuples.
     found = json.loads(json.dumps(found))

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmlab.publish.run.outputs import empty_figure
-from mmlab.publish.run.processes import MARK, end_all
+from mmlab.publish.run.outputs import empty_figure, unrun_cell
+from mmlab.publish.run.processes import MARK, adopt_orphans, end_all, end_descendants
 
-__all__ = ["main", "unrun_cell"]
+__all__ = ["main"]
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -29,8 +29,10 @@ def main(job_file: Path) -> None:
         job_file: JSON: ``notebook``, ``output``, ``parameters``, ``cell_timeout``, ``start_timeout``, ``folder``.
     """
     job = json.loads(job_file.read_text(encoding="utf-8"))
+    adopt_orphans()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     status, error = _run(job)
+    end_descendants(os.getpid())  # what cells started and left behind
     part = job_file.with_name("result.part")
     part.write_text(json.dumps({"status": status, "error": error}), encoding="utf-8")
     part.replace(job_file.with_name("result.json"))
@@ -70,21 +72,6 @@ def _run(job: dict[str, Any]) -> tuple[str, str]:
     return "ok", ""
 
 
-def unrun_cell(notebook: Any) -> tuple[str, str] | None:
-    """What shows that a notebook did not run from top to bottom: (status, sentence), or None if it did.
-
-    The tools above report a cell error; that every cell ran is looked up here, in the cells themselves.
-    """
-    for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code" and c.source.strip()), start=1):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                status = "exit" if output.ename == "SystemExit" else "cell error"
-                return status, f"code cell {number} raised {output.ename}: {output.evalue}"
-        if cell.execution_count != number:
-            return "incomplete", f"code cell {number} did not run (it has the count {cell.execution_count})."
-    return None
-
-
 def _clean(notebook: Any) -> None:
     """Take out what differs between two equal runs: times, paths and versions of the tools that ran it."""
     notebook.metadata.pop("papermill", None)
@@ -98,6 +85,7 @@ def _end_with_parent(parent: int) -> None:
     """End the whole run when the runner is gone, even if it had no time to say so."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    end_descendants(os.getpid())
     end_all(os.environ[MARK])
     os._exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -14,8 +15,11 @@ from mmlab.publish import project
 from mmlab.publish.run import key
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.site import pages, pictures, staging
+from mmlab.store.files import clear_dead, temporary
+from mmlab.store.folders import MADE, changed, discard, made_of, refuse_added, refuse_foreign, seal, take
+from mmlab.store.lock import locked
 
-__all__ = ["SiteError", "build"]
+__all__ = ["SiteError", "build", "refuse_foreign_folders"]
 
 _BUILD = "import sys; from jupyter_book.cli.main import main; sys.argv[0] = 'jupyter-book'; main()"
 _FRONT = """\
@@ -30,6 +34,8 @@ _FRONT = """\
 <body><main><p><a href="{first}.html">Begin here.</a></p></main></body>
 </html>
 """
+_FOLDERS = ("site", "site-source", "site-build")
+_PATIENCE = 3600.0  # seconds to wait for another build in the same folder
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -56,33 +62,62 @@ def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = 
     """
     root = root or project.find_root()
     out = root / out
-    source, work, site = out / "site-source", out / "site-build", out / "site"
     _check_renderer()
-    index, stamp = site / "index.html", out / "site.key"
-    with terminable():
-        receipts, stale = staging.receipts(root, out / profile)
-        if stale:
-            raise SiteError("\n".join(stale))
-        state = f"{staging.state(root, receipts)} {_renderer_versions()}"
-        if stamp.exists() and stamp.read_text(encoding="utf-8") == f"{state} {staging.tree_hash(site)}":
-            return index  # made of the same, looked through then, and as it was
-        stamp.unlink(missing_ok=True)
-        staging.fill(source, root, out / profile, receipts)
-        _forget_old_assets(source, work)
-        _render(source, work)
-        _replace(work / "_build" / "html", site)
+    refuse_foreign_folders(out)
+    (out / ".locks").mkdir(parents=True, exist_ok=True)
+    with terminable(), locked(out / ".locks" / "site.lock", _PATIENCE):
+        return _build(profile, out, root)
+
+
+def refuse_foreign_folders(out: Path) -> None:
+    """Refuse folders of results that hold somebody else's files, before anything is run or deleted.
+
+    Args:
+        out: Folder for results.
+
+    Raises:
+        NotOursError: If there is one.
+    """
+    for name in _FOLDERS:
+        refuse_foreign(out / name)
+
+
+def _build(profile: str, out: Path, root: Path) -> Path:
+    site, source, work = (out / name for name in _FOLDERS)
+    receipts, stale = staging.receipts(root, out / profile)
+    if stale:
+        raise SiteError("\n".join(stale))
+    state = f"{staging.state(root, receipts)} {_renderer_versions()}"
+    if made_of(site) == state and not changed(site):
+        return site / "index.html"  # made of the same, looked through then, and as it was
+    refuse_added(site)
+    staging.fill(source, root, out / profile, receipts)
+    _forget_old_assets(source, work)
+    _render(source, work)
+    clear_dead(site)
+    new, old = temporary(site), temporary(site)
+    try:
+        shutil.copytree(work / "_build" / "html", new, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees"))
         # The renderer's own front page only points on; this one has a title, an icon and a link besides.
-        front = _FRONT.format(first=project.toc_entries(root)[0], title=project.config(root)["title"])
-        index.write_text(front, encoding="utf-8")
+        front = _FRONT.format(first=project.toc_entries(root)[0], title=html.escape(project.config(root)["title"]))
+        (new / "index.html").write_text(front, encoding="utf-8")
         for path in sorted((source / staging.DATA).iterdir()):
-            shutil.copy(path, site / path.name)
-        if found := pages.problems(site, project.toc_entries(root), root):
+            shutil.copy(path, new / path.name)
+        if found := pages.problems(new, project.toc_entries(root), root):
             # Neither the pages nor the renderer's memory of them may pass for good ones the next time.
             for folder in (site, work):
-                staging.clear(folder)
+                discard(folder)
             raise SiteError("The site is not as it should be:\n" + "\n".join(found[:20]))
-        stamp.write_text(f"{state} {staging.tree_hash(site)}", encoding="utf-8")
-    return index
+        seal(new, state)
+        seal(work, "rendered")
+        refuse_added(site)
+        if site.exists() or site.is_symlink():
+            site.rename(old)
+        new.rename(site)
+        discard(old)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return site / "index.html"
 
 
 def _check_renderer() -> None:
@@ -102,12 +137,20 @@ def _renderer_versions() -> str:
 def _forget_old_assets(source: Path, work: Path) -> None:
     """Start anew if anything but a page changed: the renderer goes by pages, and would keep an old style sheet."""
     extension = Path(__file__).with_name("extension.py").read_text(encoding="utf-8")
-    state = staging.tree_hash(source, without=(".md", ".ipynb", *pictures.SUFFIXES)) + _renderer_versions() + extension
+    state = (
+        staging.tree_hash(source, without=(".md", ".ipynb", MADE, *pictures.SUFFIXES))
+        + _renderer_versions()
+        + extension
+    )
     stamp = work / "assets.key"
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
-        staging.clear(work)
-        work.mkdir(parents=True)
+    # A page that was edited among the rendered ones would be copied into the site with them.
+    edited = bool(made_of(work)) and bool(changed(work))
+    if edited or not stamp.exists() or stamp.read_text(encoding="utf-8") != state:
+        discard(work)
+        take(work)
         stamp.write_text(state, encoding="utf-8")
+    else:
+        take(work)
 
 
 def _render(source: Path, work: Path) -> None:
@@ -122,19 +165,7 @@ def _render(source: Path, work: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
-    staging.clear(work)  # a page rendered with a warning would not be looked at again
+    discard(work)  # a page rendered with a warning would not be looked at again
     lines = _ANSI.sub("", done.stdout + done.stderr).splitlines()
     told = [line.replace(f"{source}/", "") for line in lines if "WARNING" in line or "ERROR" in line]
     raise SiteError("Jupyter Book refused:\n" + "\n".join(told[:20] or lines[-20:]))
-
-
-def _replace(new: Path, site: Path) -> None:
-    """Put the new pages where the old ones were: complete, or not at all."""
-    part, old = site.with_name("site.new"), site.with_name("site.old")
-    for folder in (part, old):
-        staging.clear(folder)
-    shutil.copytree(new, part, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees"))
-    if site.exists():
-        site.rename(old)
-    part.rename(site)
-    staging.clear(old)

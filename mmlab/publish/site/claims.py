@@ -16,6 +16,7 @@ from typing import Any
 from mmlab.card import Card, Claim
 from mmlab.compare.intervals import decide
 from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.site.escape import cell, code
 
 __all__ = ["COLUMNS", "SCHEMA", "VERDICTS", "as_csv", "as_json", "claim_id", "page", "register"]
 
@@ -249,17 +250,17 @@ def _table(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
         published = f"{row['published']} ({row['published_sure']})" if row["published"] else "–"
-        chapter = f"[{_cell(row['method'])}](/{row['receipt'].removesuffix('.html')}.ipynb)"
+        chapter = f"[{cell(row['method'])}](/{row['receipt'].removesuffix('.html')}.ipynb)"
         lines.append(
             [
-                chapter if row["receipt"] else _cell(row["method"]),
-                f"{_cell(row['claim'])} {{cite}}`{row['paper']}`" if row["kind"] == "paper" else _cell(row["claim"]),
+                chapter if row["receipt"] else cell(row["method"]),
+                f"{cell(row['claim'])} {{cite}}`{row['paper']}`" if row["kind"] == "paper" else cell(row["claim"]),
                 row["verdict"] if row["verdict"] in ("holds", "not tried") else f"**{row['verdict']}**",
                 _interval(row),
-                f"{row['n']} {row['over']}" if row["n"] else "–",
-                _cell(published),
-                _cell(row["setting"]) or "–",
-                f"`{row['id']}`",
+                f"{row['n']} {cell(str(row['over']))}" if row["n"] else "–",
+                cell(published),
+                cell(row["setting"]) or "–",
+                code(row["id"]),
             ]
         )
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -272,8 +273,3 @@ def _interval(row: Mapping[str, Any]) -> str:
         return "–"
     ends = f" ({row['low']:+.3g} to {row['high']:+.3g})" if row["low"] is not None and row["high"] is not None else ""
     return f"{row['difference']:+.3g}{ends}".replace("-", "−")
-
-
-def _cell(text: str) -> str:
-    """Text that can stand in a cell of a Markdown table."""
-    return re.sub(r"([|\[\]$*_`<\\])", r"\\\1", " ".join(text.split()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from mmlab.card import Card
 from mmlab.publish import project
 from mmlab.publish.run import machine
 from mmlab.publish.run.receipt import MEAN_SECONDS, Receipt, mean_seconds
+from mmlab.publish.site.escape import cell, code
 from mmlab.registry import chapter_of
 
 __all__ = ["chapters_of", "map_of_methods", "part_table", "status"]
@@ -69,8 +69,8 @@ def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, 
         ]
         rows.append(
             [
-                f"![{_cell(alt)}]({address})",
-                f"[{card.name}](/notebooks/{chapter}.ipynb) ({', '.join(links)})",
+                f"![{cell(alt)}]({address})",
+                f"[{cell(card.name)}](/notebooks/{chapter}.ipynb) ({', '.join(links)})",
                 card.family,
                 ", ".join(card.inputs),
                 ", ".join(card.outputs) or "label",
@@ -119,7 +119,7 @@ def _run_row(receipt: Receipt, cards: Mapping[str, Card], *, several: bool) -> l
     row = [
         _chapter(receipt, cards),
         datetime.fromisoformat(receipt.date).strftime("%Y-%m-%d %H:%M"),
-        f"{receipt.device} (`{receipt.profile}`)",
+        f"{cell(receipt.device)} ({code(receipt.profile)})",
         f"{receipt.seconds:.1f}",
         f"{receipt.cpu_seconds:.1f}",
         f"{receipt.machine_factor:.2f}",
@@ -133,24 +133,19 @@ def _run_row(receipt: Receipt, cards: Mapping[str, Card], *, several: bool) -> l
 
 
 def _versions(receipt: Receipt) -> str:
-    return ", ".join(f"{name} {found}" for name, found in receipt.versions.items())
+    return cell(", ".join(f"{name} {found}" for name, found in receipt.versions.items()))
 
 
 def _chapter(receipt: Receipt, cards: Mapping[str, Card]) -> str:
     title = cards[receipt.stem].name if receipt.stem in cards else _words(receipt.stem).capitalize()
-    return f"[{title}](/notebooks/{receipt.stem}.ipynb)"
+    return f"[{cell(title)}](/notebooks/{receipt.stem}.ipynb)"
 
 
 def _words(stem: str) -> str:
     return stem.replace("_", " ")
 
 
-def _cell(text: str) -> str:
-    """Text that can stand in a cell of a Markdown table, and in the brackets of an image."""
-    return re.sub(r"([|\[\]$*_`<\\])", r"\\\1", " ".join(text.split()))
-
-
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, kind: str = "mm-sortable") -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    body = "\n".join(f"| {' | '.join(cell.replace(chr(10), ' ') for cell in line)} |" for line in lines)
+    body = "\n".join(f"| {' | '.join(entry.replace(chr(10), ' ') for entry in line)} |" for line in lines)
     return f"```{{table}} {caption}\n:class: mm-made {kind}\n:align: left\n\n{body}\n```\n"

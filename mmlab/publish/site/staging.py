@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +21,11 @@ from mmlab.publish.run import cache, key
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site import claims, generated
 from mmlab.publish.site.citing import citation
+from mmlab.publish.site.escape import cell, code
 from mmlab.publish.site.measured import with_ages
 from mmlab.publish.site.pictures import picture
 from mmlab.registry import chapter_of, list_methods
+from mmlab.store.folders import MADE, seal, take
 
 __all__ = ["fill", "receipt_markdown", "receipts", "state", "tree_hash"]
 
@@ -132,14 +133,17 @@ def fill(folder: Path, root: Path, executed: Path, accounts: Mapping[str, list[R
         chapters[stem] = Ran(stem, notebook, receipt, others)
     wanted = {f"notebooks/{stem}.ipynb": _with_account(ran, root).encode("utf-8") for stem, ran in chapters.items()}
     wanted |= _pages(root, chapters) | _pictures(chapters) | _claims(chapters)
+    take(folder)
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file() and path.relative_to(folder).as_posix() not in wanted:
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in wanted and name != MADE:
             path.unlink()
     for name, content in wanted.items():
         path = folder / name
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+    seal(folder)
 
 
 def tree_hash(*folders: Path, without: tuple[str, ...] = (".pyc",)) -> str:
@@ -158,11 +162,6 @@ def tree_hash(*folders: Path, without: tuple[str, ...] = (".pyc",)) -> str:
     return found.hexdigest()
 
 
-def clear(folder: Path) -> None:
-    """Remove a folder, if it is there."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def receipt_markdown(receipt: Receipt) -> str:
     """The receipt as it stands, folded, at the end of a chapter's page."""
     when = datetime.fromisoformat(receipt.date).strftime("%-d %B %Y, %H:%M UTC")
@@ -170,14 +169,14 @@ def receipt_markdown(receipt: Receipt) -> str:
     verdict = "within" if receipt.within_budget else "**over**"
     rows = {
         "When": when,
-        "Where": f"{receipt.device} (`{receipt.profile}` profile)",
+        "Where": f"{cell(receipt.device)} ({code(receipt.profile)} profile)",
         "Time": f"{receipt.seconds:.1f} s by the clock, {receipt.cpu_seconds:.1f} s of processor time",
         "Machine factor": f"{receipt.machine_factor:.2f}",
         "Counted for the budget": f"{receipt.counted_seconds:.1f} s of {receipt.budget['seconds']:.0f} s",
         "Peak memory": f"{receipt.peak_memory_mb / 1000:.2f} GB of {memory / 1000:.1f} GB",
-        "Versions": ", ".join(f"{name} {version}" for name, version in receipt.versions.items()),
-        "Inputs": f"`{receipt.key[:12]}`",
-        **{f"`{name}`": _short(value) for name, value in receipt.metrics.items()},
+        "Versions": cell(", ".join(f"{name} {version}" for name, version in receipt.versions.items())),
+        "Inputs": code(receipt.key[:12]),
+        **{code(name): cell(_short(value)) for name, value in receipt.metrics.items()},
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     title = f"Receipt: this page ran in {receipt.seconds:.0f} s, {verdict.strip('*')} its budget"
@@ -263,10 +262,10 @@ def _fresh(chapter: Chapter, results: Path) -> tuple[Receipt | None, str]:
 
 def _with_account(ran: Ran, root: Path) -> str:
     """The executed notebook, with its receipt and how to cite it at the end."""
-    cells = [dict(cell) for cell in ran.notebook["cells"]]
-    for cell in cells:
-        if "injected-parameters" in cell["metadata"].get("tags", []):
-            cell["metadata"] = {**cell["metadata"], "tags": ["hide-input", *cell["metadata"]["tags"]]}
+    cells = [dict(entry) for entry in ran.notebook["cells"]]
+    for entry in cells:
+        if "injected-parameters" in entry["metadata"].get("tags", []):
+            entry["metadata"] = {**entry["metadata"], "tags": ["hide-input", *entry["metadata"]["tags"]]}
     account = {"receipt": receipt_markdown(ran.receipt), "citation": citation(ran.stem, ran.title, root)}
     last = [
         {"cell_type": "markdown", "id": name, "metadata": {}, "source": text.splitlines(keepends=True)}
@@ -303,5 +302,5 @@ def _short(value: Any) -> str:
         value = ", ".join(f"{name} {_short(entry)}" for name, entry in value.items())
     elif isinstance(value, list):
         value = ", ".join(map(_short, value))
-    text = str(value).replace("|", "\\|")
+    text = str(value)
     return text if len(text) <= 200 else f"{text[:200]} …"

@@ -1,0 +1,38 @@
+"""Text of runs and cards in the Markdown of a page: whatever it holds, the page shows it and nothing else happens."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["cell", "code"]
+
+_MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation: CommonMark lets a backslash stand before any of it
+_HARMLESS = frozenset(".,;()/%+='\"?:-")  # in the middle of a line; it stays readable in the source
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a Markdown table, the brackets of an image or of a link: no mark in it is one of Markdown.
+
+    Args:
+        text: Any text. Line breaks become blanks.
+    """
+    line = " ".join(_visible(text).split())
+    return _MARKS.sub(lambda match: match[1] if match[1] in _HARMLESS else f"\\{match[1]}", line)
+
+
+def code(text: str) -> str:
+    """Text as code for a cell of a Markdown table.
+
+    Args:
+        text: Any text. Line breaks become blanks.
+    """
+    line = " ".join(_visible(text).split()) or " "
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if line[0] == "`" or line[-1] == "`" else ""
+    escaped = line.replace("|", "\\|")  # a table looks for its bars first, and takes the backslash away
+    return f"{fence}{pad}{escaped}{pad}{fence}"
+
+
+def _visible(text: str) -> str:
+    """Without characters that control a terminal or the direction of a line, and without halves of a surrogate pair."""
+    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)

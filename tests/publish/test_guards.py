@@ -1,0 +1,253 @@
+"""What a run may reach, show and leave behind: hosts, variables, paths of the machine, processes, temporary folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mmlab.publish import execute
+from mmlab.publish.run import key, places
+from mmlab.publish.run.workplace import workplace
+
+
+def python(code, **more):
+    environment = {**os.environ, "PYTHONPATH": str(key.PACKAGE.parent), **more}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    return done.stdout.split() or done.stderr.strip().splitlines()[-1:]
+
+
+ASK = """
+import subprocess, sys
+from mmlab.publish.run.offline import block_network
+block_network()
+def ask(event, *arguments):
+    try:
+        sys.audit(event, *arguments)
+        print("through")
+    except PermissionError:
+        print("refused")
+"""
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "'socket.sendmsg', None, ('192.0.2.1', 9)",
+        "'socket.sendto', None, ('192.0.2.1', 9)",
+        "'socket.gethostbyname', 'name.invalid'",
+        "'socket.gethostbyaddr', '192.0.2.1'",
+        "'socket.getnameinfo', ('192.0.2.1', 80)",
+        "'socket.getaddrinfo', b'name.invalid', 80, 0, 0, 0",
+        "'socket.connect', None, ('127.name.invalid', 80)",
+        "'socket.connect', None, ('127.0.0.1.name.invalid', 80)",
+        "'socket.connect', None, ('localhost.name.invalid', 80)",
+        "'socket.connect', None, ('2001:db8::1', 80, 0, 0)",
+        "'socket.connect', None, ('::ffff:192.0.2.1', 80, 0, 0)",
+        "'socket.connect', None, (2, 80)",
+    ],
+)
+def test_a_host_elsewhere_is_refused(event):
+    assert python(f"{ASK}ask({event})") == ["refused"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "'socket.connect', None, ('127.0.0.1', 80)",
+        "'socket.connect', None, ('127.9.9.9', 80)",
+        "'socket.connect', None, ('::1', 80, 0, 0)",
+        "'socket.connect', None, ('::ffff:127.0.0.1', 80, 0, 0)",
+        "'socket.connect', None, '/tmp/x.sock'",
+        "'socket.sendmsg', None, None",
+        "'socket.getaddrinfo', 'localhost', 80, 0, 0, 0",
+        "'socket.getaddrinfo', None, 80, 0, 0, 0",
+    ],
+)
+def test_this_machine_can_be_reached(event):
+    assert python(f"{ASK}ask({event})") == ["through"]
+
+
+@pytest.mark.parametrize("start", ["subprocess.run([sys.executable, '-c', code])", "os.spawnv(os.P_WAIT, *args)"])
+def test_a_child_in_python_is_offline_too(start):
+    code = "import sys; sys.audit('socket.connect', None, ('192.0.2.1', 9)); print('through')"
+    begin = f"{ASK}import os\ncode = {code!r}\nargs = (sys.executable, [sys.executable, '-c', repr(code)[1:-1]])\n"
+    found = python(f"import sys\nsys.stderr = sys.stdout\n{begin}{start}")
+    assert "through" not in found
+    assert "offline" in " ".join(found)
+
+
+def outputs(root, stem="one"):
+    cells = json.loads((root / "out" / "cpu" / f"{stem}.ipynb").read_text())["cells"]
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def test_a_kernel_gets_the_variables_that_are_named_and_no_others(root, write, monkeypatch):
+    secrets = (
+        "HF_TOKEN",
+        "GH_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "MY_PASSWORD",
+        "PGPASSWORD",
+        "http_proxy",
+        "SSH_AUTH_SOCK",
+    )
+    for name in secrets:
+        monkeypatch.setenv(name, "hunter2")
+    monkeypatch.setenv("LC_TIME", "C")
+    monkeypatch.setenv("ONE_MORE", "given")
+    monkeypatch.setenv("MMLAB_KERNEL_ENV", "ONE_MORE, NOT_THERE")
+    write("one", "import json, os\nfrom mmlab.viz import record", "record(seen=dict(os.environ))")
+    seen = execute("one", root=root).metrics["seen"]
+    assert "hunter2" not in seen.values()
+    assert not seen.keys() & set(secrets)
+    assert (seen["LC_TIME"], seen["ONE_MORE"], seen["OMP_NUM_THREADS"]) == ("C", "given", "1")
+    assert "PATH" in seen
+
+
+SHOW = """
+import os, sys, tempfile, warnings
+from pathlib import Path
+from mmlab.viz import record, say
+print(os.getcwd(), Path.home() / "x.txt", sys.prefix, os.__file__)
+print(f"file://{os.getcwd()}/a.png", repr(Path.cwd()), tempfile.gettempdir() + "/x")
+record(where=os.getcwd(), inner={os.getcwd(): [sys.prefix]})
+say(f"It is in `{os.getcwd()}/table.csv`.")
+warnings.warn("look")
+"""
+
+
+def test_paths_of_the_machine_are_not_shown_and_equal_runs_are_equal(root, write):
+    write("one", SHOW)
+    receipt = execute("one", root=root)
+    first = (root / "out" / "cpu" / "one.ipynb").read_text()
+    assert receipt.metrics == {"where": "…/run", "inner": {"…/run": ["…/python"]}}
+    shown = json.dumps(outputs(root), ensure_ascii=False)
+    assert "mmlab-run-" not in shown
+    assert "ipykernel_" not in shown
+    assert sys.prefix not in shown
+    assert f"{Path.home()}/" not in shown
+    assert "…/run ~/x.txt …/python" in shown
+    assert "file://…/run/a.png" in shown
+    again = execute("one", root=root, force=True)
+    assert (root / "out" / "cpu" / "one.ipynb").read_text() == first
+    assert again.output == receipt.output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/ada", "~"),
+        ("/home/ada/x.py:3", "~/x.py:3"),
+        ("/home/adam/x", "/home/adam/x"),
+        ("s3://home/ada", "s3://home/ada"),
+        ("a/home/ada", "a/home/ada"),
+        ("'/home/ada',", "'~',"),
+        ("/tmp/r/work/a /tmp/r/b", "…/run/a …/run/b"),
+        ("/tmp/ipykernel_12/345.py:1: UserWarning", "cell:1: UserWarning"),
+        ("/home/ada-lovelace", "/home/ada-lovelace"),
+    ],
+)
+def test_a_folder_is_masked_and_what_only_looks_like_it_is_not(text, shown):
+    known = {"/tmp/r/work": "…/run", "/home/ada": "~", "/tmp/r": "…/run", "/tmp": "…/tmp"}
+    assert places.masked({"a": [text]}, known) == {"a": [shown]}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "env={}, start_new_session=True",
+        "env={'PATH': '/bin'}",
+        "start_new_session=True",
+        "env={}, start_new_session=True, preexec_fn=lambda: os.fork() and os._exit(0)",
+        "env={}, cwd='/', close_fds=True, process_group=0",
+    ],
+)
+@pytest.mark.parametrize("how", ["ends well", "fails", "is ended", "is killed"])
+def test_no_process_outlives_its_run(root, write, options, how):
+    mark = f"61.{time.monotonic_ns() % 10**9:09d}"
+    last = {
+        "ends well": "time.sleep(0.1)",
+        "fails": "1 / 0",
+        "is ended": "time.sleep(60)",
+        "is killed": "time.sleep(1.5)\nos.kill(os.getpid(), 9)",
+    }[how]
+    write("one", "import os, subprocess, time", f"subprocess.Popen(['/bin/sleep', '{mark}'], {options})", last)
+    try:
+        execute("one", root=root, timeout=6 if how == "is ended" else None)
+    except RuntimeError:
+        assert how != "ends well"
+    left = [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A folder for temporary ones, of this process and of those that it starts."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield folder
+    monkeypatch.undo()
+    tempfile.tempdir = None
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGTERM", "SIGINT", "SIGKILL"])
+def test_a_run_that_is_ended_leaves_no_folder_or_the_next_one_clears_it(root, write, temporary, name):
+    started = root / "started"
+    write("one", f"import pathlib, time\npathlib.Path({str(started)!r}).touch()", "time.sleep(60)")
+    call = f"from pathlib import Path; from mmlab.publish import execute; execute('one', root=Path({str(root)!r}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", call],
+        cwd=key.PACKAGE.parent,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
+    )
+    until = time.monotonic() + 60
+    while not started.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert list(temporary.glob("mmlab-run-*"))
+    process.send_signal(getattr(signal, name))
+    process.wait(20)
+    if name == "SIGKILL":
+        assert list(temporary.glob("mmlab-run-*"))
+        with workplace():
+            pass
+    assert list(temporary.glob("mmlab-run-*")) == []
+
+
+def test_only_what_a_dead_run_left_is_cleared(temporary):
+    own = temporary / "mmlab-run-of-my-own"
+    own.mkdir()
+    (own / "precious.txt").write_text("x")
+    (temporary / "mmlab-run-notes.lock").write_text("x")
+    with workplace() as living:
+        (living / "x").touch()
+        with workplace() as second:
+            assert living != second
+            assert (living / "x").exists()
+        assert not second.exists()
+    assert sorted(path.name for path in temporary.iterdir()) == ["mmlab-run-notes.lock", "mmlab-run-of-my-own"]
+
+
+def test_a_hangup_that_is_ignored_stays_ignored():
+    from mmlab.publish.run.processes import terminable
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
