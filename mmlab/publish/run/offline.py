@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,16 @@ _HOST_AT = {
     "socket.gethostbyaddr": 0,
     "socket.getnameinfo": 0,
 }
-_CHILDREN = Path(__file__).with_name("offline_children")
+# Python reads a file of this name when it starts. By its path: the child may have no mmlab on its own.
+_CHILD = """\
+from importlib.util import module_from_spec, spec_from_file_location
+
+_spec = spec_from_file_location("_mmlab_offline", {path!r})
+_module = module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+_module.block_network()
+"""
+_FOLDER = "MMLAB_OFFLINE"
 
 
 def block_network() -> None:
@@ -32,8 +44,13 @@ def block_network() -> None:
     other kinds do not.
     """
     sys.addaudithook(_refuse)
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(_CHILDREN)]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(_CHILDREN), *paths])
+    if _FOLDER in os.environ:  # this is a child: its own children find the folder as it did
+        return
+    folder = Path(tempfile.mkdtemp(prefix="mmlab-offline-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "sitecustomize.py").write_text(_CHILD.format(path=str(Path(__file__).resolve())), encoding="utf-8")
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    os.environ |= {_FOLDER: str(folder), "PYTHONPATH": os.pathsep.join([str(folder), *paths])}
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
