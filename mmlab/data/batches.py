@@ -73,7 +73,7 @@ def _takes_indices(function: Any) -> bool:
     return _indices_first(function, 0) if own is None else _indices_first(own, 1)
 
 
-@lru_cache(maxsize=64)  # a signature takes as long as a tenth of a small step
+@lru_cache(maxsize=64)  # it is asked for every batch, and a signature takes several microseconds
 def _indices_first(function: Any, position: int) -> bool:
     try:
         parameters = list(inspect.signature(function).parameters.values())[position:]

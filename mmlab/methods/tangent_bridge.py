@@ -172,7 +172,9 @@ class TangentBridge(BridgeMatching):
     def _shrunk(self, values: Tensor) -> Tensor:
         expected = self.source_mean.shape[0] * (self.source_mean.shape[0] - 1) // 2
         if values.ndim != 2 or values.shape[1] != expected:
-            raise ValueError(f"Edges are {tuple(values.shape)}; this bridge was built for (B, {expected}).")
+            raise ValueError(
+                f"Of source and target, one is {tuple(values.shape)}; the bridge was built for (B, {expected})."
+            )
         if not bool(torch.isfinite(values).all()):
             raise ValueError("The edges hold NaN or infinity, and have no logarithm: leave those scans out.")
         return matrices((1 - self.shrinkage) * values.double())  # the diagonal stays at one

@@ -6,6 +6,7 @@ What a method wants is seen in its own demo: which keys are real numbers, which 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from mmlab.data.batches import read
 from mmlab.method import Batch, Method
 from mmlab.train.randomness import preserved, seed_everything
 
-__all__ = ["Door", "door"]
+__all__ = ["Door", "door", "misfit"]
 
 _log = logging.getLogger("mmlab")
 _LOOKED_AT = 256
@@ -84,6 +85,30 @@ def door(method: Method, data: Any, name: str) -> Door:
     found = Door(name, casts, classes if labelled else None)
     found(_all_labels(data, batch) if labelled else batch)
     return found
+
+
+def misfit(title: str, method: Method, batch: Batch, error: Exception) -> str | None:
+    """The sentence on items whose shapes a method was not built for; None if an error is about something else.
+
+    Args:
+        title: Which loss could not be computed, as the beginning of the sentence.
+        method: What is trained.
+        batch: What it could not be computed on.
+        error: What torch said.
+    """
+    about_shapes = re.search(r"shape|size|dimension|channels|broadcast", str(error), re.IGNORECASE)
+    if type(error) not in (RuntimeError, IndexError) or about_shapes is None:
+        return None
+    items = ", ".join(f"{key!r} of shape {tuple(value.shape[1:])}" for key, value in sorted(batch.items()))
+    config = getattr(method, "config", {})
+    many = [name for name, value in config.items() if value and isinstance(value, tuple | list | Mapping)]
+    names = many or [name for name, value in config.items() if type(value) is int]
+    built = ", ".join(f"{name}={config[name]!r}" for name in names) or "no arguments"
+    said = re.split(r"[\n;]", str(error))[0].strip().rstrip(".")
+    return (
+        f"{title} cannot be computed on these items ({said}): the dataset gives {items}, and the method was built with "
+        f"{built}: build it for the shapes of the items."
+    )
 
 
 def _first_items(data: Any, name: str) -> Batch:

@@ -60,6 +60,9 @@ def fit(
     Afterwards the method is in evaluation mode and holds the averaged weights, if averaging is on. The caller's global
     random states are left as they were found.
 
+    A step is: read a batch, compute the loss, and let the optimiser follow its gradient. The page "Train anywhere" has
+    that loop written by hand; it gives the same weights.
+
     Args:
         method: What to train; it is changed in place.
         dataset: With ``len()`` and ``dataset[i]``, a dict of tensors. ``batch(indices)`` or ``__getitems__(indices)``
@@ -74,7 +77,7 @@ def fit(
         validation: Like ``dataset``; measured whole and in order, with the averaged weights and fixed randomness.
         validate_every: Steps between validations; the default is once, at the end.
         weight_decay: Weight decay, on parameters with two dimensions or more.
-        betas: Decay of the two moments of AdamW and Adam.
+        betas: Decay of the two moments of AdamW and Adam; SGD has none, and refuses them.
         warmup: Steps over which the rate rises linearly.
         schedule: ``"constant"``, or ``"cosine"`` to zero at the end.
         clip_norm: Bound of the gradient's norm, for each objective; None for none.
@@ -98,7 +101,8 @@ def fit(
 
     Raises:
         ValueError: If an argument is impossible, or if the checkpoint is damaged or belongs to another run.
-        FloatingPointError: If a loss or a gradient is not finite; the weights are those of the step before.
+        FloatingPointError: If a loss or a gradient is not finite; the weights are those of the step before, and of the
+            updates that other objectives had made in the same step.
         OSError: If ``out`` cannot be written.
         SystemExit: After SIGTERM (143) or Ctrl-C (130); the run is saved first.
     """

@@ -103,7 +103,10 @@ def compare_facts(where: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]
             what = f"{where} {'trains' if name in its else 'does not train'} {name!r}, and this run does the opposite"
         else:
             what = f"{where} has {field} = {its!r}, this run has {mine!r}"
-        more = f" (torch.set_num_threads({its}))" if field == "threads" and its else ""
+        more = ""
+        if field == "threads" and its:
+            more = f" (OMP_NUM_THREADS={its} before the command, which torchrun sets to 1 if it is not set; "
+            more += f"or torch.set_num_threads({its}))"
         raise ValueError(f"{what}: use the same{more}, another `out`, or resume=False.")
 
 

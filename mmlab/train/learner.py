@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.method import Batch, Method, Objective
+from mmlab.train.door import misfit
 from mmlab.train.numbers import as_whole
 from mmlab.train.optimisers import Optimiser
 from mmlab.train.pieces import Piece
@@ -90,6 +91,7 @@ class Learner:
         if any(id(parameter) not in named for parameter in self.parameters):
             raise ValueError(f"{self.title} trains a parameter that is not one of the method's.")
         self.names = [named[id(parameter)] for parameter in self.parameters]
+        self._worked = False  # it has computed a loss
         self._forget()
 
     def due(self, step: int) -> bool:
@@ -117,6 +119,12 @@ class Learner:
             have = ", ".join(sorted(batch))
             message = f"{self.title} asks for {lacking!r}, and the items of the dataset have {have}: rename or add it."
             raise ValueError(message) from error
+        except (RuntimeError, IndexError) as error:
+            text = None if self._worked else misfit(self.title, self.method, batch, error)
+            if text is None:
+                raise
+            raise ValueError(text) from error
+        self._worked = True
         if not isinstance(values, dict) or "loss" not in values:
             raise ValueError(f"{self.title} must return a dict with the key 'loss'.")
         names = sorted(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,19 @@ from mmlab.train.sampler import Order
 __all__ = ["check_finite", "not_finite", "whereabouts"]
 
 
-def not_finite(learner: Learner, error: NotFiniteError, order: Order, step: int, dataset: Any) -> str:
-    """The sentence on a loss or a gradient that is not finite: step, objective, items and their subjects."""
+def not_finite(
+    learner: Learner, error: NotFiniteError, order: Order, step: int, dataset: Any, made: Mapping[str, int]
+) -> str:
+    """The sentence on a loss or a gradient that is not finite: step, objective, items, their subjects, what was made.
+
+    Args:
+        learner: Whose loss or gradient it is.
+        error: What was not finite, and in which pieces.
+        order: Which items make which batch.
+        step: Number of the step, from 0.
+        dataset: Its subjects are named.
+        made: How many updates each objective had made in this step, by its name.
+    """
     pieces = range(order.pieces) if error.pieces is None else error.pieces
     items = torch.cat([order.indices(step, piece) for piece in pieces]).tolist()
     text = f"Step {step + 1}: the {error.what}"
@@ -23,7 +34,9 @@ def not_finite(learner: Learner, error: NotFiniteError, order: Order, step: int,
     text += f", in the samples {items}"
     if getattr(dataset, "subjects", None) is not None:
         text += f" of the subjects {sorted({str(dataset.subjects[item]) for item in items})}"
-    return f"{text}. The weights are those of step {step}"
+    text += f". The weights are those of step {step}"
+    updates = " and ".join(f"{count} of {name!r}" if name else f"{count}" for name, count in made.items())
+    return f"{text} with the updates that step {step + 1} had made before ({updates})" if updates else text
 
 
 def whereabouts(folder: Path | None, saved: tuple[int, int] | None) -> str:

@@ -65,6 +65,7 @@ class Run:
         if len(names) > 1 and self.accelerator.distributed_type.value == "FSDP":
             raise ValueError(f"fit: FSDP shards methods with one objective; {type(method).__name__} has {len(names)}.")
         self.learners = [Learner(self.accelerator, method, number, settings) for number in range(len(names))]
+        settings.check_betas([learner.kind.name for learner in self.learners])
         self.average = self._average()
         pieces = pieces_of_a_batch(settings, self.accelerator.num_processes)
         self.order = Order(len(dataset), settings.batch_size, pieces, settings.seed)
@@ -265,14 +266,16 @@ class Run:
 
     def _advance(self, pieces: list[Piece]) -> None:
         values: dict[str, float] = {}
+        made: dict[str, int] = {}  # updates in this step
         self.method.progress = self.step / self.settings.steps
         for learner in self.learners:
             for turn in range(learner.times if learner.due(self.step) else 0):
                 try:
                     values |= learner.update(pieces, self.step, turn)
                 except NotFiniteError as error:
-                    text = not_finite(learner, error, self.order, self.step, self.dataset)
+                    text = not_finite(learner, error, self.order, self.step, self.dataset, made)
                     raise FloatingPointError(f"{text}; {self._whereabouts()}") from None
+                made[learner.name] = turn + 1
         with torch.no_grad():
             self.method.after_step()
         self.step += 1

@@ -94,6 +94,18 @@ class Settings:
         if isinstance(self.lr, Mapping) and sorted(self.lr) != sorted(objectives):
             raise ValueError(f"fit: lr names the objectives {sorted(self.lr)}; the method has {sorted(objectives)}.")
 
+    def check_betas(self, optimisers: Sequence[str]) -> None:
+        """Refuse betas that no optimiser of the run would use.
+
+        Raises:
+            ValueError: If they were given and all optimisers are SGD.
+        """
+        if self.betas != Settings.betas and set(optimisers) == {"sgd"}:
+            raise ValueError(
+                f"fit: betas is {self.betas!r}, and SGD has none: leave it out, use optimiser='adamw', or give SGD a "
+                "momentum with Optimiser('sgd', momentum=0.9) from mmlab.train.optimisers."
+            )
+
     def identity(self, ends: bool = False) -> dict[str, Any]:
         """The arguments that decide which numbers come out: a checkpoint goes on only with the same.
 

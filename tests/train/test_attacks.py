@@ -87,7 +87,8 @@ def test_other_threads_are_another_run_and_the_remedy_works(tmp_path):
     fit(make(), data(), steps=1, out=tmp_path, **A)
     try:
         torch.set_num_threads(threads + 1)
-        with pytest.raises(ValueError, match=rf"threads = {threads}, .*\(torch\.set_num_threads\({threads}\)\)"):
+        remedies = rf"\(OMP_NUM_THREADS={threads} .*torchrun.*torch\.set_num_threads\({threads}\)\)"
+        with pytest.raises(ValueError, match=rf"threads = {threads}, .*{remedies}"):
             fit(make(), data(), steps=2, out=tmp_path, **A)
     finally:
         torch.set_num_threads(threads)

@@ -364,6 +364,21 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, kind, bad, accumulati
         assert f"holds step {steps - 1}" in message
 
 
+def test_what_was_updated_before_the_loss_that_is_not_finite_is_said():
+    class Breaking(Adversarial):
+        def generator_loss(self, batch, rng):
+            loss = super().generator_loss(batch, rng)["loss"]
+            return {"loss": loss * (float("nan") if self.progress > 0.2 else 1.0)}
+
+    method, twin = make(Breaking), make(Adversarial)
+    with pytest.raises(FloatingPointError, match=r"objective 'generator'.*step 3 with the updates that step 4 had made "
+                       r"before \(1 of 'critic'\); "):  # fmt: skip
+        fit(method, data(), steps=10, batch_size=4, progress=False)
+    fit(twin, data(), steps=3, batch_size=4, progress=False)
+    assert torch.equal(method.net[0].weight, twin.net[0].weight)
+    assert not torch.equal(method.critic.weight, twin.critic.weight)  # as the message says
+
+
 def test_a_gradient_that_is_not_finite_stops_the_run():
     class Root(Regression):
         def loss(self, batch, rng):

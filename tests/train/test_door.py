@@ -219,3 +219,34 @@ def test_what_a_launcher_left_behind_is_named(variables, message, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
         fit(make(), data(), steps=1, progress=False)
+
+
+def test_items_of_another_shape_are_refused_in_one_sentence():
+    wide = TensorData({"x": torch.zeros(9, 5), "y": torch.zeros(9, 1)})
+    with pytest.raises(ValueError, match=r"The loss of Regression cannot be computed on these items \(.*9x5.*\): the "
+                       r"dataset gives 'x' of shape \(5,\), 'y' of shape \(1,\), and the method was built with "
+                       r"width=6: build it for the shapes of the items\.$"):  # fmt: skip
+        fit(make(), wide, steps=1, batch_size=9, progress=False)
+
+
+def test_an_error_of_another_kind_or_of_a_later_step_stays_what_it_is():
+    class Failing(Regression):
+        def loss(self, batch, rng):
+            if self.progress >= self.config["noise"]:
+                raise RuntimeError(self.text)
+            return super().loss(batch, rng)
+
+    for noise, text in ((0.0, "the disk is gone"), (0.5, "sizes do not match")):
+        method = make(Failing, noise=noise)
+        method.text = text
+        with pytest.raises(RuntimeError, match=text):
+            fit(method, data(), steps=4, batch_size=9, progress=False)
+
+
+@pytest.mark.parametrize("stem", [stem for stem in list_methods() if load(stem).is_trained()])
+def test_every_method_names_shapes_that_it_was_not_built_for(stem):
+    _, batch = load(stem).demo()
+    vectors = [key for key, value in batch.items() if value.is_floating_point() and value.ndim == 2]
+    for key in vectors:
+        with pytest.raises(ValueError, match=rf"^[^\n]*{key}[^\n]*$"):
+            train(stem, **{key: lambda value: torch.nn.functional.pad(value, (0, 1))})

@@ -1,6 +1,8 @@
 """What fit does in a step, against loops written out by hand."""
 
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +65,17 @@ def test_fit_is_the_loop_that_one_would_write():
     assert history.values() == pytest.approx(losses, rel=1e-6)
     for a, b in zip(ours.parameters(), method.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_loop_on_the_page_gives_the_weights_of_fit():
+    page = (Path(__file__).parents[2] / "book" / "how_to" / "train_anywhere.md").read_text(encoding="utf-8")
+    names: dict = {}
+    exec(re.search(r"```python\n((?:(?!```).)*?def fit_by_hand.*?)```", page, re.DOTALL)[1], names)
+    ours, theirs = make(), make()
+    history = fit(ours, data(), steps=12, batch_size=7, lr=0.03, seed=4, progress=False)
+    losses = names["fit_by_hand"](theirs, data(), steps=12, batch_size=7, lr=0.03, seed=4)
+    assert history.values() == losses
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
 def test_two_objectives_alternate_and_keep_to_their_own():

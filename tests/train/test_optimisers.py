@@ -253,3 +253,10 @@ def test_the_verbs_are_told_apart_by_protocol():
 def test_what_is_not_solved_says_how_it_is_trained():
     with pytest.raises(NotImplementedError, match="Regression is not solved: train it with mmlab"):
         make().solve(data())
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", Optimiser("sgd", momentum=0.5)])
+def test_betas_that_nobody_would_use_are_refused(optimiser):
+    with pytest.raises(ValueError, match=r"betas is \(0.5, 0.9\), and SGD has none: leave it out"):
+        fit(make(), data(), steps=1, optimiser=optimiser, betas=(0.5, 0.9), progress=False)
+    fit(make(), data(), steps=1, optimiser=optimiser, progress=False)
