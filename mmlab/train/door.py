@@ -96,7 +96,7 @@ def misfit(title: str, method: Method, batch: Batch, error: Exception) -> str | 
         batch: What it could not be computed on.
         error: What torch said.
     """
-    about_shapes = re.search(r"shape|size|dimension|channels|broadcast", str(error), re.IGNORECASE)
+    about_shapes = re.search(r"shape|size|dimension|channels|columns|broadcast", str(error), re.IGNORECASE)
     if type(error) not in (RuntimeError, IndexError) or about_shapes is None:
         return None
     items = ", ".join(f"{key!r} of shape {tuple(value.shape[1:])}" for key, value in sorted(batch.items()))
