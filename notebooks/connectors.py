@@ -30,10 +30,10 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds = 3
-steps = 100
-queries = 8
-reading_steps = 150
+seeds: int = 3
+steps: int = 100
+queries: int = 8
+reading_steps: int = 150
 tested: int | None = None  # pictures of the test part that are asked about
 more: int | None = None  # times as many steps
 
@@ -319,13 +319,15 @@ claim(
 )
 claim(
     "resampler-against-one-caption",
-    score["resampler"],
-    blind["exact"],
+    exact_match(answers(models["resampler"]), right),
+    exact_match([right[0][0]] * tested, right),
     direction="higher",
+    over="items",
+    called="pictures",
     unit="%",
-    better="- **A fixed caption** has {theirs} exact answers, the resampler more, {ours}.",
-    worse="- **A fixed caption** has {theirs} exact answers, the resampler fewer, {ours}.",
-    undecided="- **A fixed caption** has {theirs} exact answers, and the resampler ({ours}) cannot be told from it.",
+    better="- **A fixed caption** has {theirs} exact answers, the first run's resampler more, {ours}.",
+    worse="- **A fixed caption** has {theirs} exact answers, the first run's resampler fewer, {ours}.",
+    undecided="- **A fixed caption** has {theirs} exact answers, and the first run's resampler ({ours}) cannot be told from it.",
 )
 claim(
     "resampler-sees-the-layout",
@@ -369,10 +371,10 @@ show(
 # ## What passes at the start
 #
 # At the beginning the queries know nothing of the picture, and their attention is nearly even. Each returns about the
-# *average* patch vector: which colours there are can be read off it, but not which figure has which, nor where. A matrix,
-# even a random one, passes every patch on, and the language model's own attention, which has been trained, can look among
-# them. Is that why? If so, the queries' first step should carry less of the picture. That can be measured without any
-# training: how well does a linear map from what a *fresh* connector passes on tell the layout?
+# *average* patch vector. The tower has mixed the patches, so an average may still tell something of who stands where. A
+# matrix, even a random one, passes every patch on, and the language model's own attention, which has been trained, can look
+# among them. Does it begin with more? That can be measured without any training: how well does a linear map from all that a
+# *fresh* connector passes on tell the layout? A guess is right in one of three.
 
 
 # %%
@@ -402,15 +404,21 @@ def readable(name, seed=0):
 fresh_share = {
     name: [readable(name, seed) for seed in range(seeds)] for name in KINDS
 }
-claim(
-    "fresh-matrix-passes-the-layout",
-    fresh_share["matrix"],
-    fresh_share["resampler"],
-    direction="higher",
-    unit="%",
-    better="From a fresh matrix the layout can be read in {ours} of the pictures, from fresh queries in {theirs}, less often: at the start they do pass on less that is of use.",
-    worse="From a fresh matrix the layout can be read in {ours} of the pictures, from fresh queries in {theirs}, more often: that they pass on less is not the reason.",
-    undecided="From a fresh matrix the layout can be read in {ours} of the pictures, from fresh queries in {theirs}: that they pass on less cannot be seen, so the reason is another.",
+for asking in ("resampler", "resampler, a query a patch"):
+    short = asking.replace(",", "").replace(" ", "-")
+    claim(
+        f"fresh-matrix-passes-more-than-{short}",
+        fresh_share["matrix"],
+        fresh_share[asking],
+        direction="higher",
+        unit="%",
+        better=f"- From a fresh matrix the layout can be read in {{ours}} of the pictures, from a fresh *{asking}* in {{theirs}}, less often.",
+        worse=f"- From a fresh matrix the layout can be read in {{ours}} of the pictures, from a fresh *{asking}* in {{theirs}}, more often.",
+        undecided=f"- From a fresh matrix the layout can be read in {{ours}} of the pictures, from a fresh *{asking}* in {{theirs}}: undecided.",
+    )
+say(
+    "Hold this against the column *layout* of the first table. Where trained queries name the layout less often than a linear map "
+    "reads it from fresh ones, it was passed on from the start, and what was missing is a language model that makes use of it."
 )
 
 # %% [markdown]
@@ -531,9 +539,9 @@ say(
 # %% [markdown]
 # ## What follows, and what does not
 #
-# The table and the claims under it hold for this budget, this world, and one learning rate for all. They agree with what
-# became of the idea: LLaVA went from a matrix to a perceptron and not further {cite}`liu2024improved`, and TinyLLaVA kept
-# the perceptron {cite}`zhou2024tinyllava`. They are no proof that queries are bad:
+# The table and the claims under it hold for this budget, this world, and one learning rate for all. In the literature LLaVA
+# went from a matrix to a perceptron and not further {cite}`liu2024improved`, and TinyLLaVA kept the perceptron
+# {cite}`zhou2024tinyllava`. Whether they were right this page cannot say, and it is no proof that queries are bad:
 #
 # - BLIP-2's queries had a training of their own before they met the language model {cite}`li2023blip2`. Ours had none.
 #   What that would change here was not tried, and neither were more data and other learning rates.
@@ -610,6 +618,49 @@ check_room((left_with_patches, left_with_queries, matrix_values))
 # ```{solution-end}
 # ```
 #
+# ```{exercise} Where a query can go (code)
+# :label: connectors-derivative
+#
+# Take (2) for one head without matrices, and a query $q = 0$: its attention is even, and it returns the average patch. How does
+# what it returns change with $q$? Derive $\partial h / \partial q$ at $q = 0$, and write it as a function of the patches, (P, D).
+# Return a matrix, (D, D). What does it say of a picture whose patches are all alike?
+# ```
+
+# %% tags=["stub:derivative"]
+from mmlab.exercises.connectors import check_derivative
+
+
+def derivative(seen):
+    return ...
+
+
+check_derivative(derivative)
+
+# %% [markdown]
+# ```{solution-start} connectors-derivative
+# :class: dropdown
+# ```
+#
+# The scores are $s_i = q^\top v_i / \sqrt D$, and $\partial a_i / \partial s_k = a_i (1[i = k] - a_k)$. With $a_i = 1/P$ this gives
+#
+# $$\frac{\partial h}{\partial q} = \frac{1}{\sqrt D} \sum_i a_i\, v_i (v_i - \bar v)^\top
+# = \frac{1}{P \sqrt D} \sum_i (v_i - \bar v)(v_i - \bar v)^\top .$$
+
+
+# %% tags=["solution:derivative"]
+def derivative(seen):
+    centred = seen - seen.mean(0)
+    return centred.T @ centred / len(seen) / seen.shape[1] ** 0.5
+
+
+check_derivative(derivative)
+
+# %% [markdown]
+# A query moves along the directions in which the patches of a picture differ. If all are alike, it cannot move what it returns.
+#
+# ```{solution-end}
+# ```
+#
 # ```{exercise} Shuffled patches (think)
 # :label: connectors-shuffled
 #
@@ -655,7 +706,7 @@ say(
 # ```
 #
 # ```{dropdown} Why must the language model be one that never saw a picture?
-# One that was trained with a perceptron expects as many tokens as patches, in order. It would favour the connectors that
+# One that was trained with a perceptron may expect as many tokens as patches, in order, and so favour the connectors that
 # give it such.
 # ```
 #
@@ -667,7 +718,7 @@ say(
 #
 # - Patch by patch (1) keeps every token in order; by questions (2) chooses their number and drops the order.
 # - A comparison needs the same tower, language model, steps and batches, and rivals of the same size and number of tokens.
-# - Scores stand beside a fixed caption and chance: a connector that does not exceed them has passed on nothing of use.
+# - Scores stand beside a fixed caption and chance: what does not exceed them has not been learnt, whatever was passed on.
 # - What the run says of each rival is decided by intervals over runs; few runs leave much undecided.
 # - Pre-training of queries, more data and tuned rates were not tried here.
 #

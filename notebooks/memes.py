@@ -29,10 +29,10 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds = 3
-examples = 1000
-rank = 8
-steps = 150
+seeds: int = 3
+examples: int = 1000
+rank: int = 8
+steps: int = 150
 tested: int | None = None  # memes of the test part that are asked about
 
 # %%
@@ -418,14 +418,14 @@ claim(
     undecided="- **Does it read?** With another meme's text {theirs} are exact, with the right one {ours}: not decided.",
 )
 claim(
-    "verb-against-one-in-four",
+    "verb-against-the-picture-alone",
     looks.loc["as it is"]["verb"].tolist(),
-    1 / 4,
+    by_what_is_seen["picture"][1],
     direction="higher",
     unit="%",
-    better="- **The joke:** the verb is right in {ours}; knowing the layout and guessing gives {theirs}, which is less.",
-    worse="- **The joke:** the verb is right in {ours}; knowing the layout and guessing gives {theirs}, which is more.",
-    undecided="- **The joke:** the verb is right in {ours}; knowing the layout and guessing gives {theirs}, which cannot be told from it.",
+    better="- **The joke:** the verb is right in {ours}; who sees all of the picture and none of the text has {theirs} at most, which is less.",
+    worse="- **The joke:** the verb is right in {ours}; who sees all of the picture and none of the text may have {theirs}, which is more.",
+    undecided="- **The joke:** the verb is right in {ours}; who sees all of the picture and none of the text may have {theirs}, which cannot be told from it.",
 )
 say(
     f"With another meme's picture the topic, which is read, is right in {other_picture['topic']:.0%} and the figures in "
@@ -441,16 +441,13 @@ say(
 # A model that learns something new overwrites what it knew, unless the old is rehearsed; that is known as catastrophic forgetting
 # {cite}`robins1995rehearsal`. LoRA is said to learn less and forget less {cite}`biderman2024lora`. Less is not nothing. Two repairs cost little:
 #
-# - **Mix.** Put items of the old tasks into the training set, here a third as many as there are memes.
+# - **Mix.** Put items of the old tasks into the training set, here a third as many as there are memes. The steps are as many as
+#   before, so a quarter of what is seen is old.
 # - **Switch off.** The base is still there, to the bit. Whoever knows which task is asked can switch the adapter on for memes alone.
 
 # %%
 mixed = [
-    tune(
-        some(memes, examples, seed) + some(old_tasks, examples // 3, seed),
-        seed,
-        steps=4 * steps // 3,
-    )
+    tune(some(memes, examples, seed) + some(old_tasks, examples // 3, seed), seed)
     for seed in range(seeds)
 ]
 held = [skills(one.get_base_model()) for one in mixed]
@@ -512,9 +509,9 @@ claim(
     of(after, "meaning"),
     direction="higher",
     unit="%",
-    better="- Both trainings showed as many memes. Mixing brings meanings as well: {ours} against {theirs}.",
-    worse="- Both trainings showed as many memes. Mixing takes some meanings: {ours} against {theirs}.",
-    undecided="- Both trainings showed as many memes. What mixing does to the meanings ({ours} against {theirs}) is not decided.",
+    better="- In as many steps mixing brings meanings as well, though it shows fewer memes: {ours} against {theirs}.",
+    worse="- In as many steps mixing, which shows fewer memes, takes some meanings: {ours} against {theirs}.",
+    undecided="- In as many steps what mixing, which shows fewer memes, does to the meanings ({ours} against {theirs}) is not decided.",
 )
 record(
     meaning={
@@ -924,7 +921,7 @@ table(
     f"Answers to a drawing that was saved as a file of 256 × 256 pixels (it means: {mine.meaning}), and to a picture of nothing.",
 )
 say(
-    f"The picture of noise gets an answer, too, in the same words: *{of_noise['picture and text']}*. Nothing in the training taught the model to say that there is nothing to be seen. "
+    f"The picture of noise gets an answer, too, of the same form: *{of_noise['picture and text']}*. Nothing in the training taught the model to say that there is nothing to be seen. "
     f"The adapter that does all this takes {weight:.0f} KiB on disk; loaded onto the base it gives the same answers, and {{py:func}}`~mmlab.store.adapters.load_adapter` refuses it on any other base."
 )
 
@@ -1010,33 +1007,44 @@ check_adapted(adapted_layer)
 # ```{solution-end}
 # ```
 #
-# ```{exercise} What the adapter of the large model costs (compute)
-# :label: memes-cost
+# ```{exercise} Two adapters in one (code)
+# :label: memes-joined
 #
-# TinyLLaVA's language model has 32 layers. In each, four projections of the attention map 2560 to 2560 values, fc1 maps 2560 to 10240, and fc2 back. The whole model has 3217417280 values. How many does LoRA of rank 128 on these six add,
-# and what percentage of the whole model is that?
+# Two adapters of rank r were trained on the same layer, with the same $\alpha$. Write one adapter of rank 2r that is loaded with the
+# same $\alpha$, so that (1) divides by 2r now, and whose change is $\lambda$ times the first change plus $1 - \lambda$ times the
+# second, for *every* input. Return its A, (2r, I), and its B, (O, 2r). A mean of the matrices will not do: why?
 # ```
 
-# %% tags=["stub:cost"]
-from mmlab.exercises.memes import check_cost
+# %% tags=["stub:joined"]
+from mmlab.exercises.memes import check_joined
 
-values, percentage = ..., ...
 
-check_cost((values, percentage))
+def joined(a1, b1, a2, b2, strength):
+    return ..., ...
+
+
+check_joined(joined)
 
 # %% [markdown]
-# ```{solution-start} memes-cost
+# ```{solution-start} memes-joined
 # :class: dropdown
 # ```
+#
+# Stack the A and put the B side by side: the product of blocks is the sum $B_1 A_1 + B_2 A_2$. The factors go to one of the two, here to
+# the B, and so does a 2, since $\alpha / 2r$ is half of $\alpha / r$. The mean of the matrices has the terms $B_1 A_2$ and $B_2 A_1$, which
+# nobody trained.
 
-# %% tags=["solution:cost"]
-from mmlab.exercises.memes import check_cost
+# %% tags=["solution:joined"]
+from mmlab.exercises.memes import check_joined
 
-layers, width, inner, rank, everything = 32, 2560, 10240, 128, 3_217_417_280
-values = layers * rank * (4 * 2 * width + 2 * (width + inner))
-percentage = 100 * values / everything
 
-check_cost((values, percentage))
+def joined(a1, b1, a2, b2, strength):
+    a = torch.cat([a1, a2], 0)
+    b = 2 * torch.cat([strength * b1, (1 - strength) * b2], 1)
+    return a, b
+
+
+check_joined(joined)
 
 # %% [markdown]
 # ```{solution-end}
@@ -1127,7 +1135,7 @@ say(
 #
 # ## Limits, and what to read next
 #
-# A world of forty-nine words is no world of memes. Here the metaphors are a fixed code, which can be learnt from a few hundred examples; real ones are drawn from all that a large model has read. In large models forgetting
+# A world of a few dozen words is no world of memes. Here the metaphors are a fixed code, which can be learnt from a few hundred examples; real ones are drawn from all that a large model has read. In large models forgetting
 # is harder to see, since nobody asks about all that was known. All runs start from one base, so their spread leaves that out, and only the learning rate was searched. A right explanation is not yet a good one: for that there are people.
 #
 # Read {cite:t}`hu2022lora` for LoRA, {cite:t}`biderman2024lora` for what it costs and keeps, {cite:t}`hwang2023memecap` for memes as metaphors.

@@ -279,8 +279,8 @@ show(
 #
 # ## The experiment
 #
-# AV-MNIST-mini with a *clear* image and speech in noise: this time the image keeps most of its energy, so that it leads
-# from the first step. Both are halved in size, to save time. The rows:
+# AV-MNIST-mini with a *clear* image and speech in noise: this time the image keeps most of its energy, so that it should
+# lead; the last figure shows when it does. Both are halved in size, to save time. The rows:
 #
 # | row | what it is |
 # | --- | --- |
@@ -498,8 +498,8 @@ say(
 say(
     f"Beware of the other column. An image encoder that was *never trained* has a probe of {100 * pictured.loc['not trained'].mean():.1f} %; "
     f"the trained ones lie between {100 * pictured.mean(axis=1).drop('not trained').min():.1f} % and "
-    f"{100 * pictured.mean(axis=1).drop('not trained').max():.1f} %. The clear image can be read from random features, so this "
-    f"probe says next to nothing about training. Of the audio, random features give {100 * heard.loc['not trained'].mean():.1f} %."
+    f"{100 * pictured.mean(axis=1).drop('not trained').max():.1f} %. Where the first number is among the others, random features will do "
+    f"and the probe says nothing about training. Of the audio, random features give {100 * heard.loc['not trained'].mean():.1f} %."
 )
 
 # %% [markdown]
@@ -684,9 +684,9 @@ claim(
     adam.values("joint"),
     direction="higher",
     unit="%",
-    better="Under AdamW, each at its best rate, OGM is ahead of joint training: {ours} against {theirs}.",
-    worse="Under AdamW, each at its best rate, joint training is ahead of OGM: {theirs} against {ours}.",
-    undecided="Under AdamW, each at its best rate, OGM ({ours}) and joint training ({theirs}) cannot be told apart.",
+    better="Under AdamW, each at the rate that it chose, OGM is ahead of joint training: {ours} against {theirs}.",
+    worse="Under AdamW, each at the rate that it chose, joint training is ahead of OGM: {theirs} against {ours}.",
+    undecided="Under AdamW, each at the rate that it chose, OGM ({ours}) and joint training ({theirs}) cannot be told apart.",
 )
 say("Against joint training when something is missing or noisy at test:")
 say(
@@ -909,12 +909,12 @@ say(
 # ```
 #
 # ```{dropdown} Would a larger batch, or more steps, end the competition?
-# On items that one modality can fit alone, no: the residual is gone, and more of it does not come back. Items that only the other modality can tell keep a
+# On items that one modality can fit alone, no: their residual shrinks, and training on does not bring it back. Items that only the other modality can tell keep a
 # residual, and from these the follower learns on, slowly.
 # ```
 #
 # ```{dropdown} Why is the score (2) a poor measure of what a modality knows?
-# Own logits are trained only in sum. A modality that contributes little has a low score even if its features are good, as the probe shows; and the
+# Own logits are trained only in sum. A modality whose part of the classifier is small has a low score even if a probe reads its features well; and the
 # scores depend on how the bias is shared.
 # ```
 #

@@ -30,13 +30,11 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds = 3
-reading_steps = 200
-connector_steps = 40
-joint_steps = 140
-longer = (
-    2  # times as many steps in stage 2, for the question whether time would help
-)
+seeds: int = 3
+reading_steps: int = 200
+connector_steps: int = 40
+joint_steps: int = 140
+longer: int = 2  # times as many steps in stage 2, to ask whether time would help
 tested: int | None = None  # pictures of the test part that are asked about
 more: int | None = None  # times as many steps
 
@@ -453,7 +451,7 @@ spread = pd.DataFrame(
 ).T
 table(
     mean,
-    f"Answers to *what is drawn?* for {tested} unseen pairs of figures: share of exact answers, and of right words. "
+    f"Answers to *what is drawn?* for {tested} pictures with unseen pairs of figures: share of exact answers, and of right words. "
     f"Mean ± standard deviation of {seeds} connectors and orders of the data.",
     spread=spread,
     best=dict.fromkeys(mean.columns, "higher"),
@@ -488,7 +486,7 @@ claim(
 )
 say(
     f"Measured against the picture that was *shown*, the answers to another's picture are right in {np.mean(swapped):.0%}. "
-    "This is what a model that describes what it is given would have as with the right picture."
+    "A model that describes whatever it is shown has as many of these as it has with the right picture."
 )
 record(
     exact_answers={
@@ -740,7 +738,7 @@ say(
 
 # %%
 say(
-    f"Our small model hardly leans on its bias (at most {kept.abs().max():.2f}): without it the likeliest next word "
+    f"The bias of our small model is {kept.abs().max():.2f} at most: without it the likeliest next word "
     f"changes at {(before != without).float().mean():.1%} of the positions, and {unbiased:.0%} of the answers are exact. "
     "A score need not show such a fault. Equal logits do."
 )
@@ -988,7 +986,8 @@ check_floor(blind_loss)
 #
 # The tower of this chapter was trained on these very pictures; SigLIP was trained on others, and its vectors have to
 # serve whatever is asked. The runs differ in the connector's first weights and in the order of the data, while world,
-# tower and language model are the same, so the spread tells nothing about those. Captions of five words from
+# tower and language model are the same, so the spread tells nothing about those. One learning rate served both stages and the
+# single one; none was tuned. Captions of five words from
 # a few dozen are no language: what large models add to such an architecture, knowledge and reasoning, cannot be seen here.
 #
 # The same package reads the published weights, see {py:meth}`~mmlab.methods.tinyllava.TinyLLaVA.from_pretrained`. Next,

@@ -186,8 +186,8 @@ say(
 # ## The baseline on a world whose truth is known
 #
 # On the *dial* ({py:func}`~mmlab.data.worlds.dependency_world.dependency_world`) everything can be computed. Two vectors share a
-# label. With strength $a$ each vector alone says something about it (*intra*), with probability $q$ the label is in how the two
-# belong together (*inter*). The Bayes rate of one vector, and of both, are known. Three settings: all is intra, all is inter,
+# label. With strength $a$ each vector alone says something about it (*intra*); a sign in each, which alone is a fair coin, agrees with the
+# other's with probability $q$ for the one class and $1 - q$ for the other (*inter*). The Bayes rate of one vector, and of both, are known. Three settings: all is intra, all is inter,
 # and some of each.
 
 # %%
@@ -241,7 +241,7 @@ record(dial=dial.round(4).to_dict("index"))
 # Here the ceiling is unknown, and baselines have to do. {py:func}`~mmlab.compare.controls.controls` trains everything on the
 # training set, measures once after the last step, and adds what is easily left out: chance, and our own network with its input
 # exchanged between the test items. We add logistic regression: no hidden layer, one straight line per class. Networks choose
-# their learning rate, and lines the strength of their penalty, on the same validation items.
+# their learning rate among three, and lines the strength of their penalty among six, on the same validation items.
 #
 # The networks take a fixed number of small steps; a line is solved until it converges. That is a difference in budget, and it
 # matters below.
@@ -695,9 +695,8 @@ columns = [
     "last, new items",
     "the same, new items",
 ]
-hygiene = pd.DataFrame(rows, columns=columns).set_index(
-    ["schedule", "test items", "seed"]
-)
+hygiene = pd.DataFrame(rows, columns=columns)
+hygiene = hygiene.set_index(["schedule", "test items", "seed"]).sort_index()
 hygiene["points for free"] = 100 * (hygiene["best on test"] - hygiene["last"])
 hygiene["real points"] = 100 * (
     hygiene["the same, new items"] - hygiene["last, new items"]
@@ -1000,7 +999,7 @@ say(
 #
 # - The better single modality is the number that fusion has to beat, and a tuned line on both is the next.
 # - Cross-entropy is entropy plus a divergence: it asks for probabilities. The Bayes rate is the ceiling of a modality.
-# - Tune baselines on validation items: rates and penalties, with as many tries for each row.
+# - Tune baselines on validation items, rates and penalties, and say how many values each row tried.
 # - A temperature keeps the accuracy and changes the confidence. Print both.
 # - A checkpoint that was chosen on the test set prints more than it has; choose on validation items.
 #

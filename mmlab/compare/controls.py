@@ -97,11 +97,15 @@ def controls(
     predictors = _feature_rows(train, validation, modalities, features, rivals)
     how: dict[str, Mapping[str, Any] | Trainer] = dict.fromkeys(builders, training)
     chosen: dict[str, dict[str, Any]] = {}
+    first: dict[str, dict[int, Method]] = {name: {} for name in builders}  # by seed, trained in the search
     if tries and validation is not None and not callable(training):
         for name, build in builders.items():
-            chosen[name] = _choose(build, train, validation, training, tries, seeds[0])
+            chosen[name], first[name] = _choose(build, train, validation, training, tries, seeds[0])
             how[name] = {**training, **chosen[name]}
-    trained = {name: _train(build, train, how[name], seeds) for name, build in builders.items()}
+    trained = {
+        name: first[name] | _train(build, train, how[name], [seed for seed in seeds if seed not in first[name]])
+        for name, build in builders.items()
+    }
     for name, methods in trained.items():
         predictors[name] = {seed: _predictor([method]) for seed, method in methods.items()}
     for name, count in copies.items():
@@ -178,21 +182,26 @@ def _choose(
     training: Mapping[str, Any],
     tries: Sequence[Mapping[str, Any]],
     seed: int,
-) -> dict[str, Any]:
-    """The settings with the highest accuracy on the validation set; of equal ones the first.
+) -> tuple[dict[str, Any], dict[int, Method]]:
+    """The settings with the highest accuracy on the validation set, of equal ones the first, and what they trained.
 
     Settings whose training diverges are out.
     """
-    scores = []
+    highest = -1.0
+    best = dict(tries[0])
+    kept: dict[int, Method] = {}
     for settings in tries:
         try:
-            method = _train(build, train, {**training, **settings}, [seed])[seed]
+            methods = _train(build, train, {**training, **settings}, [seed])
         except FloatingPointError:
-            scores.append(-1.0)
             continue
-        made = _predictor([method])(unlabelled(validation))
-        scores.append(accuracy(made, validation.tensors["label"]))
-    return dict(tries[scores.index(max(scores))])
+        made = _predictor([methods[seed]])(unlabelled(validation))
+        right = accuracy(made, validation.tensors["label"])
+        if right > highest:
+            highest = right
+            best = dict(settings)
+            kept = methods
+    return best, kept
 
 
 def _predictor(members: Sequence[Any]) -> Predictor:

@@ -11,7 +11,38 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from mmlab.exercises.verdict import Verdict, judge
 
-__all__ = ["check_read", "check_room"]
+__all__ = ["check_derivative", "check_read", "check_room"]
+
+
+def check_derivative(answer: Callable[[Tensor], Tensor]) -> Verdict:
+    """Check how one look (2) changes with its query, where the query is zero.
+
+    Args:
+        answer: A function of the patches, (P, D), that returns the derivative of the token by the query, (D, D).
+    """
+    rng = torch.Generator().manual_seed(0)
+    cases = [(torch.randn(p, d, generator=rng) + 1,) for p, d in ((5, 3), (7, 4))]
+
+    def truth(v: Tensor) -> Tensor:
+        return torch.cov(v.T, correction=0) / v.shape[1] ** 0.5
+
+    return judge(
+        answer,
+        truth,
+        cases,
+        parts=["the derivative"],
+        right="It is the covariance of the patches: where they are all alike, no query can tell them apart.",
+        mistakes=[
+            (r"The factor $1/\sqrt D$ of the scores is missing.", lambda v: torch.cov(v.T, correction=0)),
+            (r"You divided by $D$; the scores are divided by $\sqrt D$.",
+             lambda v: torch.cov(v.T, correction=0) / v.shape[1]),
+            ("You divided by $P - 1$; the weights of even attention are $1/P$.",
+             lambda v: torch.cov(v.T) / v.shape[1] ** 0.5),
+            ("This is a sum over the patches: each has the weight $1/P$.", lambda v: len(v) * truth(v)),
+            ("The softmax pushes the other weights down when it lifts one: subtract the average patch.",
+             lambda v: v.T @ v / len(v) / v.shape[1] ** 0.5),
+        ],
+    )  # fmt: skip
 
 
 def check_read(answer: Callable[[Tensor, Tensor], Tensor]) -> Verdict:

@@ -11,10 +11,7 @@ from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_adapted", "check_cost", "check_paired"]
-
-LAYERS, WIDTH, INNER, RANK, ALL = 32, 2560, 10240, 128, 3_217_417_280
-"""Phi-2's layers, its width and that of its MLP; the rank of TinyLLaVA's recipe; the values of the whole model."""
+__all__ = ["check_adapted", "check_joined", "check_paired"]
 
 
 def check_adapted(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]) -> Verdict:
@@ -67,50 +64,50 @@ def check_adapted(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tens
     )
 
 
-def check_cost(answer: tuple[Any, Any]) -> Verdict:
-    """Check how many values LoRA of rank 128 adds to Phi-2, and what percentage of TinyLLaVA's values that is.
+def check_joined(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]) -> Verdict:
+    """Check one adapter of rank 2r whose change is a weighted mean of the changes of two of rank r.
 
     Args:
-        answer: The two numbers, in this order; the percentage to within a relative error of a ten-thousandth.
+        answer: A function of A and B of the first, (r, I) and (O, r), those of the second, and the weight of the
+            first. It returns A, (2r, I), and B, (O, 2r). Judged is the change that they make.
     """
 
-    def layer(attention: int = 4, mlp: int = 2, rank: int = RANK) -> float:
-        return rank * (attention * 2 * WIDTH + mlp * (WIDTH + INNER))
+    def change(a: Tensor, b: Tensor) -> Tensor:
+        return b @ a / len(a)  # without alpha, which is the same for all
 
-    full = LAYERS * (4 * WIDTH * WIDTH + 2 * WIDTH * INNER)
-    right = LAYERS * layer()
-    wrong: list[tuple[str, float]] = [
-        ("That is one layer of 32.", layer()),
-        ("Those are the attention's four layers alone: fc1 and fc2 get adapters, too.", LAYERS * layer(mlp=0)),
-        ("Those are fc1 and fc2 alone: q, k, v and dense get adapters, too.", LAYERS * layer(attention=0)),
-        ("You forgot fc2: each layer has two matrices beside the attention's.",
-         LAYERS * layer(mlp=1)),
-        ("You counted three projections: the fourth is the attention's output, called dense.",
-         LAYERS * layer(attention=3)),
-        ("You counted q and v alone, where the LoRA paper put its adapters.", LAYERS * layer(attention=2, mlp=0)),
-        ("Those are the matrices that stay frozen: each gets an A with 128 rows and a B with 128 columns.",
-         float(full)),
-        ("You counted A and forgot B, or took A and B to be of the same size: A has 128 × inputs values, B outputs × "
-         "128.", LAYERS * RANK * (4 * WIDTH + WIDTH + INNER)),
-    ]  # fmt: skip
-    mistakes: list[Mistake] = [(f"The number is off. {text}", lambda n=n: (n, None)) for text, n in wrong]
-    mistakes += [
-        *((f"The percentage is rounded to {digits} decimals: give the whole quotient, as Python has it.",
-           lambda digits=digits: (None, round(100 * right / ALL, digits))) for digits in (0, 1, 2, 3)),
-        ("The share is a fraction: give it in per cent.", lambda: (None, right / ALL)),
-        ("The share is that of the matrices that are adapted: divide by all values of TinyLLaVA.",
-         lambda: (None, 100 * right / full)),
-        ("The share is that of the model with its adapter: divide by the values of the model alone.",
-         lambda: (None, 100 * right / (ALL + right))),
-    ]  # fmt: skip
+    def stacked(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor, first: float, second: float) -> Tensor:
+        return change(torch.cat([a1, a2], 0), torch.cat([first * b1, second * b2], 1))
+
+    def mean_of_matrices(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor, strength: float) -> Tensor:
+        return change(strength * a1 + (1 - strength) * a2, strength * b1 + (1 - strength) * b2)
+
+    def made(*case: Any) -> Any:
+        a, b = answer(*case)
+        return ... if a is ... or b is ... else change(a, b)
+
+    rng = torch.Generator().manual_seed(0)
+
+    def case(rank: int, strength: float) -> tuple[Any, ...]:
+        return (*(torch.randn(s, generator=rng) for s in ((rank, 6), (4, rank), (rank, 6), (4, rank))), strength)
+
     return judge(
-        lambda: answer,
-        lambda: (float(right), 100 * right / ALL),
-        [()],
-        parts=["the number of values", "the percentage"],
-        right="That many for a few thousand memes. How much rank is needed has to be measured.",
-        mistakes=mistakes,
-    )
+        made if callable(answer) else answer,
+        lambda a1, b1, a2, b2, s: stacked(a1, b1, a2, b2, 2 * s, 2 * (1 - s)),
+        [case(2, 0.3), case(3, 0.8)],
+        parts=["the change"],
+        right="The change of a sum of adapters is of twice the rank; nothing smaller holds both in general.",
+        mistakes=[
+            ("The change is half of what it should be: the new rank is 2r, and (1) divides by it.",
+             lambda a1, b1, a2, b2, s: stacked(a1, b1, a2, b2, s, 1 - s)),
+            (r"$\lambda$ stands in both A and B, so that the change has its square.",
+             lambda a1, b1, a2, b2, s: stacked(a1, b1, a2, b2, 2 * s**2, 2 * (1 - s) ** 2)),
+            (r"The weights are swapped: $\lambda$ belongs to the first.",
+             lambda a1, b1, a2, b2, s: stacked(a1, b1, a2, b2, 2 * (1 - s), 2 * s)),
+            (r"Both changes are added in full: the weights $\lambda$ and $1 - \lambda$ are missing.",
+             lambda a1, b1, a2, b2, s: stacked(a1, b1, a2, b2, 2.0, 2.0)),
+            ("This is the mean of the matrices: its product has terms that mix both adapters.", mean_of_matrices),
+        ],
+    )  # fmt: skip
 
 
 def check_paired(answer: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]) -> Verdict:

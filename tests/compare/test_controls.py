@@ -192,6 +192,21 @@ def test_settings_that_diverge_are_out() -> None:
     assert found.chosen == {"both": {"lr": 0.05}}
 
 
+def test_what_the_search_has_trained_is_not_trained_again() -> None:
+    built = []
+
+    def build(seed: int) -> Linear:
+        built.append(seed)
+        return Linear()
+
+    found = controls(
+        {"both": build}, "both", TRAIN, TEST, modalities=["x1", "x2"], training=FIT, seeds=(4, 1), rivals=(),
+        validation=VALIDATION, tries=[{"lr": 1e-6}, {"lr": 0.05}],
+    )  # fmt: skip
+    assert built == [4, 4, 1]
+    assert list(found.trained["both"]) == [4, 1]
+
+
 def test_tuning_needs_validation_items_of_its_own() -> None:
     def tune(**changes):
         arguments = {"modalities": ["x1", "x2"], "training": FIT, "seeds": (0,), "rivals": ()} | changes

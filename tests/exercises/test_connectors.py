@@ -5,6 +5,13 @@ from mmlab.exercises.connectors import check_read
 
 # Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
 MISTAKES = {
+    "derivative": [
+        (" / seen.shape[1] ** 0.5", "", "is missing"),
+        ("seen.shape[1] ** 0.5", "seen.shape[1]", "divided by $D$"),
+        ("/ len(seen)", "/ (len(seen) - 1)", "$P - 1$"),
+        (" / len(seen)", "", "a sum over the patches"),
+        (" - seen.mean(0)", "", "subtract the average patch"),
+    ],
     "read": [
         (" / queries.shape[-1] ** 0.5", "", "not divided"),
         (" ** 0.5", "", "divided by $D$"),
