@@ -82,8 +82,8 @@ def check_joined(answer: Callable[[Tensor, Tensor, Tensor, Tensor, float], tuple
         return change(strength * a1 + (1 - strength) * a2, strength * b1 + (1 - strength) * b2)
 
     def made(*case: Any) -> Any:
-        a, b = answer(*case)
-        return ... if a is ... or b is ... else change(a, b)
+        parts: tuple[Any, Any] = answer(*case)
+        return ... if any(part is ... for part in parts) else change(*parts)
 
     rng = torch.Generator().manual_seed(0)
 
