@@ -14,7 +14,9 @@ from typing import Any
 
 from mmlab.card import Budget, Card
 from mmlab.publish import project
+from mmlab.publish.links import Links
 from mmlab.publish.notebooks import render
+from mmlab.publish.plain import plain
 from mmlab.publish.run import key
 from mmlab.publish.run.cache import Target
 from mmlab.registry import chapter_of, list_methods
@@ -51,7 +53,7 @@ class Chapter:
 
     @property
     def committed(self) -> Path:
-        """The notebook beside its source, which Colab opens."""
+        """The notebook beside its source, in plain Markdown, which Colab and Jupyter open."""
         return self.root / "notebooks" / f"{self.stem}.ipynb"
 
     @property
@@ -75,24 +77,30 @@ class Chapter:
 
     @property
     def text(self) -> str:
-        """The notebook that its source gives, as it is committed.
+        """The notebook that its source gives, in MyST: what is run, and what the site is made of.
 
-        If the committed one was found to be what these sources give, it is taken, and nothing is made again.
+        One that was made of the same is taken from ``out/rendered``, and nothing is made again.
         """
         url, _ = project.repository(self.root)
         source = self.source.read_text(encoding="utf-8")
         made_of = (self.stem, source, url, project.tag(self.root), self.budget.gpu_minutes is not None)
-        committed = self.committed.read_text(encoding="utf-8") if self.committed.exists() else ""
-        known = self.root / "out" / "rendered" / f"{self.stem}.key"
-        found = _sha256(repr((made_of, committed, _maker())))
-        if known.exists() and known.read_text(encoding="utf-8", errors="replace") == found:
-            return committed
+        kept = self.root / "out" / "rendered" / f"{self.stem}.ipynb"
+        known = kept.with_suffix(".key")
+        if known.exists() and kept.exists():
+            text = kept.read_text(encoding="utf-8", errors="replace")
+            if known.read_text(encoding="utf-8", errors="replace") == _sha256(repr((made_of, text, _maker()))):
+                return text
         text = render(*made_of)
-        if text == committed:
-            with suppress(OSError):  # a folder that cannot be written costs time and nothing else
-                known.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(known, found)
+        with suppress(OSError):  # a folder that cannot be written costs time and nothing else
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, text)
+            write_whole(known, _sha256(repr((made_of, text, _maker()))))
         return text
+
+    @property
+    def plain(self) -> str:
+        """The same notebook in plain Markdown, as it is committed: what Colab and Jupyter open."""
+        return plain(self.text, Links(self.root, self.stem))
 
     @property
     def notebook(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def sync(stems: Sequence[str] | None = None, check: bool = False, *, root: Path 
     root = root or project.find_root()
     written, stale = [], []
     for chapter in [Chapter(root, stem) for stem in stems] if stems else chapters(root):
-        content, path = chapter.text, chapter.committed
+        content, path = chapter.plain, chapter.committed
         if path.exists() and path.read_bytes() == content.encode("utf-8"):
             continue
         stale.append(path.name)

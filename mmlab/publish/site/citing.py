@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from mmlab import __version__
 from mmlab.publish import project
 from mmlab.publish.chapter import Chapter
+from mmlab.publish.links import entry
 
 __all__ = ["citation", "entry"]
 
@@ -49,21 +49,6 @@ def citation(stem: str, title: str, root: Path) -> str:
         text += f"\n{whose} not ours. Please cite {'its paper' if one else 'their papers'} too: {cited}.\n\n"
         text += "```bibtex\n" + "\n\n".join(papers.values()) + "\n```\n"
     return f"::::{{dropdown}} Cite this chapter\n\n{text}\n::::"
-
-
-def entry(key: str, root: Path) -> str:
-    """An entry of ``book/references.bib`` as it stands there; empty if there is none with this key."""
-    path = root / "book" / "references.bib"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    begun = re.search(rf"^@\w+{{{re.escape(key)}\s*,", text, re.MULTILINE)
-    if not begun:
-        return ""
-    depth = 0
-    for at in range(begun.start(), len(text)):
-        depth += (text[at] == "{") - (text[at] == "}")
-        if depth == 0 and text[at] == "}":
-            return text[begun.start() : at + 1]
-    return ""
 
 
 def _name(author: dict[str, Any]) -> str:
