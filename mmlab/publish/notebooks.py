@@ -1,9 +1,9 @@
 """Notebooks from their sources: ``notebooks/<stem>.py`` (percent format) gives a notebook, always the same.
 
-It holds no outputs, a first cell that installs mmlab on Colab, a cell that lets the profile follow the machine there, and
-cell ids that depend on nothing but the source. Its prose is MyST: this is what is run, and what the site is made of. Colab
-and Jupyter open the committed ``<stem>.ipynb``, which :mod:`mmlab.publish.plain` makes of it, and which a test compares with
-what :func:`mmlab.publish.sync` would write.
+It holds no outputs, a first cell that installs mmlab on Colab, a cell that lets the profile follow the machine there,
+and cell ids that depend on nothing but the source. Its prose is MyST: this is what is run, and what the site is made of.
+What Colab and Jupyter open is the committed ``<stem>.ipynb``, which :mod:`mmlab.publish.plain` makes of it. A test
+compares that with what :func:`mmlab.publish.sync` would write.
 """
 
 from __future__ import annotations
