@@ -1,7 +1,7 @@
 """Notebooks from their sources: ``notebooks/<stem>.py`` (percent format) gives a notebook, always the same.
 
 It holds no outputs, a first cell that installs mmlab on Colab, a cell that lets the profile follow the machine there,
-and cell ids that depend on nothing but the source. Its prose is MyST: this is what is run, and what the site is made of.
+and cell ids that depend on nothing but the source. Its prose is MyST: it is what is run, and what the site shows.
 What Colab and Jupyter open is the committed ``<stem>.ipynb``, which :mod:`mmlab.publish.plain` makes of it. A test
 compares that with what :func:`mmlab.publish.sync` would write.
 """
