@@ -298,3 +298,26 @@ def test_refuses_what_does_not_fit():
         BridgeMatching((4,), parametrisation="score")
     with pytest.raises(ValueError, match="steps >= 1"):
         method.sample(batch["source"], steps=0, rng=generator())
+
+
+def test_posterior_steps_shrink_a_gaussian_spread_as_the_closed_form_says():
+    """With the exact endpoint of a Gaussian law, x -> c x + noise in every step: its variance by recursion."""
+    rng = torch.Generator().manual_seed(0)
+    source, noise = torch.randn(2, 4000, 1, generator=rng)
+    method = BridgeMatching.seeded(0, (1,), width=8).double()
+    method.linear.solve(source.double(), (source / 2 + noise).double())
+    torch.nn.init.zeros_(method.network.decode.weight)  # the linear start alone is the exact endpoint
+    torch.nn.init.zeros_(method.network.decode.bias)
+    open_variance, unit = float(method.linear.spread) ** 2, method.reference.sigma**2
+    for steps, about in ((20, 0.90), (80, 0.97)):
+        times = method._grid(steps)
+        variance = 0.0
+        for s, t in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
+            slope = s * open_variance / (s**2 * open_variance + s * (1 - s) * unit) if s else 0.0
+            kept = 1 + (t - s) / (1 - s) * (slope - 1)
+            variance = kept**2 * variance + unit * (t - s) * (1 - t) / (1 - s)
+        shrunk = (variance / open_variance) ** 0.5
+        assert shrunk == pytest.approx(about, abs=0.01)
+        drawn = method.sample(source.double(), steps=steps, rng=rng)
+        left = drawn - method.linear(source.double())
+        assert left.std().item() / open_variance**0.5 == pytest.approx(shrunk, abs=0.03)
