@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -115,9 +116,33 @@ def test_no_scheduler_is_one_sentence(root, monkeypatch):
     def refuse(address, **options):
         raise OSError("Timed out trying to connect")
 
+    monkeypatch.setattr("mmlab.publish.run.scheduler._knock", lambda address: None)
     monkeypatch.setattr(distributed, "Client", refuse)
     with pytest.raises(OSError, match=r"No Dask scheduler answers at 'tcp://nowhere:1'"):
         execute_on("tcp://nowhere:1", ["one"], root=root)
+
+
+@pytest.mark.parametrize(
+    "address", ["", " ", "garbage", "10.0.0.1", "10.0.0.1:8786", "tcp://", "tcp://host", "inproc://x:1", "http://h:1"]
+)
+def test_what_is_no_address_is_said_at_once(root, address):
+    began = time.monotonic()
+    with pytest.raises(OSError, match=r"not of the form tcp://host:port.*give the address that `dask scheduler`"):
+        execute_on(address, ["one"], root=root)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(("answers", "told"), [(False, "says nothing"), (True, "closes it at once")])
+def test_a_port_that_is_no_scheduler_does_not_hang(root, monkeypatch, answers, told):
+    monkeypatch.setattr("mmlab.publish.run.scheduler._CONNECT", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if answers:
+            threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(OSError, match=told) as caught:
+            execute_on(f"tcp://127.0.0.1:{server.getsockname()[1]}", ["one"], root=root)
+    assert time.monotonic() - began < 10
+    assert "\n" not in str(caught.value)
 
 
 def test_without_dask_the_extra_is_named(root, monkeypatch):
