@@ -10,7 +10,7 @@ from torch import Tensor
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.methods.ddbm import Bridge
 
-__all__ = ["check_coefficients", "check_line"]
+__all__ = ["check_coefficients", "check_line", "check_looks"]
 
 
 def check_coefficients(answer: Callable[[Tensor, float], tuple[Tensor, Tensor, Tensor]]) -> Verdict:
@@ -87,4 +87,33 @@ def check_line(answer: Callable[..., tuple[float, float]]) -> Verdict:
         right="The network has to learn only what this line leaves.",
         mistakes=mistakes,
         tolerance=1e-4,
+    )
+
+
+def check_looks(answer: Callable[[float, float], tuple[float, float]]) -> Verdict:
+    """Check by how much an error of the denoiser moves the state in one Heun step of the flow (7), for VE.
+
+    Args:
+        answer: A function of the times t and s < t, which returns the parts of the look at t and of that at s, as
+            multiples of the error.
+    """
+    mistakes: list[Mistake] = [
+        ("Each look has half of the say: Heun's method takes the mean of the two velocities.",
+         lambda t, s: ((t - s) / t, (t - s) / s)),
+        ("The two are swapped: first the look at $t$, where the step begins.",
+         lambda t, s: ((t - s) / (2 * s), (t - s) / (2 * t))),
+        ("The sign: a larger answer of the denoiser moves the state up, since the flow leads to it.",
+         lambda t, s: ((s - t) / (2 * t), (s - t) / (2 * s))),
+        ("These are velocities: multiply by the length of the step, $t - s$.", lambda t, s: (1 / (2 * t), 1 / (2 * s))),
+        ("The second look is at $s$: put $s$ in its denominator.", lambda t, s: ((t - s) / (2 * t), (t - s) / (2 * t))),
+        ("The factor is $g^2 b_t / 2c_t^2$, in which $c_t^2 = σ^2 t^2(1 - t^2)$ loses one $t$ to $g^2 = 2σ^2 t$.",
+         lambda t, s: ((t - s) / (2 * t**2), (t - s) / (2 * s**2))),
+    ]  # fmt: skip
+    return judge(
+        answer,
+        lambda t, s: ((t - s) / (2 * t), (t - s) / (2 * s)),
+        [(0.9, 0.5), (0.5, 0.1)],
+        parts=["the part of the look at t", "the part of the look at s"],
+        right="The first is at most a half; the second grows without bound as $s$ goes to 0.",
+        mistakes=mistakes,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 from mmlab.methods.flow_matching import point_on_path, straight_velocity
 
-__all__ = ["check_slopes", "check_training_pair"]
+__all__ = ["check_energy", "check_slopes", "check_training_pair"]
 
 
 def check_training_pair(answer: Callable[[Tensor, Tensor, Tensor, float, Tensor], tuple[Tensor, Tensor]]) -> Verdict:
@@ -92,4 +92,41 @@ def check_slopes(answer: tuple[Any, Any, Any]) -> Verdict:
         right="Inwards first, outwards later.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
         tolerance=0.01,
+    )
+
+
+def check_energy(answer: Callable[[float, float], Any]) -> Verdict:
+    """Check the energy E|v*(X_t, t)|² of the flow between N(0, 1) ends with correlation c, without noise.
+
+    Args:
+        answer: A function of t and c that returns a number.
+    """
+
+    def covariance(t: float, c: float) -> float:
+        return (2 * t - 1) * (1 - c)
+
+    def variance(t: float, c: float) -> float:
+        return (1 - t) ** 2 + t**2 + 2 * c * t * (1 - t)
+
+    mistakes: list[Mistake] = [
+        ("This is the slope of the field: its energy is the slope squared times the variance of $X_t$.",
+         lambda t, c: covariance(t, c) / variance(t, c)),
+        ("This is the slope squared: multiply it by the variance of $X_t$.",
+         lambda t, c: (covariance(t, c) / variance(t, c)) ** 2),
+        ("This is the energy of the lines, $2 - 2c$: the average of crossing velocities is less.",
+         lambda t, c: 2 - 2 * c),
+        ("The variance of $X_t$ lacks what the ends have in common, $2ct(1-t)$.",
+         lambda t, c: covariance(t, c) ** 2 / variance(t, 0.0)),
+        ("The covariance of $u$ and $X_t$ lacks what the ends have in common.",
+         lambda t, c: covariance(t, 0.0) ** 2 / variance(t, c)),
+        ("This holds for independent ends only: use $c$.", lambda t, c: covariance(t, 0.0) ** 2 / variance(t, 0.0)),
+        ("This is the covariance squared: divide it by the variance of $X_t$.", lambda t, c: covariance(t, c) ** 2),
+    ]  # fmt: skip
+    return judge(
+        answer,
+        lambda t, c: covariance(t, c) ** 2 / variance(t, c),
+        [(0.2, 0.5), (0.9, -0.3), (0.7, 0.0)],
+        parts=["the energy"],
+        right="It vanishes half-way, where velocities of both signs cross.",
+        mistakes=mistakes,
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_limits", "check_sinkhorn"]
+__all__ = ["check_limits", "check_plan_correlation", "check_sinkhorn"]
 
 
 def check_sinkhorn(answer: Callable[[Tensor, float, int], Tensor]) -> Verdict:
@@ -84,6 +84,8 @@ def check_limits(answer: tuple[Any, Any, Any]) -> Verdict:
     right = solved(lambda sigma: sigma**2)
     mistakes: list[tuple[str, tuple[float, ...]]] = [
         ("There is σ where σ² belongs.", solved(lambda sigma: sigma)),
+        ("Rounded to two decimals; give three at least.", tuple(round(c, 2) for c in right)),
+        ("The order is reversed: first σ = ½, last σ = 2.", right[::-1]),
         ("This is the other root of the quadratic: a correlation lies between -1 and 1.", tuple(-1 / c for c in right)),
         ("The sign is wrong: the reference pulls the ends together.", tuple(-c for c in right)),
         ("This is ε = 2σ² in the place of σ².", solved(lambda sigma: 2 * sigma**2)),
@@ -98,4 +100,33 @@ def check_limits(answer: tuple[Any, Any, Any]) -> Verdict:
         right="Less noise, tighter pairs.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
         tolerance=1e-3,
+    )
+
+
+def check_plan_correlation(answer: Callable[[float], Any]) -> Verdict:
+    """Check the correlation of the entropic transport plan between N(0, 1) ends.
+
+    Args:
+        answer: A function of ε that returns the correlation.
+    """
+
+    def solved(variance: float) -> float:
+        return (-variance + (variance**2 + 4) ** 0.5) / 2
+
+    mistakes: list[Mistake] = [
+        ("You took ε for σ²: by (3), $σ^2 = ε/2$.", lambda epsilon: solved(epsilon)),
+        ("(3) is the other way round: σ² is *half* of ε.", lambda epsilon: solved(2 * epsilon)),
+        ("There is σ where σ² belongs.", lambda epsilon: solved((epsilon / 2) ** 0.5)),
+        ("This is the other root of the quadratic: a correlation lies between -1 and 1.",
+         lambda epsilon: -1 / solved(epsilon / 2)),
+        ("The sign is wrong: the plan prefers near partners.", lambda epsilon: -solved(epsilon / 2)),
+        ("This is free diffusion, whose end is not $\\mathcal N(0, 1)$.", lambda epsilon: (1 + epsilon / 2) ** -0.5),
+    ]  # fmt: skip
+    return judge(
+        answer,
+        lambda epsilon: solved(epsilon / 2),
+        [(0.3,), (1.0,), (4.0,)],
+        parts=["the correlation"],
+        right="With $ε = σ^2$ it is the bridge of a diffusion with half the variance.",
+        mistakes=mistakes,
     )

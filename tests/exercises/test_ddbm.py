@@ -11,6 +11,14 @@ MISTAKES = {
         ("sigma**2 * u * (1 - u)", "sigma**2 * u", "unpinned"),
         ("sigma**2 * u", "sigma * u", "needs σ²"),
     ],
+    "looks": [
+        ("return first, second", "return 2 * first, 2 * second", "half of the say"),
+        ("return first, second", "return second, first", "swapped"),
+        ("return first, second", "return -first, -second", "The sign"),
+        ("return first, second", "return 1 / (2 * t), 1 / (2 * s)", "length of the step"),
+        ("(2 * s)", "(2 * t)", "The second look is at"),
+        ("return first, second", "return first / t, second / s", "loses one"),
+    ],
     "line": [
         (") ** 0.5", ")", "take its square root"),
         ("(target**2 - shared**2 / total) ** 0.5", "target", "subtract what the line explains"),

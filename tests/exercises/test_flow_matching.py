@@ -13,6 +13,15 @@ MISTAKES = {
         ("velocity = x1 - x0", "velocity = x1 - point", "what is left of the way"),
         ("return point, velocity", "return point", "2 things are expected"),
     ],
+    "energy": [
+        ("covariance**2 / variance", "covariance / variance", "slope of the field"),
+        ("covariance**2 / variance", "(covariance / variance) ** 2", "slope squared: multiply"),
+        ("covariance**2 / variance", "2 - 2 * c", "energy of the lines"),
+        (" + 2 * c * t * (1 - t)", "", "lacks what the ends"),
+        ("(2 * t - 1) * (1 - c)", "2 * t - 1", "covariance of $u$ and"),
+        ("covariance**2 / variance", "(2 * t - 1) ** 2 / ((1 - t) ** 2 + t**2)", "independent ends only"),
+        ("covariance**2 / variance", "covariance**2", "divide it by"),
+    ],
     "slopes": [
         ("return covariance / variance", "return covariance", "divide by the variance"),
         ("covariance = t - (1 - t)", "covariance = (1 - t) - t", "signs are wrong"),
