@@ -583,7 +583,7 @@ for name in LAWS:
         )
 
 # %% [markdown]
-# So ask two things before you train a sampler. Is the law of the target given the source anything but a mean with even Gaussian noise? And will anybody use
+# So ask two things before you train a sampler. Is the law of the target given the source anything but a mean with even Gaussian noise? Will anybody use
 # more than the mean? If one answer is no, a regression with its leave-one-out spread is the rival to face.
 #
 # ## A world whose truth is known
@@ -705,6 +705,8 @@ for measure, better_if in DIRECTIONS.items():
         ("ridge on the change", "ridge on the change"),
         ("plain regression with the same network", PLAIN),
     ):
+        if rival == "shrunk shift" and measure != "RMSE":
+            continue  # the same pattern as the mean shift's, on another scale
         slug = f"{measure} {rival.split(',')[0]}".lower().replace(" ", "-")
         claim(
             f"bridge-{slug}",
@@ -1031,14 +1033,12 @@ say(
 # %% [markdown]
 # ## On real people
 #
-# The synthetic world shows what the method can do. The page [Measured on real data](../book/measured.md) holds the cross-validated comparison on people: half
-# a rest scan to the other half, and pain watched passively to pain regulated. The package reads parcellated time series, the Neuromatch layout, and two prepared
-# sets ([how](../book/how_to/data.md)).
+# The page [Measured on real data](../book/measured.md) holds the cross-validated comparison on people: half a rest scan to the other half, and pain watched
+# passively to pain regulated. [How to](../book/how_to/data.md) read one's own.
 #
 # ## Exercises
 #
-# Each begins with a cell to fill in, whose last line checks the answer and says in one sentence what is right or wrong with it. On this page nothing is
-# filled in. The solutions are folded, and were run with the page.
+# Each begins with a cell to fill in, whose last line checks the answer. On this page nothing is filled in. The solutions are folded, and were run with the page.
 #
 # ```{exercise} The wrong centre (compute)
 # :label: bm-median
@@ -1245,10 +1245,6 @@ assert abs(x.var() - variance) < 0.002
 #
 # ```{dropdown} A network puts out the noise, (x − x₁)/σ̄ₜ, as in I²SB. How do you get the endpoint, and where is it least certain?
 # $\hat x_1 = x - \bar\sigma_t\,\hat\varepsilon$. An error of the network counts $\bar\sigma_t$ times: most at the start, hardly at the end.
-# ```
-#
-# ```{dropdown} Without x₀ and with little noise, two networks are trained, one on true pairs, one on shuffled pairs. Which pairs its samples better?
-# Neither. As $\sigma \to 0$ both pair the ends in order, whatever the pairs in training were. Only a network that is given $x_0$ can keep a pairing.
 # ```
 #
 # ```{dropdown} Somebody reports a correlation of 0.9 between predicted and true motor matrices. What do you ask for?

@@ -217,7 +217,7 @@ class DDBM(Method):
         Args:
             source: Sources x_T, shape (B, ...).
             steps: Number of steps N. In each, a fraction ``churn`` is an Euler-Maruyama step, the rest a Heun step.
-            churn: That fraction, in [0, 1). With 0 nothing is random, and every source has one answer: their mean.
+            churn: That fraction, in [0, 1). With 0 nothing is random, and every source has one answer.
             rng: Draws the noise.
 
         Returns:

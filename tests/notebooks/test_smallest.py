@@ -16,15 +16,11 @@ from mmlab.publish.run import parameters
 from notebooks import smallest
 
 MISSING = {
-    "bridge_matching",
     "connectors",
-    "ddbm",
-    "flow_matching",
     "inside_the_unet",
     "memes",
     "pix2pix",
     "rest_to_motor",
-    "schrodinger_bridge",
     "tinyllava",
     "wgan_qc",
 }
