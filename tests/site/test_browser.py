@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -98,3 +99,26 @@ def test_a_solution_is_folded_until_asked_for(browser, address):
     assert browser.evaluate(visibility) == "hidden"
     browser.evaluate("document.querySelector('.solution .toggle-button').click()")
     browser.wait(f"{visibility} === 'visible'", seconds=5)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"\href{javascript:alert(1)}{x}",
+        r"\href{java&#115;cript:alert(1)}{x}",
+        r"\mmlToken{mi}[href='javascript:alert(1)']{x}",
+        r"\def\a{\href{javascript:alert(1)}}\a{x}",
+        r"\require{html}\href{data:text/html,x}{x}",
+        r"\let\a\href \a{https://evil.example}{x}",
+    ],
+)
+def test_a_formula_cannot_become_a_link(browser, address, formula):
+    browser.open(address + CHAPTER)
+    # As text of a page that was there from the start would be: MathJax finds it and typesets it.
+    browser.evaluate(
+        "(() => { const place = document.createElement('p'); place.id = 'tried'; place.className = 'math';"
+        f"place.textContent = {json.dumps(chr(92) + '(' + formula + chr(92) + ')')};"
+        "document.querySelector('article').append(place); MathJax.typesetPromise([place]); })()"
+    )
+    browser.wait("document.querySelector('#tried mjx-container') !== null", seconds=10)
+    assert browser.evaluate("document.querySelectorAll('#tried a[href], #tried [*|href]').length") == 0
