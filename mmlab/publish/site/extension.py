@@ -14,10 +14,31 @@ _STAR = re.compile(r"(?<![\w*\\])\*(?=\w+[,)\]])")
 def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("html-page-context", _without_thebe, priority=900)  # after those that add scripts
+    app.connect("env-get-updated", _restore_numbers, priority=100)  # before Sphinx numbers figures, and after it
+    app.connect("env-get-updated", _number_exercises, priority=900)
     app.connect("autodoc-process-docstring", _escape_marks)
     app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon reads it
     app.connect("autodoc-process-signature", _signature_of_constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _restore_numbers(app: Any, env: Any) -> list[str]:
+    """Give Sphinx its own numbers back: it writes those pages again whose numbers are not what they were."""
+    env.toc_fignumbers = getattr(env, "mmlab_numbers", env.toc_fignumbers)
+    return []
+
+
+def _number_exercises(app: Any, env: Any) -> list[str]:
+    """Number exercises from 1 in each chapter, in place of through the book."""
+    env.mmlab_numbers = env.toc_fignumbers
+    env.toc_fignumbers = {
+        page: {
+            kind: {node: (at,) for at, node in enumerate(numbers, 1)} if kind == "exercise" else numbers
+            for kind, numbers in kinds.items()
+        }
+        for page, kinds in env.toc_fignumbers.items()
+    }
+    return []
 
 
 def _without_thebe(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
