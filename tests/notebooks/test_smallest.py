@@ -16,12 +16,9 @@ from mmlab.publish.run import parameters
 from notebooks import smallest
 
 MISSING = {
-    "connectors",
     "inside_the_unet",
-    "memes",
     "pix2pix",
     "rest_to_motor",
-    "tinyllava",
     "wgan_qc",
 }
 """Chapters whose smallest parameters are still to be written: take a name out as they come."""
