@@ -682,7 +682,7 @@ worlds = {0: world} | {
     seed: rest_motor_world(subjects=subjects, regions=regions, seed=seed)
     for seed in range(1, seeds)
 }
-found = translate(rivals, worlds, test_size=test_size)
+found = translate(rivals, worlds, test_size=test_size, draws=16)
 OURS, PLAIN = "bridge matching, mean of 20", "plain regression, same network"
 table_over_seeds(
     found.scores,

@@ -536,7 +536,7 @@ LIMITS = [
 ]
 table_over_seeds(
     each,
-    "Grey to coloured digits, 400 test digits. Rows in the last place or with pairs do not compete.",
+    "Grey to coloured digits, 400 test digits. The identity, the row with pairs and the last two rows do not compete.",
     best={"class kept": "higher", "W2": "lower"},
     reference=LIMITS,
 )
