@@ -377,7 +377,7 @@ variants = {
 }
 training = {
     "steps": steps,
-    "batch_size": 256,
+    "batch_size": min(len(train) for train, _, _ in sets.values()),  # nobody twice
     "schedule": "cosine",
     "log_every": steps,
     "progress": False,
@@ -584,7 +584,7 @@ say(
 # ## What it is worth to choose the epoch on the test set
 #
 # The released code looks at the test score every ten epochs and reports the best. There is no validation set. What would
-# this buy? Train plain concatenation, look after every step through a hook (a batch holds all people, so a step is an epoch), and
+# this buy? Train plain concatenation, look after every step through a hook (a batch holds all people once, so a step is an epoch), and
 # compare the best look with the last.
 
 
