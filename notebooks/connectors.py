@@ -418,7 +418,7 @@ for asking in ("resampler", "resampler, a query a patch"):
     )
 say(
     "Hold this against the column *layout* of the first table. Where trained queries name the layout less often than a linear map "
-    "reads it from fresh ones, it was passed on from the start, and was then not used, or lost in training."
+    "reads it from fresh ones, it was passed on from the start. Was it not used, or did training take it out of what the queries pass on?"
 )
 
 # %% [markdown]
