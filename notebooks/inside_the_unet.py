@@ -17,19 +17,27 @@
 #
 # Every chapter on images hands its work to the same network, a U-Net {cite}`ronneberger2015unet`. The prototype that this book grew out of used one
 # too. Its network was never told the time, and its authors wished for two things: time embeddings, and attention. Such wishes are easy to grant. It is harder to find out
-# whether they help, since a better picture may come from a longer training, a luckier seed, or more parameters.
+# what they change, since a nicer picture may come from a longer training, a luckier seed, or more parameters.
 #
 # So this chapter takes the prototype's home task, grey digits to coloured digits, where the *best possible* network can be written down. Then it takes
 # away the parts one by one. Not all of them earn their place here, and for one of them we can work out in advance when it will.
 #
-# You need {doc}`bridge_matching`, above all its section on the source $x_0$ as an input.
+# **After this chapter you can**
+#
+# - name the parts of a U-Net and say what each is for;
+# - write down the perfect network of a task whose right answers are known, and measure a trained one by it;
+# - work out in advance what a clock is worth to a network, from the noise alone;
+# - take parts away one by one, and say which differences a few seeds can decide.
+#
+# You need {doc}`bridge_matching`, above all its section on the source $x_0$ as an input. Reading takes half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds = 3
-steps = 80
+seeds: int = 3
+steps: int | None = None  # of every training
+digits: int = 160  # test digits
 
-# %%
+# %% tags=["hide-input"]
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -40,7 +48,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import mmlab
-from mmlab import fit
+from mmlab import fit, generator
 from mmlab.data.worlds.coloured_digits_world import (
     coloured_digits_world,
     paint,
@@ -50,16 +58,20 @@ from mmlab.diffusion.reference import Reference
 from mmlab.methods.bridge_matching import BridgeMatching, posterior_step
 from mmlab.nn.time import sinusoidal_embedding
 from mmlab.nn.unet import LARGEST_ATTENTION, ResidualBlock2d, UNet
-from mmlab.viz import frames, record, say, show, table
+from mmlab.viz import (
+    claim,
+    claimed,
+    frames,
+    record,
+    say,
+    show,
+    table,
+    table_over_seeds,
+)
 
-if profile == "gpu":
-    steps = max(steps, 1500)
-SIGMA, SAMPLING, SIDE, TEST = 1.0, 16, 8, 160
+steps = steps or {"cpu": 80, "gpu": 1500}[profile]
+SIGMA, SAMPLING, SIDE = 1.0, 16, 8
 HUES = torch.arange(48) / 48
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 # %% [markdown]
@@ -184,7 +196,7 @@ def walk(source, target, seed):
     return x
 
 
-world = coloured_digits_world(test=TEST)
+world = coloured_digits_world(test=digits)
 test = world.test.tensors
 grey, truth = test["source"], test["target"]
 ideal = [walk(grey, lambda x, t: perfect(x, grey, t)[0], seed) for seed in range(seeds)]  # fmt: skip
@@ -224,7 +236,7 @@ show(
 # $$\varphi(t) = \big(\cos \omega_1 \tau,\, \dots,\, \cos \omega_{D/2}\tau,\; \sin \omega_1 \tau,\, \dots,\, \sin\omega_{D/2}\tau\big), \qquad \tau = 1000\,t,\quad \omega_j = 10000^{-\frac{j-1}{D/2-1}}, \tag{2}$$
 #
 # and two linear layers make a vector $e(t)$ of it. Each residual block turns this vector into a gain and an offset for every channel {cite}`perez2018film`, placed after the
-# normalisation {cite}`wu2018group`, which would take out any offset that came before it:
+# normalisation {cite}`wu2018group`, which takes out what the channels of a group have in common, and so would blunt an offset that came before it:
 #
 # $$h \leftarrow h \odot (1 + \gamma(e)) + \beta(e). \tag{3}$$
 #
@@ -233,9 +245,14 @@ show(
 
 # %% tags=["hide-input"]
 moments = torch.tensor([0.40, 0.41])
+apart = torch.rand(2, 2000, generator=generator(3))
+unrelated = sinusoidal_embedding(apart.flatten(), 64, scale=1000.0).unflatten(
+    0, (2, 2000)
+)
+unrelated = float((unrelated[0] - unrelated[1]).norm(dim=1).mean()) / 32**0.5
 told = {s: sinusoidal_embedding(moments, 64, scale=s).diff(dim=0).norm() / 32**0.5 for s in (1.0, 1000.0)}  # fmt: skip
 say(
-    f"""The embeddings of two times a hundredth apart, 64 waves wide, differ by {told[1000.0]:.2f} of their length with the stretch and by {told[1.0]:.4f} without it. (Two unrelated ones differ by about the root of two.)"""
+    f"""The embeddings of two times a hundredth apart, 64 waves wide, differ by {told[1000.0]:.2f} of their length with the stretch and by {told[1.0]:.4f} without it. (Two random times differ by {unrelated:.2f}, with the stretch: many of the waves are too slow to turn between them.)"""
 )
 
 # %% [markdown]
@@ -246,12 +263,12 @@ say(
 #
 # $$\operatorname{sd}(\hat t) \approx \sqrt{\tfrac 2d}\; \frac{v}{|\mathrm dv/\mathrm dt|} = \sqrt{\tfrac 2d}\;\frac{t(1-t)}{|1 - 2t|}. \tag{4}$$
 #
-# The image is a clock, and the more values it has, the better it runs. But like a clock without a.m. and p.m. it shows the same at $t$ and $1-t$; only the colour, which grows in proportion to $t$, tells the two apart. And at half time, where the noise turns round, it stands still.
+# The image is a clock, and the more values it has, the more exactly it runs. But like a clock without a.m. and p.m. it shows the same at $t$ and $1-t$; only the colour, which grows in proportion to $t$, tells the two apart. And at half time, where the noise turns round, it stands still.
 # In diffusion models the noise only grows, and there it was found that denoisers can do with no time at all, or lose little {cite}`sun2025noise`, and that it depends on what they put out {cite}`sahraee2026geometry`.
 #
 # Here we need not believe it. A perfect network without a clock weighs hues *and times* in (1), with all times equally probable. (With two unknowns the factor $v^{-d/2}$ of the normal density no longer cancels.) Let us see how far it is from the one with a clock.
 # One more question decides the answer: *what the network has to put out*. If it is the endpoint, time only sharpens a guess. If it is the drift $(x_1 - x)/(1-t)$, the network must know
-# $1-t$ to scale its answer. With the weight of $1-t$ on the squared error, which {doc}`bridge_matching` needs to keep it finite, the best blind drift is
+# $1-t$ to scale its answer. With the weight of $1-t$ on the squared error, which {doc}`bridge_matching` needs to keep it finite, the least squares drift of a blind network is
 #
 # $$b^\star(x) = \frac{\mathbb E[X_1 \mid x, x_0] - x}{\mathbb E[1 - t \mid x, x_0]}. \tag{5}$$
 
@@ -304,17 +321,18 @@ show(
         f"error falls from {blind['error'].iloc[0]:.2f} to {blind['error'].iloc[-1]:.2f}; blindness adds at most {blind['endpoint'].max():.3f} for the endpoint and {blind['drift'].max():.3f} for the drift."
     ),
     caption=(
-        f"**Left:** how well an image of {3 * SIDE**2} values tells the time: near the ends as well as (4) says, between them worse, since $t$ and $1-t$ are confused. **Right:** what a perfect network loses without a clock, "
+        f"**Left:** how well an image of {3 * SIDE**2} values tells the time: near the ends as (4) says; towards the middle first above it, since $t$ and $1-t$ are confused, and at half time below it, where (4) has no bound and the colour tells the time. **Right:** what blindness to time adds for a perfect network, "
         "beside what it errs in any case. These are closed forms: nothing was trained."
     ),
 )
+worst = {kind: blind[kind].idxmax() for kind in ("endpoint", "drift")}
 say(
-    f"""So before any training we know what a time embedding can be worth: at most **{blind["endpoint"].max():.3f}** in RMS error for a network that puts out the endpoint, where the perfect one errs by up to {blind["error"].max():.2f} anyway,
-and up to **{blind["drift"].max():.3f}** for one that puts out the drift. The two errors add in squares, so the former is all but invisible. The latter is as large as the error that nobody can help. *Whether a network must be told the time depends on what it is asked for.* Below, trained networks get their say."""
+    f"""So before any training we know what a time embedding is worth to a *perfect* network. If it puts out the endpoint, blindness adds at most **{blind["endpoint"].max():.3f}** in RMS error, at t = {worst["endpoint"]:.1f}, where it errs by {blind["error"][worst["endpoint"]]:.3f} anyway.
+If it puts out the drift, up to **{blind["drift"].max():.3f}**, at t = {worst["drift"]:.1f}, where it errs by {blind["error"][worst["drift"]]:.3f} anyway. The two errors add in squares. *Whether a network must be told the time depends on what it is asked for.* A trained network is not perfect, and may use a clock in other ways; below, trained networks get their say."""
 )
 
 # %% [markdown]
-# ## What attention adds
+# ## Attention
 #
 # In the middle of the network the pixels are tokens. Each asks all others a question $q$, compares it with their keys $k$, and takes the mean of their values $v$ {cite}`vaswani2017attention`:
 #
@@ -323,7 +341,7 @@ and up to **{blind["drift"].max():.3f}** for one that puts out the drift. The tw
 # So all parts of an image may agree, in one step, on what none of them can know alone: here, the hue. The price is a map of $T \times T$ numbers. In the prototype $T$ was ten thousand, as its 400 × 400 matrices were halved twice only; the first exercise asks what
 # its map weighs. That is why {py:class}`~mmlab.nn.unet.UNet` refuses attention over more pixels than a certain number.
 #
-# But is it the only road from one corner to another? Two halvings of the resolution widen every filter, and group normalisation takes means over the *whole image* in each block.
+# But is it the only road from one corner to another? Halving the resolution widens every filter, and group normalisation takes means over the *whole image* in each block. So every pixel reaches every other in any case; how much of a message such a road carries is another question, which the table below has to answer.
 
 # %% tags=["hide-input"]
 torch.manual_seed(0)
@@ -345,7 +363,7 @@ parts = {
 modulation = sum(p.numel() for m in unet().modules() if isinstance(m, ResidualBlock2d) for p in m.modulation.parameters())  # fmt: skip
 say(
     f"""Of all pixels that come in, {spread_out["with attention"]:.0%} move the one that goes out in the corner with attention, and {spread_out["without"]:.0%} without. Of the network's {parts["all"]:,} parameters, attention holds {parts["attention"]:,}. The time is dearer:
-{parts["time"] + modulation:,}, for the embedding and the gains and offsets of the blocks. Attention in this network works on {(SIDE // 2) ** 2} tokens, and the limit is {LARGEST_ATTENTION}."""
+{parts["time"] + modulation:,}, for the embedding, and for what scales and shifts the channels in each block. Attention in this network works on {(SIDE // 2) ** 2} tokens, and the limit is {LARGEST_ATTENTION}."""
 )
 
 # %% [markdown]
@@ -353,7 +371,7 @@ say(
 #
 # Five networks, each trained anew with every seed, for the same number of steps, on the same batches:
 #
-# - *everything*: bridge matching with the endpoint as output; the network sees $x_t$, $x_0$ and $t$;
+# - *everything*: bridge matching with the plain endpoint as output, not the book's default, whose inputs are scaled by what the time is known to be; the network sees $x_t$, $x_0$ and $t$;
 # - *without time*: it is told that it is always 0;
 # - *without attention*: the middle keeps its two blocks;
 # - *without skip connections*: zeros come through the green arches. No change to the network's code is needed for that; PyTorch lets a hook change what a block is given;
@@ -379,7 +397,13 @@ def cut_skips(network):
 def build(source=True, skips=True, **parts):
     """A bridge whose network lacks some parts."""
     method = BridgeMatching(
-        (3, SIDE, SIDE), 16, 1, SIGMA, condition_on_source=source, scale=0.5
+        (3, SIDE, SIDE),
+        16,
+        1,
+        SIGMA,
+        parametrisation="endpoint",
+        condition_on_source=source,
+        scale=0.5,
     )
     method.network = unet(source, **parts)
     if not skips:
@@ -501,55 +525,63 @@ DULL = ["identity", "mean image", "half as bright", "one step of everything"]
 order = [*DULL, *PARTS, *LIMITS]
 
 
-def over_seeds(frame, how):
-    """Mean or standard deviation of each row; none where a seed has no value."""
-    groups = frame.groupby(level=0, sort=False)
-    return groups.agg(lambda column: getattr(column, how)(skipna=False))
-
-
-average = over_seeds(results, "mean").loc[order]
-deviation = over_seeds(results, "std").loc[order]
-deviation.loc[DULL[:3]] = float("nan")  # nothing random about them
-table(
-    average,
-    f"{TEST} test digits, {steps} training steps, {SAMPLING} steps to sample; mean ± standard deviation over {seeds} seeds.",
-    spread=deviation,
+table_over_seeds(
+    results.reset_index(),
+    f"{digits} test digits, {steps} training steps, {SAMPLING} steps to sample.",
+    by="row",
+    order=order,
     best={"to nearest right answer": "lower", "class kept": "higher", "RMSE to the drawn one": "lower", "excess": "lower"},
     reference=LIMITS,
 )  # fmt: skip
+average = results.groupby(level=0, sort=False).mean().loc[order]
+
+# %% [markdown]
+# **What each part does**, as the distance to the nearest right answer, seed by seed against *everything*:
 
 # %% tags=["hide-input"]
 KEY = "to nearest right answer"
 
 
-def compare(gaps, noise):
-    """A verdict on differences, one for each seed, beside the spread of everything."""
-    mean = sum(gaps) / len(gaps)
-    if abs(mean) <= 2 * noise or min(gaps) * max(gaps) <= 0:
-        return "no difference that so few seeds could tell from luck"
-    return f"{'worse' if mean > 0 else 'better'} in every seed, by more than seeds differ"
+def part_by_part(frame, where):
+    """What is decided about each part by paired seeds, as a list."""
+    lines = [
+        claimed(
+            f"parts-{where}-{name.replace(' ', '-')}",
+            frame.loc[name][KEY],
+            frame.loc["everything"][KEY],
+            direction="lower",
+            better=f"- **{name}** it is nearer than with everything: {{ours}} against {{theirs}}.",
+            worse=f"- **{name}** it is further off than with everything: {{ours}} against {{theirs}}.",
+            undecided=f"- **{name}** ({{ours}}) and everything ({{theirs}}) cannot be told apart.",
+        )
+        for name in list(PARTS)[1:]
+    ]
+    return "\n".join(lines)
 
 
-def gaps_of(frame, name, column=KEY):
-    """How much larger than for everything, in each seed."""
-    return (frame.loc[name][column] - frame.loc["everything"][column]).tolist()
-
-
-def sentence(frame, name):
-    gaps = gaps_of(frame, name)
-    noise = frame.loc["everything"][KEY].std()
-    seen = ", ".join(f"{gap:+.3f}" for gap in gaps)
-    return f"- **{name}**: {sum(gaps) / len(gaps):+.3f} ({seen}), {compare(gaps, noise)}."
-
-
-lines = [sentence(results, name) for name in list(PARTS)[1:]]
+say(part_by_part(results, "here"))
+claim(
+    "source-or-skips-class",
+    results.loc["without the source"]["class kept"],
+    results.loc["without skip connections"]["class kept"],
+    direction="higher",
+    unit="%",
+    better="The digit suffers less from the missing source than from the missing skip connections: class kept in {ours} against {theirs}.",
+    worse="The digit suffers more from the missing source than from the missing skip connections: class kept in {ours} against {theirs}.",
+    undecided="Which the digit suffers from more, the missing source (class kept in {ours}) or the missing skip connections ({theirs}), is open.",
+)
+claim(
+    "one-step-or-many",
+    results.loc["everything"][KEY],
+    results.loc["half as bright"][KEY],
+    direction="lower",
+    better="*Everything* comes nearer to a right answer ({ours}) than *half as bright*, the closed form of regression ({theirs}).",
+    worse="*Half as bright*, the closed form of regression, comes nearer to a right answer ({theirs}) than *everything* ({ours}).",
+    undecided="*Everything* ({ours}) and *half as bright*, the closed form of regression ({theirs}), cannot be told apart.",
+)
 say(
-    f"""The distance to the nearest right answer, compared with *everything* ({average.loc["everything", KEY]:.3f}), seed by seed:
-
-{chr(10).join(lines)}
-
-**The trap.** By RMSE to the drawn colour the best row is *{average.loc[[*DULL, *PARTS], "RMSE to the drawn one"].idxmin()}* ({average["RMSE to the drawn one"].drop(LIMITS).min():.3f}), a row without colour; the perfect network has {average.loc["perfect network", "RMSE to the drawn one"]:.3f}. **The floor of
-the hues:** with {TEST} images the perfect network has uneven hues of {average.loc["perfect network", "uneven hues"]:.2f}; *everything* has {average.loc["everything", "uneven hues"]:.2f}: it has favourites among the colours. **The distance that remains**: so short a training leaves *everything* far from the perfect
+    f"""**The trap.** By RMSE to the drawn colour the row with the lowest mean is *{average.loc[[*DULL, *PARTS], "RMSE to the drawn one"].idxmin()}* ({average["RMSE to the drawn one"].drop(LIMITS).min():.3f}); the perfect network has {average.loc["perfect network", "RMSE to the drawn one"]:.3f}. **The floor of
+the hues:** with {digits} images the perfect network has uneven hues of {average.loc["perfect network", "uneven hues"]:.2f}; *everything* has {average.loc["everything", "uneven hues"]:.2f}. **The distance that remains**: so short a training leaves *everything* far from the perfect
 network, at {average.loc["everything", KEY]:.3f} against {average.loc["perfect network", KEY]:.3f}."""
 )
 record(
@@ -557,11 +589,11 @@ record(
         column.lower().replace(" ", "_"): {name: results.xs(name)[column].round(4).tolist() for name in PARTS}
         for column in (KEY, "class kept", "saturation", "excess")
     },
-    verdicts={name: sentence(results, name) for name in list(PARTS)[1:]},
     blind_endpoint=round(float(blind["endpoint"].max()), 4),
 )  # fmt: skip
 
 # %% tags=["hide-input"]
+colourful = "saturation"
 wrong = {
     name: int((world.read(images[:10]) != test["label"][:10]).sum())
     for name, images in drawn.items()
@@ -569,12 +601,12 @@ wrong = {
 show(
     gallery({"source": grey} | {name: drawn[name] for name in (*PARTS, "one step of everything", *LIMITS)}),
     alt=(
-        "Nine rows of ten digits. Everything, without time and without attention look alike: coloured digits that are the source's. Without skip connections the digits are blurred and grey; without the source "
-        "they are coloured smears that are hard to read; one step is nearly grey. Both perfect networks draw clean digits in one colour each. Read as another digit than the source: "
+        "Nine rows of ten digits: the sources, the five networks, one step, and two perfect networks, which draw clean digits in one colour each. Saturation: "
+        f"{', '.join(f'{name} {average.loc[name, colourful]:.2f}' for name in (*PARTS, 'one step of everything'))}. Read as another digit than the source: "
         f"{', '.join(f'{name} {wrong[name]}' for name in (*PARTS, *LIMITS))}."
     ),
     caption=(
-        "The first ten test digits, first seed. Rows two to four are of one kind, hues that run into each other included: that is the short training. The last two rows are closed forms. "
+        "The first ten test digits, first seed. Hues that run into each other are the short training's. The last two rows are closed forms. "
         f"Of these ten, the classifier reads another digit than the source's in {wrong['everything']} of *everything*, {wrong['without the source']} *without the source*, and {wrong['perfect, without the source']} of *perfect, without the source*."
     ),
 )  # fmt: skip
@@ -597,8 +629,8 @@ axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 mean_excess = {name: float(average.loc[name, "excess"]) for name in PARTS}
 show(
     figure,
-    alt=f"Distance from the perfect network over time, mean {', '.join(f'{name} {value:.3f}' for name, value in mean_excess.items())}; a dashed line near zero is what blindness costs a perfect network.",
-    caption=f"Mean and range over seeds. The dashed line is what blindness to time must cost at least. What it does cost is the distance of the blue line from the black one, on average {mean_excess['without time'] - mean_excess['everything']:+.3f}. All are still far from the dashed line: they were trained briefly.",
+    alt=f"Distance from the perfect network over time, mean {', '.join(f'{name} {value:.3f}' for name, value in mean_excess.items())}; a dashed line near zero is what blindness adds for a perfect network.",
+    caption=f"Mean and range over seeds. The dashed line is the least distance that any network without a clock can have. It says nothing about the *difference* between two imperfect networks, which is that of the blue and the black line: {mean_excess['without time'] - mean_excess['everything']:+.3f} on average.",
 )
 
 
@@ -637,24 +669,23 @@ frames(
 # %% [markdown]
 # ## What the source is for
 #
-# The largest effect in the table has nothing to do with the network's parts. It is what the network is *given*. A bridge without the source must find the digit in $x_t$, and half-way it stands under noise of standard deviation $\sigma/2$
+# One row of the table has nothing to do with the network's parts, but with what the network is *given*. A bridge without the source must find the digit in $x_t$, and half-way it stands under noise of standard deviation $\sigma/2$
 # in every value. The path goes where the network believes, the belief feeds on the path, and an early doubt becomes a late certainty: of another digit. {doc}`bridge_matching` derives this for Gaussians;
-# {cite:t}`debortoli2023augmented` give the network the source and thereby keep the pairs.
+# {cite:t}`debortoli2023augmented` give the network the source, so that pairs stay pairs.
 
 # %% tags=["hide-input"]
 kept = average["class kept"]
 near = torch.cdist(grey[:, 0].flatten(1), DIGITS).argmin(1)
 copied = world.kept(DIGITS[near].view(-1, 1, SIDE, SIDE), test["label"])
 say(
-    f"""Given the source, the class is kept in **{kept["everything"]:.0%}** of the images ({kept["perfect network"]:.0%} for the perfect network, where only the judge errs). Without it, in **{kept["without the source"]:.0%}**. Part of that is the short training: the
-task has become harder to learn. The rest is not. The perfect network without the source keeps {kept["perfect, without the source"]:.0%}, where the training digit that is most like the source would keep {copied:.0%}. Its pictures are flawless digits in pure colours, and some are of the wrong
-digit. That part no training can cure: it is not in the input. (Less noise can. With a small σ the state itself remembers the digit.)"""
+    f"""Given the source, the class survives in **{kept["everything"]:.0%}** of the images ({kept["perfect network"]:.0%} for the perfect network, where only the judge errs). Without it, in **{kept["without the source"]:.0%}**. The short training alone does not explain it: the perfect network without the source has {kept["perfect, without the source"]:.0%}, where the training digit that is most like the source would have {copied:.0%}. Its pictures are flawless digits in pure colours, and some are of the wrong
+digit. As long as a network believes in the training set, no training can cure that part: it is not in the input. (Less noise can. With a small σ the state itself remembers the digit.)"""
 )
 
 # %% [markdown]
 # ## Longer, and on MNIST
 #
-# So short a training may hide what parts are good for. The same rows were trained for longer, and also on MNIST {cite}`lecun1998mnist`, where images are larger and the network has one more level. Read from the file that the benchmark wrote. There *regression, same network* is
+# So short a training may hide what parts are for. The same rows were trained for longer, and also on MNIST {cite}`lecun1998mnist`, where images are larger and the network has one more level. Read from the file that the benchmark wrote. There *regression, same network* is
 # trained for its own purpose, and a drift is learned as well, with and without time, to see whether (5) shows.
 
 # %% tags=["hide-input"]
@@ -667,22 +698,22 @@ else:
     for title, found in measured["worlds"].items():
         frame = pd.concat({name: pd.DataFrame(row) for name, row in found["rows"].items()})  # fmt: skip
         frame = frame[list(average.columns)].astype(float)
-        mean, wide = over_seeds(frame, "mean"), over_seeds(frame, "std")
-        wide.loc[DULL[:3]] = float("nan")
+        mean = frame.groupby(level=0, sort=False).mean()
         limits = ["perfect network", "painted in a random hue"]
         rest = [name for name in found["rows"] if name not in limits]
-        table(
-            mean.loc[[*rest, *limits]],
-            f"{TITLES[title]}, {found['side']} × {found['side']} pixels, {found['steps']} steps of 32 on {found['images to train on']} images, {found['test']} test images, mean ± standard deviation over {measured['seeds']} seeds. From `python benchmarks/coloured_digits.py`.",
-            spread=wide.loc[[*rest, *limits]],
+        table_over_seeds(
+            frame.rename_axis(["row", "seed"]).reset_index(),
+            f"{TITLES[title]}, {found['side']} × {found['side']} pixels, {found['steps']} steps of 32 on {found['images to train on']} images, {found['test']} test images. From `python benchmarks/coloured_digits.py`.",
+            by="row",
+            order=[*rest, *limits],
             best={"to nearest right answer": "lower", "class kept": "higher", "excess": "lower"},
             reference=limits,
         )  # fmt: skip
-        lines = [sentence(frame, name) for name in list(PARTS)[1:]]
-        text = f"**{TITLES[title]}.** Distance to the nearest right answer, compared with *everything* ({mean.loc['everything', KEY]:.3f}), seed by seed:\n\n{chr(10).join(lines)}\n\nClass kept with and without the source: {mean.loc['everything', 'class kept']:.0%} and {mean.loc['without the source', 'class kept']:.0%}."
+        text = f"**{TITLES[title]}.** Distance to the nearest right answer, against *everything*:\n\n{part_by_part(frame, title)}\n\nClass kept with and without the source: {mean.loc['everything', 'class kept']:.0%} and {mean.loc['without the source', 'class kept']:.0%}."
         if "drift as output" in found["rows"]:
-            d = {name: mean.loc[name, "excess"] for name in ("drift as output", "drift as output, without time")}  # fmt: skip
-            text += f" With the drift as output, the excess is {d['drift as output']:.3f}, and {d['drift as output, without time']:.3f} without time; with the endpoint {mean.loc['everything', 'excess']:.3f} and {mean.loc['without time', 'excess']:.3f}. The trained networks are far from perfect, but they agree with (5): the drift needs the time, the endpoint does not."
+            d = {name: mean.loc[name, ["excess", KEY]] for name in ("drift as output", "drift as output, without time")}  # fmt: skip
+            timed, untimed = d.values()
+            text += f" With the drift as output, the excess is {timed['excess']:.3f}, and {untimed['excess']:.3f} without time; with the endpoint {mean.loc['everything', 'excess']:.3f} and {mean.loc['without time', 'excess']:.3f}. That is the direction of (5). But the drift is a poor output in this setting, with or without a clock: its distance to the nearest right answer is {timed[KEY]:.3f} and {untimed[KEY]:.3f}, where *half as bright* has {mean.loc['half as bright', KEY]:.3f} and the identity {mean.loc['identity', KEY]:.3f}."
         say(text)
 
 # %% [markdown]
@@ -692,7 +723,7 @@ else:
 #   found by a test: two times in, two different answers out.
 # - **A clock that is not wound.** $t$ between 0 and 1 put into waves made for 1 to 1000. The fault is as silent.
 # - **Attention where the image is still large.** A map of attention grows with the fourth power of the image's side.
-# - **A few pictures as proof.** The rows of the gallery that lack time or attention look no worse than the full one. With another seed they may look better or worse. One seed proves nothing.
+# - **A few pictures as proof.** One row of the gallery may look nicer than another, and with another seed the other way round. One seed proves nothing.
 # - **The wrong table.** RMSE to the drawn target prefers grey. Where there are many right answers, measure the distance to the nearest, and the variety apart from it.
 #
 # ## Exercises
@@ -801,19 +832,64 @@ table(scales, "Relative error of 1 − t for a perfect blind network, and by (4)
 # ```{solution-end}
 # ```
 #
+# ```{exercise} Where (5) comes from (code)
+# :label: inside-the-unet-blind
+#
+# Given are what a state $x$ may be: ends and times that are equally probable, as `ways` $X_1 - x$, (N, d), and `left`, $1 - t$, (N,). Write the drift $b$, (d,), that minimises the mean of $(1-t)^p\, \lVert b - (X_1 - x)/(1 - t)\rVert^2$ for any power $p$. For which $p$ is it (5)? What does it weigh most for $p = 0$?
+# ```
+
+# %% tags=["stub:blind"]
+from mmlab.exercises.inside_the_unet import check_blind
+
+
+def blind_drift(ways, left, power):
+    return ...
+
+
+check_blind(blind_drift)
+
+# %% [markdown]
+# ```{solution-start} inside-the-unet-blind
+# :class: dropdown
+# ```
+
+
+# %% tags=["solution:blind"]
+def blind_drift(ways, left, power):
+    drifts = ways / left[:, None]
+    weight = left**power
+    return (weight[:, None] * drifts).mean(0) / weight.mean()
+
+
+check_blind(blind_drift)
+
+# %% [markdown]
+# A weighted least squares answer is a weighted mean. With $p = 1$ the weight cancels the division, and (5) is left. With $p = 0$ the states near the end count most, since their drifts are the longest.
+#
+# ```{solution-end}
+# ```
+#
 # ## Check yourself
 #
 # ```{dropdown} Why can the perfect network be written down here, and not for real images?
 # Because given the source, all right answers are known: one for each hue. Then (1) is Bayes' rule over a circle. For real images nobody can list the answers; a training set in their place only remembers itself.
 # ```
 #
-# ```{dropdown} The network without attention is as good. Does that show that attention is useless?
-# No. It shows that in this network, on images this small, there are other roads from corner to corner: halved resolutions and normalisation over the whole image. Where no such road exists, or what has to agree is more than a hue, it may differ.
+# ```{dropdown} Suppose the network without attention cannot be told from the full one. Does that show that attention is useless?
+# No. First, three seeds tell large differences only. Second, in this network, on images this small, there are other roads from corner to corner: halved resolutions and normalisation over the whole image. Where no such road exists, or what has to agree is more than a hue, it may differ.
 # ```
 #
 # ```{dropdown} The network without the source sees the same images and starts in the source. What does it lack?
 # A memory. It sees only where the path is now, and noise has covered where it came from.
 # ```
+#
+# ## In five lines
+#
+# - Where all right answers are known, Bayes' rule is the perfect network, and the distance from it a measure without the noise of the task.
+# - An image with many values tells the time by its noise. What that is worth depends on whether the endpoint or the drift is asked for.
+# - Attention is one road among several from corner to corner, and the one whose price grows with the fourth power of the side.
+# - What a network is given, such as the source, may matter as much as what it is made of; and no distance to *the* drawn answer shows it.
+# - Three seeds decide large differences. The lists above say which, and leave the others open.
 #
 # ## Limits, and what to read next
 #

@@ -13,31 +13,36 @@
 # %% [markdown]
 # # WGAN-QC
 #
-# **Why train an adversary, if the best one can be computed?**
+# **Why train an adversary, if the right one can be computed?**
 #
 # In {doc}`pix2pix` two networks play against each other, and nobody knows at any step how good the critic is. For small
-# batches one can know. The best critic of a batch against another batch is the solution of a linear programme, exact to the
+# batches one can know. The optimal critic of a batch against another batch is the solution of a linear programme, exact to the
 # last digit, in a moment. *Wasserstein GAN with quadratic transport cost* {cite}`wgan_qc` solves that programme
 # at every step and merely *fits* the critic to the solution.
 #
-# After this chapter you can derive what the critic is fitted to, and which way it pushes the generator. You know what the exact
-# answer for a batch says about the distributions behind it, and how little that is in many dimensions. And you
-# have seen what happens when a source is added, so that it becomes a translator. No paper that we know describes that form
-# (WcGAN-QC, with a c for *conditional*); what stands under that heading is derived here.
+# **After this chapter you can**
 #
-# You need probability, gradients, and a rough idea of what optimal transport is ({doc}`flow_matching` has one).
+# - derive what the critic is fitted to, and which way it pushes the generator;
+# - say what the exact answer for a batch tells about the distributions behind it, in few dimensions and in many;
+# - add a source, so that the method becomes a translator, and predict what the weight of the source does;
+# - put a critic beside a generator that has none, at the same learning rates.
+#
+# No paper that we know describes the form with a source (WcGAN-QC, with a c for *conditional*); what stands under that heading is derived here.
+# You need probability, gradients, and a rough idea of what optimal transport is ({doc}`flow_matching` has one). Reading takes half an hour.
 
 # %% tags=["parameters"]
-seeds = 3
-steps = 250
+seeds: int = 3
+steps: int = 250  # of every training run on this page
+points: int = 600  # of the clouds that are compared
+people: int = 80  # test people in each world
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from scipy.optimize import linprog
 
-from mmlab import fit
+from mmlab import fit, generator
 from mmlab.compare.connectome_baselines import baselines
 from mmlab.data.tensors import TensorData
 from mmlab.data.worlds.planar_world import planar_sample, planar_world
@@ -52,17 +57,7 @@ from mmlab.methods.wgan_qc import (
 from mmlab.metrics.calibration import coverage
 from mmlab.metrics.connectome import evaluate
 from mmlab.metrics.transport import gaussian_map, neighbour_map, wasserstein2
-from mmlab.viz import frames, record, say, show, table
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def over_seeds(frame):
-    """Mean and standard deviation over seeds."""
-    grouped = frame.groupby("method", sort=False)
-    return grouped.mean(), grouped.std(ddof=min(1, seeds - 1))
+from mmlab.viz import claim, frames, record, say, show, table_over_seeds
 
 
 def clouds(names, real, made, labels, **limits):
@@ -129,11 +124,11 @@ show(
 # $$c(y, \hat y) = \tfrac K2\, \lVert y - \hat y\rVert^2 . \tag{1}$$
 #
 # The cheapest plan is a linear programme over $n\times n$ shares. Like every linear programme it has a *dual*. In the
-# story that goes with it, a carrier pays a price at each made point, is paid one at each real point, and may nowhere earn more than the journey is worth:
+# story that goes with it, a carrier has a price at each made point and another at each real point, and may nowhere earn more than the journey is worth:
 #
 # $$\max_H \; \frac1n\sum_i H(y_i) - \frac1n\sum_j H(\hat y_j) \quad\text{such that}\quad H(y_i) - H(\hat y_j) \le c(y_i, \hat y_j) . \tag{2}$$
 #
-# The numbers $H$ are the *potentials*. The maximum of (2) *is* the cost of the cheapest plan, $\tfrac K2 W_2^2$ of the two batches. Wherever goods
+# The numbers $H$ are the *potentials*. The letter stands for two sets of them, $H(y_i)$ on the real points and $H(\hat y_j)$ on the made ones; where they meet they need not agree, as we shall see. The maximum of (2) *is* the cost of the cheapest plan, $\tfrac K2 W_2^2$ of the two batches. Wherever goods
 # flow, the constraint is tight: $H(T(\hat y)) - H(\hat y) = c(T(\hat y), \hat y)$, where $T(\hat y)$ is the partner of $\hat y$. Adding a number
 # to all potentials changes nothing; we make their mean zero.
 #
@@ -170,12 +165,12 @@ say(
 # $$\mathcal L_D = \tfrac12\Big(\overline{D(y)} - \overline{H(y)}\Big)^2 + \tfrac12\,\overline{\big(D(\hat y) - H(\hat y)\big)^2} . \tag{3}$$
 #
 # Which way does such a critic push? Take the potentials of the reals as given. Among all values that the constraints in (2) allow at a
-# point $\hat y$, the lowest is best, since it enters with a minus: $H(\hat y) = \max_i\,[H(y_i) - c(y_i, \hat y)]$. The maximum is attained at the partner.
+# point $\hat y$, the lowest is optimal, since it enters with a minus: $H(\hat y) = \max_i\,[H(y_i) - c(y_i, \hat y)]$. The maximum is attained at the partner.
 # Now move $\hat y$ a little. To first order the partner stays, only the cost changes, and its gradient is $K(\hat y - y)$. So
 #
 # $$\nabla D(\hat y) = K\,\big(T(\hat y) - \hat y\big) : \tag{4}$$
 #
-# uphill is the way to the partner, and the slope is as long as the way. That is what the quadratic cost buys. The critic of the first Wasserstein GAN
+# uphill is the way to the partner, and the slope is as long as the way. That is what the quadratic cost is for. The critic of the first Wasserstein GAN
 # {cite}`arjovsky2017wgan` has slope one wherever goods flow, however far they go, and so the generator does not slow down before it arrives.
 #
 # Regression on values says little about slopes. But (4) gives the slope, too, and the *optimal transport regulariser* asks for it:
@@ -206,6 +201,8 @@ def critic_loss(critic, y, y_hat, K, gamma):
     return (mean_off.square() + each_off.square().mean()) / 2 + regulariser
 
 
+real = planar_sample("moons", 40, generator(1))
+made = 0.8 * planar_sample("normal", 40, generator(2))
 method = WGANQC((2,), noise=0, conditional=False)
 batch = {"source": made, "target": real}
 ours = critic_loss(method.critic, real, method.sample(made), 1 / 2, 0.1)
@@ -269,6 +266,15 @@ def ratio(shift):
         return float((critic(reals).mean() - critic(fakes).mean()) / (shift**2 / 2))
 
 
+def slopes(shift):
+    """Slope of the critic at the made points, where (4) asks for m: mean, root mean squared error, least."""
+    critic, fakes, *_ = fitted[shift]
+    x = fakes.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(critic(x).sum(), x)
+    error = (slope - shift).square().mean().sqrt()
+    return float(slope.mean()), float(error), float(slope.min())
+
+
 def draw_critic(shift):
     critic, fakes, reals, on_fakes, on_reals = fitted[shift]
     grid = torch.linspace(-3, shift + 3, 200)[:, None]
@@ -294,12 +300,12 @@ frames(
     {"shift m": SHIFTS},
     draw=draw_critic,
     alt=lambda shift: (
-        f"Two parallel lines, the potential of the made points above that of the real points by {shift**2 / 2:.2f}, and the fitted critic, which follows the "
-        f"line of the made points. The critic's difference of means is {ratio(shift):.2f} times the true cost, with a shift of {shift}."
+        f"Two parallel lines, the potential of the made points above that of the real points by {shift**2 / 2:.2f}, and the fitted critic. "
+        f"Its slope at the made points should be {shift}; it is {slopes(shift)[0]:.2f} on average and {slopes(shift)[2]:.2f} at the least. The critic's difference of means is {ratio(shift):.2f} times the true cost."
     ),
     caption=(
-        f"Turn the shift. The blue line lies above the orange one by the cost itself. Where the two clouds overlap, one curve cannot be on both, and the critic, held to the made points, overstates the distance {ratio(SHIFTS[0]):.2f} times. "
-        f"Far apart it leaves the blue line in the gap and meets the real potential in its mean, which is all that (3) asks ({ratio(SHIFTS[-1]):.2f} times). The slope on the made points is right throughout, so the generator still goes the right way."
+        f"Turn the shift. The blue line lies above the orange one by the true value of (2). Where the two clouds overlap, one curve cannot be on both, and the critic, held to the made points, overstates the distance {ratio(SHIFTS[0]):.2f} times. "
+        f"Far apart it leaves the blue line in the gap and meets the real potential in its mean, which is all that (3) asks ({ratio(SHIFTS[-1]):.2f} times). Slope on the made points, mean, root mean squared error and least value: {'; '.join(f'm = {m}: {a:.2f}, {e:.2f}, {low:.2f}' for m, (a, e, low) in ((m, slopes(m)) for m in SHIFTS))}. Right on average is not right everywhere: look at the made points that face the real ones."
     ),
 )
 record(overstated={str(shift): ratio(shift) for shift in SHIFTS})
@@ -318,7 +324,7 @@ record(overstated={str(shift): ratio(shift) for shift in SHIFTS})
 #
 # - Does the way to the partner point along $m$, which is the true way for every point? The dull rival pairs at random; its mean cost is $\mathbb E\lVert y - \hat y\rVert^2 = 2d + \lVert m\rVert^2$.
 # - Where would a generator come to rest? Let it make the right cloud, and let it only choose the width $s$ of its cloud. The partners do not depend on $s$, and the mean of $\lVert y - s\hat y\rVert^2$ is least at $s = \overline{y\cdot\hat y}\,/\,\overline{\lVert\hat y\rVert^2}$
-#   (about the means, $y$ the partner of $\hat y$). That is 1 if partners are alike, and 0 if they are strangers: who is pulled towards strangers ends at the mean. So **the batch's optimum is not the true distribution but a narrower one**, whatever the critic.
+#   (about the means, $y$ the partner of $\hat y$). That is 1 if partners are alike, and 0 if they are strangers: who is pulled towards strangers ends at the mean. So **the optimum of a batch is not the true distribution but a narrower one**, whatever the critic.
 
 # %% tags=["hide-input"]
 DIMENSIONS, SIZES, SHIFT, DRAWS = (1, 2, 4, 8, 16, 32, 64), (16, 64, 256), 2.0, 10
@@ -377,20 +383,20 @@ show(
     figure,
     alt=(
         f"Three panels over dimensions from 1 to {DIMENSIONS[-1]}. Left, the estimate over the truth rises for all batch sizes, to {ends['ratio']}; the dashed line of random "
-        f"pairs ends at {at_random[-1]:.2f}. Middle, the cosine falls to {ends['cosine']}; random pairs end at {last.loc[most, 'random']:.2f}. Right, the best width falls from about 1 to {ends['width']}."
+        f"pairs ends at {at_random[-1]:.2f}. Middle, the cosine falls to {ends['cosine']}; random pairs end at {last.loc[most, 'random']:.2f}. Right, the width at which the batch is content falls from about 1 to {ends['width']}."
     ),
     caption=(
-        f"Mean of {DRAWS} batches. In 2 dimensions {usual} points are nearly enough: {low.loc[usual, 'ratio']:.2f} times the truth, cosine {low.loc[usual, 'cosine']:.2f}, width {low.loc[usual, 'width']:.2f}. In {DIMENSIONS[-1]} "
-        f"dimensions {most} points say {last.loc[most, 'ratio']:.2f} times the truth. The cheapest plan is then hardly cheaper than pairs at random, its arrows point hardly better, and a cloud of {last.loc[most, 'width']:.2f} times the right width pleases it most. More points help slowly."
+        f"Mean of {DRAWS} batches. In 2 dimensions {usual} points say {low.loc[usual, 'ratio']:.2f} times the truth, cosine {low.loc[usual, 'cosine']:.2f}, width {low.loc[usual, 'width']:.2f}. In {DIMENSIONS[-1]} "
+        f"dimensions {most} points say {last.loc[most, 'ratio']:.2f} times the truth. The cheapest plan is then {1 - (last.loc[most, 'ratio'] / at_random[-1]) ** 2:.0%} cheaper than pairs at random, its arrows have a cosine of {last.loc[most, 'cosine']:.2f} with the true way where random ones (dashed, n = {most}) have {last.loc[most, 'random']:.2f}, and a cloud of {last.loc[most, 'width']:.2f} times the right width pleases it most."
     ),
 )
 record(batch_over_truth=last["ratio"].tolist(), width=last["width"].tolist())
 
 # %% tags=["hide-input"]
 say(
-    f"""One comfort and one more worry. The mean arrow of *any* pairing is the difference of the two means, so means are learned well whatever the dimension. The worry is about the solver. A linear programme is solved at a corner,
+    f"""One comfort and one more worry. The mean arrow of *any* pairing is the difference of the two means, so the pull on the mean does not suffer from the dimension. The worry is about the solver. A linear programme is solved at a corner,
 where as many constraints are tight as there can be: here each made point has on average {known["tight"].mean():.2f} real ones at which its constraint is tight, though one would be enough. At such a point the maximum in the derivation of (4) has a kink, and
-the potentials are an extreme choice among equally good ones. Which, is the solver's taste."""
+the potentials are an extreme choice among many optimal ones. Which, is the solver's taste."""
 )
 
 # %% [markdown]
@@ -400,9 +406,11 @@ the potentials are an extreme choice among equally good ones. Which, is the solv
 #
 # Two dimensions are the easy case. The source is noise, $N(0, I_2)$, the target two moons; nothing is paired. The dull rivals: the noise as it is; all points at the
 # mean; the affine map between the Gaussian fits; a plain regression of targets on sources with the same generator; exact transport of the training points, where a new
-# point takes the partner of its nearest neighbour (hard to beat: it hands out real targets). And the rudest of all: *no critic*. Each made point knows its partner, so pull the generator there by least
+# point takes the partner of its nearest neighbour (a strong rival: it hands out real targets). And the rudest of all: *no critic*. Each made point knows its partner, so pull the generator there by least
 # squares, $\tfrac K2\overline{\lVert\hat y - T(\hat y)\rVert^2}$, with partners from the same linear programme. By (4) it is the same push. The floor is the distance between two sets of
 # real points, which is not zero.
+#
+# The authors use one rate for critic and generator. Here the critic's is 0.01, and every generator, with or without a critic, is trained at the same two rates. All have the same number of steps.
 
 
 # %%
@@ -430,7 +438,7 @@ class NoCritic(PlainRegression):
 
 
 def trained(method, data, seed, steps=steps, rates=(1e-2, 1e-3), **choices):
-    """Fit with the authors' momentum. They use one rate for critic and generator; here the critic is faster."""
+    """Fit with the authors' momentum; the rates are the critic's and the generator's."""
     critic, made = rates
     alone = isinstance(method, PlainRegression)
     fit(
@@ -441,17 +449,44 @@ def trained(method, data, seed, steps=steps, rates=(1e-2, 1e-3), **choices):
     return method
 
 
-VARIANTS = {
-    "WGAN-QC, as published": {"gamma": 0.1},
-    "WGAN-QC, lengths, γ = 10": {"gamma": 10.0},
-    "WGAN-QC, vectors, γ = 10": {"gamma": 10.0, "compare": "vector"},
+NETWORKS = {
+    "plain regression": (PlainRegression, {}),
+    "no critic": (NoCritic, {}),
+    "WGAN-QC, as published": (WGANQC, {"conditional": False, "gamma": 0.1}),
+    "WGAN-QC, lengths, γ = 10": (WGANQC, {"conditional": False, "gamma": 10.0}),
+    "WGAN-QC, vectors, γ = 10": (
+        WGANQC,
+        {"conditional": False, "gamma": 10.0, "compare": "vector"},
+    ),
 }
-FEW = 600
-rows, pictures = [], {}
+RATES = (1e-3, 3e-3)  # of the generator
+
+
+def in_the_plane(name, world, seed, rate):
+    kind, choices = NETWORKS[name]
+    torch.manual_seed(seed)
+    method = kind((2,), noise=0, **choices)
+    return trained(method, world.train, seed, rates=(1e-2, rate))
+
+
+def pointing(method, made, target):
+    """The critic's slope at made points (N, 2), beside what (4) asks for: mean cosine, and share of the mean length."""
+    x = made.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(method.critic(x).sum(), x)
+    _, _, partner = batch_dual(quadratic_cost(target, made, method.K))
+    way = method.K * (target[partner] - made)
+    alike = torch.cosine_similarity(slope, way, dim=1).mean()
+    return {
+        "cosine": float(alike),
+        "length": float(slope.norm(dim=1).mean() / way.norm(dim=1).mean()),
+    }
+
+
+rows, pictures, critics = [], {}, []
 for seed in range(seeds):
-    world = planar_world("normal", "moons", points=4000, fresh=FEW, seed=seed)
+    world = planar_world("normal", "moons", points=4000, fresh=points, seed=seed)
     train, test = world.train.tensors, world.test.tensors
-    source, few = test["source"], {key: train[key][:FEW] for key in train}
+    source, few = test["source"], {key: train[key][:points] for key in train}
     made = {
         "noise as it is": source,
         "mean": train["target"].mean(0).expand_as(source),
@@ -460,45 +495,39 @@ for seed in range(seeds):
             few["source"], few["target"], source
         ),
     }
-    for name, kind in [
-        ("plain regression", PlainRegression),
-        ("no critic", NoCritic),
-    ]:
-        torch.manual_seed(seed)
-        method = kind((2,), noise=0)
-        made[name] = trained(method, world.train, seed, rates=(0, 3e-3)).sample(
-            source
-        )
-    for name, choices in VARIANTS.items():
-        torch.manual_seed(seed)
-        method = WGANQC((2,), noise=0, conditional=False, **choices)
-        made[name] = trained(method, world.train, seed).sample(source)
+    for name, (kind, _) in NETWORKS.items():
+        for rate in RATES[1:] if name == "plain regression" else RATES:
+            method = in_the_plane(name, world, seed, rate)
+            row = f"{name}, {rate:g}"
+            made[row] = method.sample(source)
+            if kind is WGANQC:
+                seen = pointing(method, made[row], test["target"])
+                critics.append({"method": row, "seed": seed} | seen)
     made["two sets of real points"] = few["target"]
-    for name, points in made.items():
-        distance = wasserstein2(points, test["target"])
+    for name, cloud in made.items():
+        distance = wasserstein2(cloud, test["target"])
         rows.append({"method": name, "seed": seed, "W2": distance})
     pictures = pictures or {**made, "real": test["target"]}
-plane = pd.DataFrame(rows).set_index(["method", "seed"])
-mean, spread = over_seeds(plane)
-table(
-    mean,
-    f"From noise to moons: distance of {FEW} made points to {FEW} fresh real ones, mean ± standard deviation of {seeds} seeds.",
-    spread=spread,
+plane, critics = pd.DataFrame(rows), pd.DataFrame(critics)
+table_over_seeds(
+    plane,
+    f"From noise to moons: distance of {points} made points to {points} fresh real ones. The number after a name is the generator's rate.",
     best={"W2": "lower"},
     reference=["two sets of real points"],
 )
+table_over_seeds(
+    critics,
+    "What the critics learned: mean cosine of their slope at the made points with the way to the partner, and mean length as a share of what (4) asks for.",
+)
 
 # %% tags=["hide-input"]
-PANELS = [
-    "no critic",
-    "WGAN-QC, as published",
-    "WGAN-QC, lengths, γ = 10",
-    "WGAN-QC, vectors, γ = 10",
-]
+PANELS = [f"{name}, {RATES[0]:g}" for name in list(NETWORKS)[1:]]
 labels = "first coordinate", "second coordinate"
 limits = {"xlim": (-5, 5), "ylim": (-3.5, 4.5)}
 figure = clouds(PANELS, pictures["real"], pictures, labels, **limits)
-first = {name: plane.loc[(name, 0), "W2"] for name in mean.index}
+W2 = plane.set_index(["method", "seed"])["W2"]
+first = W2.xs(0, level="seed")
+cosines = critics.groupby("method")["cosine"].mean()
 show(
     figure,
     alt=(
@@ -507,23 +536,41 @@ show(
         + "."
     ),
     caption=(
-        f"First seed. Distance without a critic {first[PANELS[0]]:.2f}, with the published settings {first[PANELS[1]]:.2f}. Asked for lengths alone, with a large weight, the critic "
-        f"has the right steepness in wrong directions ({first[PANELS[2]]:.2f}); asked for vectors with the same weight, it has not ({first[PANELS[3]]:.2f})."
+        f"First seed, W2: {'; '.join(f'{name} {first[name]:.2f}' for name in PANELS)}; exact transport of {points} training points {first['exact transport, nearest neighbour']:.2f}. Cosine of the critic's slope with the way, mean over seeds: "
+        f"{'; '.join(f'{name} {cosines[name]:.2f}' for name in PANELS[1:])}."
     ),
-)
-at = mean["W2"]
-say(
-    f"""**What the table says.** WGAN-QC beats the affine map, {at["WGAN-QC, as published"]:.2f} against {at["Gaussian map"]:.2f}, and is far from exact transport of {FEW} points
-({at["exact transport, nearest neighbour"]:.2f}) and from the floor ({at["two sets of real points"]:.2f}). At a hundred times its weight the published regulariser ends at
-{at["WGAN-QC, lengths, γ = 10"]:.2f} ± {spread.loc["WGAN-QC, lengths, γ = 10", "W2"]:.2f}, and the same weight on vectors at {at["WGAN-QC, vectors, γ = 10"]:.2f}. **Without any critic** the same generator reaches {at["no critic"]:.2f},
-with half the networks: what the adversary knows it knows from the partners, and it learns it with a lag. Plain regression on targets that are not paired finds the mean, as it must."""
-)
-record(
-    W2={name: plane.loc[name, "W2"].tolist() for name in mean.index}
-    | {"WGAN-QC": plane.loc["WGAN-QC, as published", "W2"].tolist()}
 )
 
 # %% [markdown]
+# **What the table says**, seed by seed:
+
+# %% tags=["hide-input"]
+PUBLISHED, LENGTHS, VECTORS = list(NETWORKS)[2:]
+for rate, tag in zip(RATES, ("slow", "fast"), strict=True):
+    for ours, theirs, name in (
+        (PUBLISHED, "Gaussian map", "affine"),
+        (PUBLISHED, "exact transport, nearest neighbour", "exact"),
+        (PUBLISHED, f"no critic, {rate:g}", "published"),
+        (VECTORS, f"no critic, {rate:g}", "vectors"),
+        (VECTORS, f"{LENGTHS}, {rate:g}", "lengths"),
+    ):
+        claim(
+            f"plane-{tag}-{name}",
+            W2[f"{ours}, {rate:g}"],
+            W2[theirs],
+            direction="lower",
+            better=f"- *{ours}, {rate:g}* comes nearer to the moons than *{theirs}*: {{ours}} against {{theirs}}.",
+            worse=f"- *{theirs}* comes nearer to the moons than *{ours}, {rate:g}*: {{theirs}} against {{ours}}.",
+            undecided=f"- *{ours}, {rate:g}* ({{ours}}) and *{theirs}* ({{theirs}}) cannot be told apart.",
+        )
+record(
+    W2={name: W2[name].tolist() for name in W2.index.unique(0)}
+    | {"WGAN-QC": W2[f"{PUBLISHED}, {RATES[0]:g}"].tolist()}
+)
+
+# %% [markdown]
+# What the adversary knows, it knows from the partners, and a generator without a critic is told the same partners. Whether the detour is worth it is in the lines against *no critic*, rate by rate. Plain regression on targets that are not paired finds the mean.
+#
 # ## With a source
 #
 # To translate, the critic must see what is to be translated. Pairs $(x_i, y_i)$ are real, pairs $(x_j, \hat y_j)$ with $\hat y_j = G(x_j, z_j)$ are made, and the cost is
@@ -567,14 +614,11 @@ def joint(x, y):
 
 rows, prongs = [], {}
 for seed in range(seeds):
-    data, fresh, other = (
-        fork(3000, seed),
-        fork(600, 100 + seed),
-        fork(600, 200 + seed),
-    )
+    data = fork(3000, seed)
+    fresh, other = fork(points, 100 + seed), fork(points, 200 + seed)
     x, y = (fresh.tensors[key] for key in ("source", "target"))
     torch.manual_seed(seed)
-    plain = trained(PlainRegression((1,), noise=0), data, seed, rates=(0, 3e-3))
+    plain = trained(PlainRegression((1,), noise=0), data, seed)
     made = {"plain regression": plain.sample(x)}
     for weight in WEIGHTS:
         torch.manual_seed(seed)
@@ -584,31 +628,33 @@ for seed in range(seeds):
         trained(method, data, seed)
         made[f"WGAN-QC, w = {weight:.0f}"] = method.sample(x, rng=generator(seed))
     made["targets of others"] = y[torch.randperm(len(y), generator=generator(seed))]
-    pairs = {name: joint(x, points) for name, points in made.items()}
+    pairs = {name: joint(x, cloud) for name, cloud in made.items()}
     pairs["two sets of real pairs"] = joint(*other.tensors.values())
-    for name, points in pairs.items():
-        error = float((points[:, 1:] - y).square().mean().sqrt())
+    for name, cloud in pairs.items():
+        error = float((cloud[:, 1:] - y).square().mean().sqrt())
         values = {
-            "joint W2": wasserstein2(points, joint(x, y)),
-            "W2 of targets": wasserstein2(points[:, 1:], y),
-            "RMSE": None if name.startswith("two") else error,
+            "joint W2": wasserstein2(cloud, joint(x, y)),
+            "W2 of targets": wasserstein2(cloud[:, 1:], y),
+            "RMSE": float("nan") if name.startswith("two") else error,
         }
         rows.append({"method": name, "seed": seed} | values)
     prongs = prongs or pairs | {"real": joint(x, y)}
-forks = pd.DataFrame(rows).set_index(["method", "seed"]).astype(float)
-mean_fork, fork_spread = over_seeds(forks)
-table(
-    mean_fork,
-    f"The fork, {seeds} seeds: distance of made pairs from real pairs, of made targets from real targets, and error on the pairs.",
-    spread=fork_spread,
+forks = pd.DataFrame(rows)
+table_over_seeds(
+    forks,
+    "The fork, all generators at a rate of 0.001: distance of made pairs from real pairs, of made targets from real targets, and error on the pairs.",
     best={"joint W2": "lower", "W2 of targets": "lower", "RMSE": "lower"},
     reference=["targets of others", "two sets of real pairs"],
 )
 
 # %% tags=["hide-input"]
-names = list(mean_fork.index[:4])
+forks = forks.set_index(["method", "seed"])
+names = ["plain regression", *(f"WGAN-QC, w = {weight:.0f}" for weight in WEIGHTS)]
 figure = clouds(names, prongs["real"], prongs, ("source x", "target y"))
-apart = mean_fork["joint W2"]
+listed = "; ".join(
+    f"{name} {forks.loc[name, 'joint W2'].mean():.2f} and {forks.loc[name, 'W2 of targets'].mean():.2f}"
+    for name in [*names, "two sets of real pairs"]
+)
 show(
     figure,
     alt=(
@@ -619,11 +665,25 @@ show(
         )
         + "."
     ),
-    caption=(
-        f"First seed. Regression goes between the prongs. With $w = 0$ the made targets have nearly the right distribution, on the wrong sources; with $w = 100$ they are nearly the regression again. Only in between "
-        f"do the made targets spread as the prongs do, though they also fill the gap: joint distance {apart[names[2]]:.2f} at $w = 1$, against {apart[names[1]]:.2f}, {apart[names[3]]:.2f} and {apart[names[0]]:.2f} for regression."
-    ),
+    caption=f"First seed. Mean distances over the seeds, of pairs and of targets: {listed}.",
 )
+for ours, theirs, column, name in (
+    (names[2], names[0], "joint W2", "neighbours-pairs-regression"),
+    (names[2], names[1], "joint W2", "neighbours-pairs-free"),
+    (names[2], names[3], "joint W2", "neighbours-pairs-bound"),
+    (names[1], names[0], "W2 of targets", "free-targets-regression"),
+    (names[1], names[2], "W2 of targets", "free-targets-neighbours"),
+    (names[2], names[0], "RMSE", "neighbours-rmse-regression"),
+):
+    claim(
+        f"fork-{name}",
+        forks.loc[ours, column],
+        forks.loc[theirs, column],
+        direction="lower",
+        better=f"- {column}: *{ours}* is below *{theirs}*, {{ours}} against {{theirs}}.",
+        worse=f"- {column}: *{ours}* is above *{theirs}*, {{ours}} against {{theirs}}.",
+        undecided=f"- {column}: *{ours}* ({{ours}}) and *{theirs}* ({{theirs}}) cannot be told apart.",
+    )
 record(
     joint_w2={
         "WGAN-QC": forks.loc[names[2], "joint W2"].tolist(),
@@ -632,11 +692,12 @@ record(
 )
 
 # %% [markdown]
-# Note the last column. By RMSE the best is what never made a believable target. Which column counts depends on what the prediction is for; {doc}`rest_to_motor` argues about that at length.
+# By theory, *w = 0* forgets whose target is whose and should still match the targets. Compare its line above with that: so short a training need not reach what the theory promises. And look at the last line: regression answers between the prongs, where nobody is. Which column counts depends on what the prediction is for; {doc}`rest_to_motor` argues about that at length.
 #
 # ## From rest to motor
 #
-# Now hundreds of dimensions: predict a person's connectivity while moving from that at rest, in the world of {doc}`bridge_matching`. All networks have the same linear generator with a bottleneck, dropout and weight decay, and the same number of steps. The
+# Now hundreds of dimensions: predict a person's connectivity while moving from that at rest, in the world of {doc}`bridge_matching`. All networks have the same linear generator with a bottleneck (linear in its noise, too, so that its samples are Gaussian), the same rates, dropout and weight decay, and the same number of steps. *Demeaned r* is the
+# correlation over edges of the deviations from the training people's mean, *identification* how often it finds the right person. The
 # *width* is the standard deviation over people of one sample each, relative to the real one; the *coverage* is how often the central 80 % of ten samples hold the true edge.
 
 # %%
@@ -645,6 +706,7 @@ ENTRIES = {
     "plain regression, same generator": (PlainRegression, {"noise": 0}),
     "WGAN-QC, published regulariser": (WGANQC, {}),
     "WGAN-QC, vectors, γ = 10": (WGANQC, {"gamma": 10.0, "compare": "vector"}),
+    "WGAN-QC, vectors, w = 0": (WGANQC, {"gamma": 10.0, "compare": "vector", "source_weight": 0.0}),
     "WGAN-QC, vectors, and 100 L1": (WGANQC, {"gamma": 10.0, "compare": "vector", "l1_weight": 100.0}),
 }  # fmt: skip
 MEASURES = {
@@ -655,7 +717,7 @@ MEASURES = {
 rows, kept = [], []
 for seed in range(seeds):
     world = rest_motor_world(subjects=240, regions=24, seed=seed)
-    train, test = world.pairs.split(80, seed)
+    train, test = world.pairs.split(people, seed)
     samples = {name: made[None] for name, made in baselines(train, test).items()}
     size = train.source.shape[1]
     for name, (kind, choices) in ENTRIES.items():
@@ -675,7 +737,7 @@ for seed in range(seeds):
             seen = method.critic_loss(
                 train.batch(torch.arange(64)), generator(seed)
             )
-            kept.append(float(seen["own_partner"]))
+            kept.append({"method": name, "own": float(seen["own_partner"])})
     samples["attainable from rest"] = world.attainable_for(test, draws=32)[None]
     samples["ceiling"] = world.true_motor[world.indices(test)][None]
     for name, drawn in samples.items():
@@ -683,45 +745,57 @@ for seed in range(seeds):
         row = {label: values[key] for key, label in MEASURES.items()}
         row["width"] = float(drawn[0].std(0).mean() / test.target.std(0).mean())
         held = drawn.std(0).max() > 1e-6 if len(drawn) > 1 else False
-        row["coverage"] = coverage(drawn, test.target, [0.8])[0.8] if held else None
+        row["coverage"] = (
+            coverage(drawn, test.target, [0.8])[0.8] if held else float("nan")
+        )
         rows.append({"method": name, "seed": seed} | row)
-people = pd.DataFrame(rows).set_index(["method", "seed"]).astype(float)
-mean_people, people_spread = over_seeds(people)
-table(
-    mean_people,
-    f"Test people of {seeds} worlds, mean ± standard deviation over worlds. Of those that draw, the mean of ten samples is measured.",
-    spread=people_spread,
+scans = pd.DataFrame(rows)
+table_over_seeds(
+    scans,
+    "Test people. Of those that draw, the mean of ten samples is measured.",
     best={"RMSE": "lower", "demeaned r": "higher", "identification": "higher"},
     reference=["attainable from rest", "ceiling"],
 )
 
 # %% tags=["hide-input"]
-error = mean_people["RMSE"]
+scans = scans.set_index(["method", "seed"]).astype(float)
+REGRESSION = "plain regression, same generator"
+TAGS = {"WGAN-QC, published regulariser": "published", "WGAN-QC, vectors, γ = 10": "vectors",
+        "WGAN-QC, vectors, w = 0": "free", "WGAN-QC, vectors, and 100 L1": "l1"}  # fmt: skip
+for name, tag in TAGS.items():
+    for rival, other in ((REGRESSION, "regression"), ("shrunk shift", "shift")):
+        claim(
+            f"brains-{tag}-{other}",
+            scans.loc[name, "RMSE"],
+            scans.loc[rival, "RMSE"],
+            direction="lower",
+            called="worlds",
+            better=f"- RMSE of *{name}* is below that of *{rival}*: {{ours}} against {{theirs}}.",
+            worse=f"- RMSE of *{name}* is above that of *{rival}*: {{ours}} against {{theirs}}.",
+            undecided=f"- RMSE: *{name}* ({{ours}}) and *{rival}* ({{theirs}}) cannot be told apart.",
+        )
+own = pd.DataFrame(kept).groupby("method", sort=False)["own"].mean()
+narrow = scans["coverage"].groupby("method", sort=False).mean().dropna()
 say(
-    f"""**It loses.** With the published regulariser the RMSE is {error["WGAN-QC, published regulariser"]:.4f}, with vectors {error["WGAN-QC, vectors, γ = 10"]:.4f}; the same generator without any adversary has {error["plain regression, same generator"]:.4f},
-and the shrunk shift, which has one number to fit, {error["shrunk shift"]:.4f}. A strong L1 term brings it back to the regression ({error["WGAN-QC, vectors, and 100 L1"]:.4f}): the adversary is then a passenger.
-
-The reason is the one derived above. In {size} dimensions no two people are similar. In a batch of 64, {sum(kept) / len(kept):.0%} of the made matrices have their *own* truth as partner, at $w = 1$. That is the limit $w \\to \\infty$: least squares, but
-taught through a critic that lags behind and wobbles. And it has learned no spread: the coverage is {mean_people.loc["WGAN-QC, vectors, γ = 10", "coverage"]:.2f}, where it should be 0.80."""
+    f"In a batch of 64, this share of the made matrices has its *own* truth as partner, on training people: {'; '.join(f'{name} {share:.0%}' for name, share in own.items())}. "
+    f"Coverage, which should be 0.80: {'; '.join(f'{name} {value:.2f}' for name, value in narrow.items())}. The shrunk shift fits one slope, beside the two mean matrices."
 )
 record(
-    rmse={name: people.loc[name, "RMSE"].tolist() for name in mean_people.index},
-    demeaned_r={
-        name: people.loc[name, "demeaned r"].tolist() for name in mean_people.index
-    },
-    own_partner=sum(kept) / len(kept),
-)
+    rmse={name: scans.loc[name, "RMSE"].tolist() for name in scans.index.unique(0)},
+    demeaned_r={name: scans.loc[name, "demeaned r"].tolist() for name in scans.index.unique(0)},
+    own_partner={name: float(share) for name, share in own.items()},
+)  # fmt: skip
 
 # %% [markdown]
+# In hundreds of dimensions no two people are similar. Where every made matrix has its own truth as partner, the pull is that of the limit $w \to \infty$: the gradient of least squares, but passed through a critic that has to learn it first. Does leaving out the source, *w = 0*, change who the partners are?
+#
 # ## What goes wrong in practice
 #
 # The authors' code is public and small. Reading it beside the derivation is worth an hour.
 #
-# - *Lengths for vectors.* (5) sees no direction. The published weight is small enough for that to go unnoticed.
+# - *Lengths for vectors.* (5) sees no direction. Turned up, it may ask for steep slopes in wrong directions: see the cosines above.
 # - *The reals as a mean.* (3) throws away all but one number of what the programme found on the real side. It is also what makes "one critic for two potentials" survivable: asked for both, point by point, the critic would be torn wherever the clouds overlap.
 # - *A printed distance that is none.* The log shows the difference of the critic's means as the Wasserstein distance.
-# - *Kinks.* Corner solutions of (2) are an extreme choice. Averaging over batches hides it.
-# - *The narrow optimum.* It is no fault of the code: every method that trusts the transport of small batches has it.
 # - *A fixed batch size.* The matrices of their linear programme are built once, for one batch size, so the last, smaller batch of an epoch has to be dropped. A network simplex needs no such thing.
 #
 # ## Exercises
@@ -810,18 +884,55 @@ def by_batches(one, other, size=64):
     """Mean over batches of the distance that the dual finds."""
     values = []
     for a, b in zip(one.split(size), other.split(size), strict=True):
+        if len(a) < min(size, len(one)):
+            continue  # a smaller batch has another floor
         at_real, at_made, _ = batch_dual(quadratic_cost(a, b, 1.0))
         values.append(float((2 * (at_real.mean() - at_made.mean())).sqrt()))
     return sum(values) / len(values)
 
 
 floor = by_batches(pictures["two sets of real points"], pictures["real"])
-far = by_batches(pictures["WGAN-QC, as published"], pictures["real"])
+published, free = f"WGAN-QC, as published, {RATES[0]:g}", f"no critic, {RATES[1]:g}"
+far = by_batches(pictures[published], pictures["real"])
+near = by_batches(pictures[free], pictures["real"])
+at_once = plane[plane["seed"] == 0].set_index("method")["W2"]
 say(
-    f"Two batches of 64 *real* points are {floor:.2f} apart on average. That is the zero of this scale. Made points of the first seed are {far:.2f} from real ones by the same measure; with all {FEW} at once it is {first['WGAN-QC, as published']:.2f}."
+    f"Two batches of *real* points are {floor:.2f} apart on average. That is what the truth itself would have, and no lower bound: a narrower cloud can be below it, as derived above. Made points of *{published}*, first seed, are {far:.2f} from real ones by the same measure, those of *{free}* {near:.2f}; with all {points} at once it is {at_once[published]:.2f} and {at_once[free]:.2f}."
 )
 
 # %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} The narrow optimum, exactly (compute)
+# :label: wgan-qc-width
+#
+# On the line, made and real points are both $N(0, 1)$, in batches of $n$. Which width $s = \mathbb E[y\,\hat y] / \mathbb E[\hat y^2]$, with $y$ the partner of $\hat y$, contents (a) $n = 1$, (b) $n = 2$, (c) $n \to \infty$? For (b) you may use that the larger of two standard normal numbers is $1/\sqrt\pi$ on average.
+# ```
+
+# %% tags=["stub:width"]
+from mmlab.exercises.wgan_qc import check_width
+
+with_one, with_two, with_all = ..., ..., ...
+
+check_width((with_one, with_two, with_all))
+
+# %% [markdown]
+# ```{solution-start} wgan-qc-width
+# :class: dropdown
+# ```
+
+# %% tags=["solution:width"]
+larger = torch.pi**-0.5
+with_one = 0.0
+with_two = 2 * larger**2 / 2
+with_all = 1.0
+
+check_width((with_one, with_two, with_all))
+
+# %% [markdown]
+# On a line the larger goes to the larger. The two batches are independent, so the mean product of the two larger ones is $1/\pi$, and that of the two smaller ones as well; the squares sum to two.
+#
 # ```{solution-end}
 # ```
 #
@@ -831,22 +942,28 @@ say(
 # The derivative of half a squared distance is the distance itself. The push fades as the made points arrive, so a generator with a constant step size can come to rest. With the distance itself as cost the push has one strength everywhere.
 # ```
 #
-# ```{dropdown} Why does the generator without a critic do well here?
-# The critic is told the potentials of a batch, whose only news is who should go where. Without it the generator is told directly. What a critic could add is an average over many batches, and the generator's own weights average, too.
+# ```{dropdown} What could a critic add to the pull towards the partners?
+# The critic is told the potentials of a batch, whose only news is who should go where. Without it the generator is told directly. A critic could add an average over many batches; but the generator's own weights average, too. The lines against *no critic*, below the table of the plane, say what came of it.
 # ```
 #
 # ```{dropdown} Why does a large weight of the source make a conditional GAN a regression?
-# Then every made target has the one real target of its own source as partner, in every batch. The best single answer to that is the mean of targets given the source, and the noise is of no use.
+# Then every made target has the one real target of its own source as partner, in every batch. The least squares answer to that is the mean of targets given the source, and the noise is of no use.
 # ```
+#
+# ## In five lines
+#
+# - The dual of a batch's transport gives potentials; by (4) their slope at a made point is the way to its partner.
+# - One network cannot be both potentials, so the difference of a critic's means is no distance where the clouds overlap. Print (2).
+# - A batch overstates the cost and is content with a narrower cloud, the more so in many dimensions.
+# - Set a generator that is pulled to its partners, and exact transport of the training points, beside any critic, at the same rates.
+# - With a source, a large weight makes least squares of it. Only neighbours with similar sources can teach a spread, and people in hundreds of dimensions have none.
 #
 # ## Limits
 #
-# Our networks are small perceptrons, the runs short: with more `steps` the version with vectors comes near to the generator without a critic. The adversary's two rates were chosen by a handful of trials on the first seed, which favours it; the rivals' were not. The published results are on photographs, with residual networks, and are judged by how the pictures look; nothing here speaks about them.
-# The factor $w$ was not tuned for the connectomes, nor could it help: at a smaller $w$ the own truth is still the nearest target. What could help is to compare people in few dimensions, in which some of them are alike.
+# Our networks are small perceptrons, and the runs short. The critic's rate was chosen by a handful of trials, the generator's are both shown. The published results are on photographs; nothing here speaks about them.
 #
 # ## What to read next
 #
 # - {cite}`wgan_qc` for the method, and {cite}`arjovsky2017wgan` for the Wasserstein GAN that came first.
-# - {cite}`korotin2021` on whether networks that claim to solve optimal transport do.
 # - {cite}`weed2019` on how fast samples approach their distribution.
 # - {doc}`flow_matching`, which uses the same pairing within a batch, and no adversary.

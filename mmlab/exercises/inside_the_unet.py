@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_clock", "check_map"]
+__all__ = ["check_blind", "check_clock", "check_map"]
 
 Clock = Callable[[Tensor, float], Any]
 
@@ -84,3 +84,35 @@ def check_clock(answer: Clock) -> Verdict:
         right="The more values an image has, the better it tells the time.",
         mistakes=mistakes,
     )
+
+
+def check_blind(answer: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
+    """Check the least squares drift of a network that does not see the time, for any power of 1 - t as weight.
+
+    Args:
+        answer: A function of the ways X₁ - x, (N, d), of what is left of the time, (N,), and of the power.
+    """
+    rng = torch.Generator().manual_seed(0)
+
+    def case(power: float) -> tuple[Tensor, Tensor, float]:
+        ways = torch.randn(6, 3, generator=rng, dtype=torch.float64)
+        return ways, 0.1 + 0.9 * torch.rand(6, generator=rng, dtype=torch.float64), power
+
+    def mean(ways: Tensor, left: Tensor, above: float, below: float) -> Tensor:
+        return (left[:, None] ** above * ways).mean(0) / (left**below).mean()
+
+    return judge(
+        answer,
+        lambda ways, left, power: mean(ways, left, power - 1, power),
+        [case(power) for power in (1.0, 2.0, 0.0)],
+        parts=["the drift"],
+        right="With the power 1 it is (5).",
+        mistakes=[
+            ("This is (5), which holds for the power 1 only.", lambda w, left, power: mean(w, left, 0, 1)),
+            ("The weight is left out.", lambda w, left, power: mean(w, left, -1, 0)),
+            ("You averaged the ways; a drift is a way *divided by* the time that is left.",
+             lambda w, left, power: mean(w, left, power, power)),
+            ("A weighted mean is divided by the mean of the weights.",
+             lambda w, left, power: mean(w, left, power - 1, 0)),
+        ],
+    )  # fmt: skip

@@ -6,13 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from mmlab.exercises.verdict import Verdict, judge
 from mmlab.methods.pix2pix import receptive_field
 
-__all__ = ["check_patch", "check_slopes", "check_uniform"]
+__all__ = ["check_fixed", "check_patch", "check_uniform"]
 
 
 def check_uniform(answer: tuple[Any, Any, Any]) -> Verdict:
@@ -44,32 +41,6 @@ def check_uniform(answer: tuple[Any, Any, Any]) -> Verdict:
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
         tolerance=0.005,
     )
-
-
-def check_slopes(answer: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Verdict:
-    """Check the slopes of -log D and of log(1 - D) by the logit.
-
-    Args:
-        answer: A function of logits (B,), which returns both slopes, (B,) each.
-    """
-    logits = torch.linspace(-6, 6, 13)
-    return judge(
-        answer,
-        lambda d: (-torch.sigmoid(-d), -torch.sigmoid(d)),
-        [(logits,), (0.3 * logits + 1,)],
-        parts=["the slope of -log D", "the slope of log(1 - D)"],
-        right="At a fake that is seen through, only -log D has a slope.",
-        mistakes=[
-            ("The two are swapped: which of them is flat where $D$ is near 0?",
-             lambda d: (-torch.sigmoid(d), -torch.sigmoid(-d))),
-            ("The signs are wrong: both losses fall as the logit rises.",
-             lambda d: (torch.sigmoid(-d), torch.sigmoid(d))),
-            ("These are slopes by $D$. By the chain rule, multiply by $D(1 - D)$, the slope of $D$ by $d$.",
-             lambda d: (-1 / torch.sigmoid(d), -1 / torch.sigmoid(-d))),
-            ("These are the losses themselves, not their slopes.",
-             lambda d: (torch.nn.functional.softplus(-d), -torch.nn.functional.softplus(d))),
-        ],
-    )  # fmt: skip
 
 
 def check_patch(answer: Callable[[list[int], list[int]], int]) -> Verdict:
@@ -106,5 +77,34 @@ def check_patch(answer: Callable[[list[int], list[int]], int]) -> Verdict:
             ("The strides are missing: a step in a later layer is several pixels of the image.", unstrided),
             ("Between r places there are r - 1 steps.", outside),
             ("Kernels do not multiply: neighbouring places see nearly the same pixels.", multiplied),
+        ],
+    )  # fmt: skip
+
+
+def check_fixed(answer: Callable[[float], Any]) -> Verdict:
+    """Check the expected absolute error of one fixed bright colour, in units of the grey value.
+
+    Args:
+        answer: A function of the colour's middle channel, from 0 to 1; the other two are 0 and 1.
+    """
+
+    def channel(f: float) -> float:
+        return 1 / 3 + (f**2 + (1 - f) ** 2) / 6
+
+    def truth(middle: float) -> float:
+        return (channel(0) + channel(1) + channel(middle)) / 3
+
+    return judge(
+        answer,
+        truth,
+        [(0.0,), (0.2,), (0.5,), (0.9,)],
+        parts=["the error"],
+        right="Half-way between a primary and a mixed colour it is least, 17/36.",
+        mistakes=[
+            ("This is one channel; the error is the mean over all three.", channel),
+            ("The error is the *mean* over the channels, not their sum.", lambda middle: 3 * truth(middle)),
+            ("The channels that are 0 and 1 are left out.", lambda middle: channel(middle) / 3),
+            ("In the third case Y is spread evenly: the mean of |f - Y| has squares in it.",
+             lambda middle: (1 / 3 + 1 / 6 + 1 / 3 + 1 / 6 + 1 / 3 + 1 / 6) / 3),
         ],
     )  # fmt: skip

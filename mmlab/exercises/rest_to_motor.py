@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ from torch import Tensor
 from mmlab.diffusion.gaussian import bures_wasserstein, matrix_root
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_distance", "check_price"]
+__all__ = ["check_distance", "check_price", "check_turn"]
 
 Distance = Callable[[Tensor, Tensor], Any]
+Turn = Callable[[float, float, float, float], Any]
 
 
 def check_price(answer: tuple[Any, Any, Any]) -> Verdict:
@@ -38,7 +40,7 @@ def check_price(answer: tuple[Any, Any, Any]) -> Verdict:
         lambda: (0.02**0.5, 0.0125**0.5, 25),
         [()],
         parts=["the error of one sample", "that of the mean of four", "the number of samples"],
-        right="The table's ten samples cost about five per cent.",
+        right="For a right sampler. One that is too sure of itself pays less.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in wrong],
         tolerance=5e-4,
     )
@@ -104,5 +106,54 @@ def check_distance(answer: Distance) -> Verdict:
         [case() for _ in range(3)],
         parts=["the distance"],
         right="Two equal crowds are at zero, and so are two different crowds with the same mean and covariance.",
+        mistakes=mistakes,
+    )
+
+
+def check_turn(answer: Turn) -> Verdict:
+    """Check the number of samples at which the order of two samplers turns.
+
+    Args:
+        answer: A function of the first sampler's RMSE in the limit and standard deviation of its samples, and the
+            second's. It returns the number of samples, or infinity.
+    """
+
+    def truth(a: float, s_a: float, b: float, s_b: float) -> float:
+        gap, tax = b**2 - a**2, s_a**2 - s_b**2
+        return tax / gap if gap * tax > 0 else math.inf
+
+    def unsquared(a: float, s_a: float, b: float, s_b: float) -> float:
+        gap, tax = b - a, s_a - s_b
+        return tax / gap if gap * tax > 0 else math.inf
+
+    def spread_over_deviation(a: float, s_a: float, b: float, s_b: float) -> float:
+        gap, tax = b**2 - a**2, s_a - s_b
+        return tax / gap if gap * tax > 0 else math.inf
+
+    def never_checked(a: float, s_a: float, b: float, s_b: float) -> float:
+        gap, tax = b**2 - a**2, s_a**2 - s_b**2
+        return tax / gap if gap else math.inf
+
+    def one_way(a: float, s_a: float, b: float, s_b: float) -> float:
+        return truth(a, s_a, b, s_b) if a < b else math.inf
+
+    def inverse(a: float, s_a: float, b: float, s_b: float) -> float:
+        samples = truth(a, s_a, b, s_b)
+        return samples if math.isinf(samples) else 1 / samples
+
+    mistakes: list[Mistake] = [
+        ("By (1) it is *squares* that add: square the RMSEs and the deviations.", unsquared),
+        ("The tax is the *variance* over K: square the deviations, too.", spread_over_deviation),
+        ("A negative number of samples turns nothing: answer infinity there.", never_checked),
+        ("The first sampler may be the worse one in the limit; the order turns there as well.", one_way),
+        ("This is the inverse of the number of samples.", inverse),
+    ]
+    cases = [(0.10, 0.09, 0.102, 0.0), (0.11, 0.02, 0.10, 0.08), (0.10, 0.02, 0.11, 0.08), (0.10, 0.05, 0.10, 0.08)]
+    return judge(
+        answer,
+        truth,
+        cases,
+        parts=["the number of samples"],
+        right="The sampler that is closer in the limit needs that many samples to show it.",
         mistakes=mistakes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_critic", "check_line"]
+__all__ = ["check_critic", "check_line", "check_width"]
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -67,4 +68,30 @@ def check_critic(answer: tuple[Any, Any, Any]) -> Verdict:
         parts=["the value of the dual", "the slope", "the difference"],
         right="With the right slope, one straight critic says twice the truth.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in wrong],
+    )
+
+
+def check_width(answer: tuple[Any, Any, Any]) -> Verdict:
+    """Check the width of a made cloud at which batches on a line are content.
+
+    Args:
+        answer: The width for batches of one point, of two, and of infinitely many, to within 0.005.
+    """
+    wrong: list[tuple[str, tuple[float | None, float | None, float | None]]] = [
+        ("A single partner is a stranger: his product with the made point has mean zero.", (1.0, None, None)),
+        ("For two you took the mean of one order statistic: partners *multiply*, larger with larger.",
+         (None, math.pi**-0.5, None)),
+        ("For two the products of both pairs count: the smaller ones give as much as the larger ones.",
+         (None, 0.5 / math.pi, None)),
+        ("For two the sum of both products is to be divided by the sum of both squares.", (None, 2 / math.pi, None)),
+        ("With infinitely many points every made point has itself as partner.", (None, None, 0.0)),
+    ]  # fmt: skip
+    return judge(
+        lambda: answer,
+        lambda: (0.0, 1 / math.pi, 1.0),
+        [()],
+        parts=["the width for one point", "that for two", "that for infinitely many"],
+        right="Even on a line two points are content with less than a third of the width.",
+        mistakes=[(sentence, lambda values=values: values) for sentence, values in wrong],
+        tolerance=5e-3,
     )

@@ -27,6 +27,13 @@ MISTAKES = {
         (".clamp_min(0)", "", "the root of a negative number"),
         ("0.25 - share", "1 - share", "is off"),
     ],
+    "blind": [
+        ("weight = left**power", "weight = left", "power 1 only"),
+        ("weight = left**power", "weight = left**0", "weight is left out"),
+        ("ways / left[:, None]", "ways", "*divided by*"),
+        ("/ weight.mean()", "", "mean of the weights"),
+        ("(weight[:, None] * drifts).mean(0)", "drifts.sum(0)", "is off"),
+    ],
 }  # fmt: skip
 
 

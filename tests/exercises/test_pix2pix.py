@@ -11,20 +11,17 @@ MISTAKES = {
         ("0.5 * math.log", "math.log", "only half of the made values"),
         ("least_loss = -(", "least_loss = (", "wrong sign"),
     ],
-    "slopes": [
-        ("return non_saturating, saturating", "return saturating, non_saturating", "swapped"),
-        ("D = torch.sigmoid(d)", "D = torch.sigmoid(-d)", "swapped"),
-        ("non_saturating = -(1 - D)\n    saturating = -D", "non_saturating = 1 - D\n    saturating = D", "signs"),
-        (
-            "non_saturating = -(1 - D)\n    saturating = -D",
-            "non_saturating = -1 / D\n    saturating = -1 / (1 - D)",
-            "chain rule",
-        ),
-    ],
     "patch": [
         ("zip(reversed(kernels), reversed(strides), strict=True)", "zip(kernels, strides, strict=True)", "goes back"),
         ("stride * (field - 1)", "(field - 1)", "strides are missing"),
         ("stride * (field - 1)", "stride * field", "r - 1 steps"),
+    ],
+    "fixed": [
+        ("sum(channel(f) for f in (0, 1, middle)) / 3", "channel(middle)", "mean over all three"),
+        ("middle)) / 3", "middle))", "not their sum"),
+        ("for f in (0, 1, middle)", "for f in (middle,)", "are left out"),
+        ("(f**2 + (1 - f) ** 2) / 6", "1 / 6", "has squares in it"),
+        ("(1 - f) ** 2", "f**2", "is off"),
     ],
 }
 

@@ -21,6 +21,13 @@ MISTAKES = {
         ("torch.cov(one.T), torch.cov(other.T)", "torch.cov(one[:7]), torch.cov(other[:7])", "one variable per *row*"),
         ("- 2 * inner", "- inner", "is off"),
     ],
+    "turn": [
+        ("gap = b**2 - a**2", "gap, s_a, s_b = b - a, s_a**0.5, s_b**0.5", "*squares* that add"),
+        ("tax = s_a**2 - s_b**2", "tax = s_a - s_b", "*variance* over K"),
+        (" if gap * tax > 0 else", " if gap else", "turns nothing"),
+        ("if gap * tax > 0", "if gap > 0 and tax > 0", "turns there as well"),
+        ("tax / gap if", "gap / tax if", "inverse"),
+    ],
 }  # fmt: skip
 
 

@@ -17,6 +17,14 @@ MISTAKES = {
         ("slope_on_made = K * m", "slope_on_made = -K * m", "at larger values"),
         ("difference = slope_on_made * m", "difference = value_of_dual", "rises by its slope"),
     ],
+    "width": [
+        ("with_one = 0.0", "with_one = 1.0", "stranger"),
+        ("2 * larger**2 / 2", "larger", "*multiply*"),
+        ("2 * larger**2 / 2", "larger**2 / 2", "as much as"),
+        ("2 * larger**2 / 2", "2 * larger**2", "sum of both squares"),
+        ("with_all = 1.0", "with_all = 0.0", "itself as partner"),
+        ("2 * larger**2 / 2", "0.9", "is off"),
+    ],
 }
 
 
