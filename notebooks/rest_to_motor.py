@@ -782,10 +782,11 @@ else:
 
 # %%
 person = 0
-drawn = SAMPLERS["tangent bridge"].made[0][0]
+samples = SAMPLERS["tangent bridge"].made[0]
 sheet = connectome_sheet(
-    test.source[person], test.target[person], drawn[person], test.regions, code="case 07", seed=37
+    test.source[person], test.target[person], samples[:, person], test.regions, code="case 07", seed=37
 )  # fmt: skip
+drawn = samples[0]
 to_scan = (test.source - test.target).square().mean(1).sqrt()
 to_sample = (test.source - drawn).square().mean(1).sqrt()
 nearer = float((to_sample < to_scan).double().mean())
