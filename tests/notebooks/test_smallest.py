@@ -15,8 +15,7 @@ from mmlab.publish.chapter import Chapter, chapters
 from mmlab.publish.run import parameters
 from notebooks import smallest
 
-MISSING = {
-}
+MISSING = {}
 """Chapters whose smallest parameters are still to be written: take a name out as they come."""
 
 
