@@ -34,7 +34,7 @@ from mmlab.method import Batch, Method
 from mmlab.train.door import door
 
 BATCH = 64
-SIZES = {"1e4": (64, 64, 40, 120), "1e5": (190, 180, 30, 120), "1e6": (780, 500, 16, 60)}
+SIZES = {"1e4": (64, 64, 20, 120), "1e5": (190, 180, 14, 90), "1e6": (780, 500, 10, 50)}
 """Edges (the first is no number of regions), width, rounds and steps by the order of the number of values."""
 
 

@@ -240,11 +240,18 @@ def speed() -> str:
     text += (
         "\n## The training loop\n\n`python benchmarks/fit_overhead.py`: `mmlab.fit` against the same loop written by "
     )
-    text += "hand, interleaved.\n\n| moving average of the weights | by hand | `fit` | ratio |\n" + "| --- " * 4 + "|\n"
+    text += "hand and against transformers' Trainer, interleaved; processor time of a step, and ratios to the loop by "
+    text += "hand.\n\n"
+    text += (
+        "| values, moving average of the weights | by hand | `fit` | ratio | Trainer | ratio |\n" + "| --- " * 6 + "|\n"
+    )
+    begin = overhead.pop("start")
     for name, row in overhead.items():
         if isinstance(row, dict):
-            text += f"| {name} | {row['hand_ms']:.2f} ms | {row['fit_ms']:.2f} ms | {row['ratio']:.3f} |\n"
-    return text
+            text += f"| {name} | {row['hand_ms']:.3f} ms | {row['fit_ms']:.3f} ms | {row['fit_ratio']:.2f} |"
+            text += f" {row['trainer_ms']:.3f} ms | {row['trainer_ratio']:.2f} |\n" if "trainer_ms" in row else " | |\n"
+    text += f"\nBefore the first step, the look at the data takes {begin['door_ms']:.2f} ms, and a whole `fit` of one "
+    return text + f"step {begin['fit_of_one_step_ms']:.1f} ms.\n"
 
 
 def plane() -> str:

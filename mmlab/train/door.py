@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmlab.data.batches import read
+from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
 from mmlab.train.randomness import preserved, seed_everything
 
@@ -84,7 +85,8 @@ def door(method: Method, data: Any, name: str) -> Door:
     labelled = "label" in batch and isinstance(classes, int) and (not wanted or _whole(wanted.get("label")))
     found = Door(name, casts, classes if labelled else None)
     found(_all_labels(data, batch) if labelled else batch)
-    return found
+    # A label of items that lie in memory has been checked by now, and need not be checked in every batch.
+    return replace(found, classes=None) if type(data) is TensorData else found
 
 
 def misfit(title: str, method: Method, batch: Batch, error: Exception) -> str | None:

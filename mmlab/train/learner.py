@@ -251,10 +251,13 @@ class Learner:
             self.accelerator.unscale_gradients(self.optimizer)
         self.method.after_backward()
         bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        norm = float(gathered(torch.nn.utils.clip_grad_norm_(self.parameters, bound)))
+        total = torch.nn.utils.get_total_norm(p.grad for p in self.parameters if p.grad is not None)
+        norm = float(gathered(total))
         if not self.scaled and not math.isfinite(norm):  # a scaler skips such steps itself
             self._forget()
             raise NotFiniteError(f"norm of the gradient is {norm}", None)
+        if not norm < 0.99 * bound:  # else the gradient would be multiplied by one
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, bound, total)
         rate = self.settings.rate(step, self.name, self.kind.settings.get("lr"))
         for group in self.optimizer.param_groups:
             group["lr"] = rate

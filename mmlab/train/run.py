@@ -267,7 +267,6 @@ class Run:
     def _advance(self, pieces: list[Piece]) -> None:
         values: dict[str, float] = {}
         made: dict[str, int] = {}  # updates in this step
-        self.method.progress = self.step / self.settings.steps
         for learner in self.learners:
             for turn in range(learner.times if learner.due(self.step) else 0):
                 try:
@@ -276,8 +275,9 @@ class Run:
                     text = not_finite(learner, error, self.order, self.step, self.dataset, made)
                     raise FloatingPointError(f"{text}; {self._whereabouts()}") from None
                 made[learner.name] = turn + 1
-        with torch.no_grad():
-            self.method.after_step()
+        if type(self.method).after_step is not Method.after_step:
+            with torch.no_grad():
+                self.method.after_step()
         self.step += 1
         self.method.progress = self.step / self.settings.steps
         if self.average is not None:
