@@ -197,7 +197,12 @@ def discard(folder: Path) -> None:
         return
     refuse_foreign(folder)
     refuse_added(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    clear_dead(folder)
+    if not folder.exists():
+        return
+    gone = temporary(folder)  # in one step: half of a folder would have lost its marker, and look like somebody else's
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def refuse_added(folder: Path) -> None:

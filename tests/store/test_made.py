@@ -1,0 +1,57 @@
+"""Only what a marker says mmlab made is deleted, in one step."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from mmlab.store import folders
+
+
+def test_a_folder_that_is_half_deleted_does_not_pass_for_somebody_elses(tmp_path, monkeypatch):
+    folder = tmp_path / "site"
+    folders.take(folder)
+    (folder / "a.html").write_text("a")
+    known = shutil.rmtree
+
+    def killed(path, **options):
+        (path / folders.MADE).unlink()  # the marker goes first, and then comes the end
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folders.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folders.discard(folder)
+    monkeypatch.setattr(folders.shutil, "rmtree", known)
+    folders.refuse_foreign(folder)
+    folders.take(folder)
+    assert [path.name for path in folder.iterdir()] == [folders.MADE]
+
+
+@pytest.mark.parametrize("marker", [None, "", "[]", '{"files": 3}', '{"made_of": 1}'])
+@pytest.mark.parametrize("call", [folders.take, folders.discard, folders.refuse_foreign])
+def test_what_has_no_marker_is_left_alone(tmp_path, call, marker):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("x")
+    if marker is not None:
+        (folder / folders.MADE).write_text(marker)
+    with pytest.raises(folders.NotOursError, match="move it away"):
+        call(folder)
+    assert (folder / "precious.txt").read_text() == "x"
+
+
+def test_what_was_put_into_a_sealed_folder_is_left_alone(tmp_path):
+    folder = tmp_path / "site"
+    folders.take(folder)
+    (folder / "a.html").write_text("a")
+    folders.seal(folder, "this")
+    assert (folders.made_of(folder), folders.changed(folder)) == ("this", [])
+    (folder / "CNAME").write_text("x")
+    assert folders.changed(folder) == ["CNAME"]
+    for call in (folders.take, folders.discard):
+        with pytest.raises(folders.NotOursError, match="CNAME"):
+            call(folder)
+    (folder / "CNAME").unlink()
+    folders.discard(folder)
+    assert list(tmp_path.iterdir()) == []
