@@ -83,7 +83,7 @@ from mmlab.viz import (
 )
 from mmlab.viz.connectome import matrices_figure
 
-steps = steps or {"cpu": 300, "gpu": 2000}[profile]
+steps = steps or {"cpu": 200, "gpu": 2000}[profile]
 regions = regions or {"cpu": 40, "gpu": 160}[profile]
 subjects = subjects or {"cpu": 300, "gpu": 600}[profile]
 

@@ -64,7 +64,7 @@ from mmlab.metrics.calibration import coverage
 from mmlab.metrics.connectome import evaluate
 from mmlab.viz import claim, frames, record, say, show, table_over_seeds
 
-steps = steps or {"cpu": 300, "gpu": 2000}[profile]
+steps = steps or {"cpu": 200, "gpu": 2000}[profile]
 regions = regions or {"cpu": 40, "gpu": 160}[profile]
 subjects = subjects or {"cpu": 300, "gpu": 600}[profile]
 
@@ -629,17 +629,17 @@ record(
 # %%
 budget = []
 for seed, (train, test) in found.splits.items():
-    asked, group = test.source[:50], train.target.mean(0)
+    asked, group = test.source[:30], train.target.mean(0)
     for calls in (5, 17, 32):
         for name in SAMPLERS:
             made = drawn(ve.methods[seed], asked, name, calls, seed, samples=4)
-            values = evaluate(made.mean(0), test.target[:50], group)
+            values = evaluate(made.mean(0), test.target[:30], group)
             budget.append({"sampler": f"{name}, {calls} calls", "seed": seed, "demeaned r": values["demeaned_r"],
                            "spread": made.std(0).mean().item()})  # fmt: skip
 budget = pd.DataFrame(budget)
 table_over_seeds(
     budget,
-    "Mean of four samples of the trained DDBM-VE, by sampler and number of network calls (50 people of each world).",
+    "Mean of four samples of the trained DDBM-VE, by sampler and number of network calls (30 people of each world).",
     by="sampler",
 )
 

@@ -38,7 +38,7 @@
 profile = "cpu"
 seeds: int = 3
 steps: int | None = None  # of every training run on the plane
-brain_steps: int = 200  # of every training run on the connectomes
+brain_steps: int = 150  # of every training run on the connectomes
 points: int = 1000  # to test with, in the plane
 subjects: int = 300
 

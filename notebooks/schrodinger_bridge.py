@@ -68,7 +68,7 @@ from mmlab.viz import (
     table_over_seeds,
 )
 
-steps = steps or {"cpu": 220, "gpu": 2000}[profile]
+steps = steps or {"cpu": 190, "gpu": 2000}[profile]
 
 
 # %% [markdown]
