@@ -662,7 +662,7 @@ table(
 # %% [markdown]
 # ## Few steps or many?
 #
-# A sample takes network calls. DDBM's sampler calls three times a step, flow matching's twice, the others once. Each trained sampler now draws six samples per person with different numbers of steps. *Spread* is
+# A sample takes network calls. DDBM's sampler calls about three times a step, flow matching's twice, the others once. Each trained sampler now draws six samples per person with different numbers of steps. *Spread* is
 # the standard deviation of the samples; closeness is without tax, as before.
 
 # %%
@@ -684,7 +684,7 @@ for name, entry in SAMPLERS.items():
                     "spread": spread,
                 }
             )
-swept = pd.DataFrame(swept).set_index(["method", "steps", "world"])  # fmt: skip
+swept = pd.DataFrame(swept).set_index(["method", "steps", "world"]).sort_index()  # fmt: skip
 
 # %% tags=["hide-input"]
 for name in SAMPLERS:
@@ -800,7 +800,7 @@ show(
 
 # %% tags=["hide-output"]
 say(
-    f"The scan is panel **{next(p for p, kind in sheet.key.items() if kind == 'truth')}**. But in {nearer:.0%} of the test people the sample is nearer to rest than the scan is. A grader who knows this rule, and can see how pale the changes from rest are, needs no other: far from one half, the sheet is not blind."
+    f"The scan is panel **{next(p for p, kind in sheet.key.items() if kind == 'truth')}**. But in {nearer:.0%} of the test people the sample is nearer to rest than the scan is. A grader who knows this rule, and can see how pale the changes from rest are, needs no other. Only with a share of one half would the rule tell nothing."
 )
 
 # %% [markdown]
@@ -969,7 +969,7 @@ check_turn(turning_point)
 # - A mean of $K$ samples has their variance over $K$ on top of its squared error. Take the tax off before you compare.
 # - Put plain regression with the same network, ridge regression and the shrunk shift beside every sampler; the lists above say which of them this run can tell apart.
 # - Coverage tells whether a spread means anything. A valid matrix, a small distance between crowds, and a decoder's word do not.
-# - What holds in a world that one made must be asked again of real people, where the order was another one.
+# - What holds in a world that one made must be asked again of real people.
 #
 # ## Limits, and what to read next
 #
