@@ -69,12 +69,12 @@ def _trained(method: Any, data: TensorData) -> Any:
 def _sample(cls: Any, claim: Draws, name: Law, size: int) -> Tensor:
     """What a small network of this method draws, after a short training, for the sources of :func:`_truth`."""
     data, (source, _) = _pairs(name, size), _truth(name, size)
-    if claim.correlations:  # by Fisher's z: real numbers become correlations, and samples become real numbers again
-        data = TensorData({key: value.tanh() for key, value in data.tensors.items()})
-        source = source.tanh()
+    if claim.correlations:  # by Fisher's z: real numbers become correlations (none rounded to one), and samples z again
+        data = TensorData({key: (value / 2).tanh() for key, value in data.tensors.items()})
+        source = (source / 2).tanh()
     method = _trained(cls.seeded(0, (size,), width=64, **claim.arguments), data)
     drawn = method.sample(source, rng=_rng(4))
-    return drawn.clamp(-1 + 1e-6, 1 - 1e-6).atanh() if claim.correlations else drawn
+    return 2 * drawn.clamp(-1 + 1e-6, 1 - 1e-6).atanh() if claim.correlations else drawn
 
 
 @pytest.mark.parametrize("translator", TRANSLATORS)
@@ -124,7 +124,8 @@ def test_a_gaussian_with_the_right_mean_and_spread_fails_where_the_law_is_none()
         assert _distance_and_level(name, 1, drawn)[1] <= 0.001, name
 
 
-def test_the_right_targets_with_the_wrong_sources_fail() -> None:
-    for name in ("two_modes", "skewed", "weighted_modes"):
-        _, truth = _truth(name, 1)
-        assert _distance_and_level(name, 1, truth.roll(1, 0))[1] <= 0.001, name
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_right_targets_with_the_wrong_sources_fail(size: int) -> None:
+    """Where the source matters most; a weaker dependence needs more points than are drawn here."""
+    _, truth = _truth("weighted_modes", size)
+    assert _distance_and_level("weighted_modes", size, truth.roll(1, 0))[1] <= 0.001
