@@ -305,6 +305,10 @@ show(
 
 # %% [markdown]
 # ## The whole method, by hand
+#
+# Equation (3) in a few lines, for a network that predicts $\hat x$ itself. By default the package's network predicts only what a
+# linear regression of the target on the condition and the state leaves open, in units of its standard deviation, and its times are
+# drawn where the state begins to decide. That is the same $\hat x$ with another weight for each time.
 
 
 # %%
@@ -334,7 +338,8 @@ def diffusion(seed=0, **changes):
     return ScoreDiffusion((EDGES,), **arguments | changes)
 
 
-method, batch = diffusion().eval(), train.batch(range(64))
+method = diffusion(parametrisation="endpoint").eval()
+batch = train.batch(range(64))
 ours = loss_by_hand(method, batch["source"], batch["target"], generator(1))
 theirs = method.loss(batch, generator(1))["loss"]
 assert torch.allclose(ours, theirs, rtol=1e-4)
@@ -342,8 +347,8 @@ assert torch.allclose(ours, theirs, rtol=1e-4)
 # %% [markdown]
 # ## The experiment: from noise to the motor cortex
 #
-# The data and the measures are those of {doc}`bridge_matching`. The network is the same, too: a guess from the condition and a small linear
-# correction from the state. Only the walk differs. The bridge starts in the person's rest matrix. The diffusion starts in noise, and
+# The data and the measures are those of {doc}`bridge_matching`. The network is the same, too: a linear regression of the target on
+# the condition, and a network for what it leaves open. Only the walk differs. The bridge starts in the person's rest matrix. The diffusion starts in noise, and
 # sees the rest matrix as a condition. The dull rivals are there, with the same network trained as plain regression.
 
 
