@@ -37,7 +37,7 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
     rows = [_run_row(receipt, cards, several=len(versions) > 1) for receipt in receipts]
     heads = ["Chapter", "Began (UTC)", "Where", "Seconds", "Processor", "Factor", "Counted", "Allowed"]
     heads += ["GB", "Allowed", "Budget"]
-    text = (
+    return (
         f"**{passed} of {len(receipts)} runs kept their budget; all together took {total / 60:.1f} minutes.**{average} "
         f"Versions: {'; '.join(versions)}.\n\n"
         + _table(
@@ -47,7 +47,6 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
             "seconds that count, and the most memory.",
         )
     )
-    return f"{text}\nWhat became of the claims of the papers stands in the [register of claims](claims.md).\n"
 
 
 def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, str]], root: Path) -> str:
