@@ -104,7 +104,7 @@ class ConditionalLaw:
             raise ValueError(f"source is {tuple(source.shape)}: this law takes (N, {self.size}).")
 
 
-def conditional_laws_world(name: Law, size: int = 1, count: int = 10_000, seed: int = 0) -> TensorData:
+def conditional_laws_world(name: Law = "two_modes", size: int = 1, count: int = 10_000, seed: int = 0) -> TensorData:
     """Pairs from a conditional law.
 
     Args:
