@@ -11,8 +11,8 @@ from exercises.harness import Cell, cells
 
 FEWEST, MOST = 2, 4
 QUESTIONS, MISTAKES = 2, 2
-KINDS = ("compute", "code", "think")
-CHECKED_KINDS = ("compute", "code")
+KINDS = ("compute", "code", "derive", "think")
+CHECKED_KINDS = ("compute", "code", "derive")
 SHARED = {"__init__", "verdict"}  # modules of mmlab/exercises that belong to no chapter
 
 
