@@ -95,7 +95,8 @@ def test_a_good_chapter_passes(tree: Path) -> None:
         ("notebooks/toy.py", "# ```{exercise} Why? (think)\n# :label: toy-why", "# ```{note}",
          "notebooks/toy.py: it has 1 exercises, not 2 to 4"),
         ("notebooks/toy.py", "Twice (code)", "Twice",
-         "notebooks/toy.py: the exercise 'Twice' does not end in its kind, one of (compute), (code), (derive), (think)"),
+         "notebooks/toy.py: the exercise 'Twice' does not end in its kind, "
+         "one of (compute), (code), (derive), (think)"),
         ("notebooks/toy.py", "Twice (code)", "Twice (think)",
          "notebooks/toy.py: all its exercises are to think: let the reader compute or write something"),
         ("notebooks/toy.py", "Twice (code)", "Why? (think)", "two exercises have the title 'Why? (think)'"),
