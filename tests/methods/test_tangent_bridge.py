@@ -102,7 +102,7 @@ def test_unfit_input_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="has the eigenvalue"):
         TangentBridge((10,)).set_references(singular)
     TangentBridge((10,), shrinkage=0.1).set_references(singular)
-    with pytest.raises(ValueError, match=r"this bridge was built for \(B, 10\)"):
+    with pytest.raises(ValueError, match=r"bridge was built for \(B, 10\)"):
         TangentBridge((10,)).sample(torch.zeros(2, 6), rng=_rng())
     with pytest.raises(ValueError, match="a weight in"):
         TangentBridge((10,), shrinkage=1.0)
