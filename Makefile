@@ -86,7 +86,7 @@ lock: $(READY) ## Solve the dependencies again into lock/cpu.txt with hashes, wi
 	  >lock/cpu.txt.new && sed -i 's/+cpu$$//' lock/cpu.txt.new && \
 	$$uv pip compile lock/cpu.txt.new --quiet --no-deps --generate-hashes --python-version 3.11 --no-annotate \
 	  --no-header >lock/cpu.txt.hashed && \
-	$(BIN)/python lock/hashes.py lock/cpu.txt.hashed $${links:-https://download.pytorch.org/whl/cpu} >lock/cpu.txt.new && \
+	$(BIN)/python lock/hashes.py lock/cpu.txt.hashed lock/cpu.txt $${links:-https://download.pytorch.org/whl/cpu} >lock/cpu.txt.new && \
 	mv lock/cpu.txt.new lock/cpu.txt && rm lock/cpu.txt.hashed
 	@echo "lock/cpu.txt pins $$(grep -c == lock/cpu.txt) packages; run 'make test' before you commit it."
 

@@ -1,9 +1,9 @@
 """Write a lock with the hashes of every file that may be installed, those of the CPU builds of torch among them.
 
 The package index knows no CPU build of torch for Linux: these come from pytorch.org, whose page is read, or from a
-folder of wheels.
+folder of wheels. What the lock of before says of the same version is kept.
 
-    python lock/hashes.py HASHED [FOLDER OR ADDRESS ...] > lock/cpu.txt
+    python lock/hashes.py HASHED [LOCK, FOLDER OR ADDRESS ...] > lock/cpu.txt.new
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from urllib.parse import unquote
 
 
 def wheels(place: str, version: str) -> list[str]:
-    """The sha256 of each CPU build of torch in a folder, or on a page of links with hashes."""
+    """The sha256 of each build of torch that a lock, a folder of wheels, or a page of links with hashes names."""
     if place.startswith("https://"):
         with urllib.request.urlopen(f"{place.rstrip('/')}/torch/", timeout=30) as page:
             links = re.findall(r'href="([^"]+)#sha256=([0-9a-f]{64})"', page.read().decode("utf-8"))
         return [digest for link, digest in links if f"torch-{version}" in unquote(link)]
+    if place.endswith(".txt"):
+        block = re.search(
+            rf"^torch=={re.escape(version)} ((?:\\\n    --hash=sha256:\w+ ?)*)", Path(place).read_text("utf-8"), re.MULTILINE
+        )
+        return re.findall(r"sha256:([0-9a-f]{64})", block[1]) if block else []
     found = sorted(Path(place).glob(f"torch-{version}*.whl"))
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in found]
 
