@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmlab.publish.links import Links
+from mmlab.publish.numbering import Numbers, shown
+from mmlab.publish.titles import title
 from mmlab.wording import nearest
 
 __all__ = ["plain"]
@@ -32,9 +34,6 @@ _INLINE = re.compile(
 )
 _ROLE_IN_CODE = re.compile(r"\{{1,2}(cite(?::[pt])?|doc|ref|term|py:\w+)\}{1,2}`([^`{]+)`")
 _LINK_IN_CODE = re.compile(r"\]\(([\w./-]+\.(?:md|ipynb)(?:#[\w-]*)?)\)")
-_FIGURES = ("show", "frames")
-_TABLES = ("table", "table_over_seeds")
-_SENTENCES = ("say", "claim")
 _TITLES = {"install": "Install mmlab on Colab (elsewhere this does nothing)", "profile": "Choose the profile on Colab"}
 
 
@@ -52,7 +51,8 @@ def plain(text: str, links: Links) -> str:
         ValueError: If a directive or a role is not known here, is not closed, or names what is not in the book.
     """
     notebook = json.loads(text)
-    cells = list(_Conversion(links).cells(notebook["cells"]))
+    numbers = Numbers.of(notebook["cells"], f"notebooks/{links.stem}.py")
+    cells = list(_Conversion(links, numbers).cells(notebook["cells"]))
     first = next((at for at, cell in enumerate(cells) if cell["cell_type"] == "markdown"), 0)
     cells.insert(0, cells.pop(first))
     return json.dumps(notebook | {"cells": cells}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -61,8 +61,10 @@ def plain(text: str, links: Links) -> str:
 class _Conversion:
     """One pass over the cells of a chapter: it knows the exercises so far, and the solution that is open."""
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, numbers: Numbers) -> None:
         self.links = links
+        self.numbers = numbers
+        self.figures = 0  # those that the cells so far show
         self.exercises: dict[str, int] = {}
         self.solution = ""  # title of the one that is open
         self.heading = ""
@@ -175,6 +177,7 @@ class _Conversion:
         headings = [line.lstrip("# ") for line in kept if re.match(r"#+ ", line)]
         self.heading = headings[-1] if headings else self.heading
         text = re.sub(r"^\$\$ *\([\w:-]+\)$", "$$", "\n".join(kept), flags=re.MULTILINE)  # labels of equations
+        text = self.numbers.linked(text, lambda words, anchor: f"[{words}]({self.links.target('#' + anchor)})")
         return _INLINE.sub(self._inline, text).strip("\n")
 
     def _inline(self, found: re.Match[str]) -> str:
@@ -190,6 +193,8 @@ class _Conversion:
         source = _ROLE_IN_CODE.sub(lambda found: self.links.role(found[1], found[2]), source)
         source = _LINK_IN_CODE.sub(lambda found: f"]({self.links.target(found[1])})", source)
         tags = cell["metadata"].get("tags", [])
+        first = self.figures + 1
+        self.figures += len(shown(source))
         generated = next((title for tag, title in _TITLES.items() if tag in tags), "")
         if not (self.imported or generated) and (after := _end_of_imports(source)):
             self.imported = True
@@ -199,7 +204,7 @@ class _Conversion:
         if generated or self.solution:
             yield _form(cell, generated or self.solution, source)
         elif "hide-input" in tags and source:
-            yield _form(cell, _title(source, self.heading), source)
+            yield _form(cell, title(source, self.heading, first), source)
         elif source:
             yield cell | {"source": source.splitlines(keepends=True)}
 
@@ -242,35 +247,6 @@ def _end_of_imports(source: str) -> int:
         count += 1
         end = node.end_lineno or 0
     return sum(map(len, source.splitlines(keepends=True)[:end])) if count > 1 else 0
-
-
-def _title(source: str, heading: str) -> str:
-    """What a hidden cell holds: its first comment, else what its figure or table is called, else the heading."""
-    if (comment := re.match(r"# (?!fmt|type|noqa)(.+)", source)) is not None:
-        return comment[1].rstrip(".:")
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    named = [(call.func.id, call) for call in calls if isinstance(call.func, ast.Name)]
-    for kind, names in (("figure", _FIGURES), ("table", _TABLES)):
-        drawn = [call for name, call in named if name in names]
-        if drawn:
-            return f"Code of the {kind}: {_caption(drawn[0]) or heading}"
-    said = any(name in _SENTENCES for name, _ in named)
-    return f"Code of what the run says: {heading}" if said else f"Code: {heading}"
-
-
-def _caption(call: ast.Call) -> str:
-    """The first sentence of a caption, if no number of the run is in it and it says something; else nothing."""
-    given = {keyword.arg: keyword.value for keyword in call.keywords}
-    value = given.get("caption", call.args[-1] if call.args else None)
-    parts = value.values if isinstance(value, ast.JoinedStr) else [value]
-    text = parts[0].value if isinstance(parts[0], ast.Constant) else ""
-    if not isinstance(text, str):
-        return ""
-    if len(parts) == 1:
-        text += " "
-    sentence = re.match(r".+?(?=[.?!]\s)", text, re.DOTALL)
-    words = re.sub(r"[*`\\$]", "", sentence[0]) if sentence else ""
-    return textwrap.shorten(words, 110, placeholder=" …") if len(words.split()) > 3 else ""
 
 
 def _id(identity: str, part: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmlab.viz.markup import FEWEST_COLOURS, alt_problem, bare, colours, emit, img, inline_html, png
+from mmlab.viz.numbering import anchor, number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,17 +29,18 @@ __all__ = ["record", "say", "show", "table", "table_over_seeds"]
 _SIGNS = {"higher": ("↑", "higher is better"), "lower": ("↓", "lower is better")}
 
 
-def show(figure: Figure, alt: str, caption: str) -> None:
-    """Display a Matplotlib figure with alternative text and a caption, then close it.
+def show(figure: Figure, alt: str, caption: str, *, label: str | None = None) -> None:
+    """Display a Matplotlib figure with alternative text, a number and a caption, then close it.
 
     Args:
         figure: The figure; its size in inches times 96 is its width on the page in CSS pixels.
         alt: What the figure shows, for readers who cannot see it: a sentence or two, with the numbers that matter.
         caption: The visible caption; ``$...$``, ``**bold**``, ``*emphasis*`` and code in backticks are rendered.
+        label: Name by which the text refers to it: ``[](#figure-paths)`` reads "Figure 3" for ``label="paths"``.
 
     Raises:
-        ValueError: If the alt text or the caption is empty, the alt text is a file name or says nothing, or nothing is
-            drawn on the figure.
+        ValueError: If the alt text or the caption is empty, the alt text is a file name or says nothing, nothing is
+            drawn on the figure, or the label is no label.
     """
     if problem := alt_problem(alt):
         raise ValueError(f"The alt text of the figure captioned {caption[:60]!r} {problem}")
@@ -47,9 +49,10 @@ def show(figure: Figure, alt: str, caption: str) -> None:
     content, width = png(figure)
     if (found := colours(content)) < FEWEST_COLOURS:
         raise ValueError(f"The figure captioned {caption[:60]!r} has nothing on it: it has {found} colours in all.")
+    numbered = f"<strong>Figure {number_of(caption, label)}.</strong> {inline_html(caption)}"
     markup = (
-        f'<figure class="mm-figure" style="margin: 1em 0">{img(content, width, alt)}'
-        f'<figcaption style="font-size: 0.9em; margin-top: 0.5em">{inline_html(caption)}</figcaption></figure>'
+        f'<figure class="mm-figure"{anchor(label)} style="margin: 1em 0">{img(content, width, alt)}'
+        f'<figcaption style="font-size: 0.9em; margin-top: 0.5em">{numbered}</figcaption></figure>'
     )
     emit({"text/html": markup, "text/plain": alt})
 

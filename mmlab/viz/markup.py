@@ -24,6 +24,8 @@ _INLINE = re.compile(
     r"(?P<escaped>\\[$*`])|\$(?P<math>[^$]+)\$|`(?P<code>[^`]+)`"
     r"|\*\*(?P<strong>.+?)\*\*|\*(?P<em>[^*\s][^*]*)\*"
 )
+# A formula may come from data, and must not become a link, a script or a style of the page: these are shown as words.
+_UNSAFE = re.compile(r"\\(?=(?:href|class|cssId|style|data|require|csname)(?![a-zA-Z]))")
 # Colab does not typeset mathematics in HTML outputs by itself; elsewhere the page has MathJax already.
 _COLAB_MATHJAX = '<script async src="https://cdn.jsdelivr.net/npm/mathjax@3/es5/tex-mml-chtml.js"></script>'
 
@@ -48,7 +50,7 @@ def inline_html(text: str) -> str:
         if kind == "escaped":
             return match[kind][1:]
         if kind == "math":
-            return rf'<span class="math notranslate nohighlight">\({match[kind]}\)</span>'
+            return rf'<span class="math notranslate nohighlight">\({_UNSAFE.sub("", match[kind])}\)</span>'
         return f"<{kind}>{match[kind]}</{kind}>"
 
     return _INLINE.sub(replace, html.escape(text, quote=False))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmlab.viz.markup import alt_problem, emit, img, inline_html, png
+from mmlab.viz.numbering import anchor, number_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +27,7 @@ def frames(
     caption: str,
     *,
     start: Mapping[str, Any] | None = None,
+    label: str | None = None,
 ) -> None:
     """Show one figure for each setting of one or two knobs, with a slider for each knob.
 
@@ -38,6 +40,7 @@ def frames(
         alt: Called with the same; returns what that frame shows, numbers included.
         caption: What to try and what to see; inline Markdown and mathematics are rendered.
         start: Settings that are shown first; by default the first of each knob.
+        label: Name by which the text refers to it, as for :func:`mmlab.viz.show`.
 
     Raises:
         ValueError: If there are no knobs or more than two, if a knob has one setting or ``start`` names none of them,
@@ -70,7 +73,8 @@ def frames(
     )
     markup = (
         f"<noscript>{images[tuple(first)]}</noscript>"
-        f'<p class="mm-caption" style="font-size: 0.9em">{inline_html(caption)}</p>'
+        f'<p class="mm-caption"{anchor(label)} style="font-size: 0.9em">'
+        f"<strong>Figure {number_of(caption, label)}.</strong> {inline_html(caption)}</p>"
         f"<details><summary>What each frame shows, in words</summary><ul>{listed}</ul></details>"
     )
     emit({"text/html": markup, "text/plain": caption})

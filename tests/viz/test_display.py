@@ -271,3 +271,29 @@ def test_a_row_beyond_its_ceiling_is_refused(shown):
         table(wrong, "Within its noise.", best=best, spread=spread, ceiling="ceiling")
     with pytest.raises(ValueError, match="ceiling names 'limit'"):
         table(frame, "Unknown.", best=best, ceiling="limit")
+
+
+def test_figures_are_numbered_and_keep_their_number(monkeypatch):
+    from mmlab.viz import display, numbering
+
+    monkeypatch.setattr(numbering, "_shown", {})
+    emitted = []
+    monkeypatch.setattr(display, "emit", emitted.append)
+    for label in ("two-paths", None, "two-paths"):
+        display.show(line(), alt="A red line that rises.", caption="Where it goes.", label=label)
+    one, two, again = (entry["text/html"] for entry in emitted)
+    assert 'id="figure-two-paths"' in one
+    assert "Figure 1.</strong> Where" in one
+    assert "Figure 1.</strong> Where" in again
+    assert "Figure 2.</strong> Where" in two
+    assert "id=" not in two
+    with pytest.raises(ValueError, match="small letters"):
+        numbering.number_of("x", "Two Paths")
+
+
+@pytest.mark.parametrize("command", ["href", "class", "style", "cssId", "require"])
+def test_a_formula_never_becomes_a_link_or_a_style(command):
+    from mmlab.viz.markup import inline_html
+
+    assert f"\\{command}" not in inline_html(rf"see $\{command}{{javascript:alert(1)}}{{x}}$")
+    assert r"\hrefs" in inline_html(r"$\hrefs$")

@@ -23,6 +23,7 @@ from mmlab.publish.site import claims, generated
 from mmlab.publish.site.citing import citation
 from mmlab.publish.site.escape import cell, code
 from mmlab.publish.site.measured import with_ages
+from mmlab.publish.site.numbered import numbered
 from mmlab.publish.site.pictures import picture
 from mmlab.registry import chapter_of, list_methods
 from mmlab.store.folders import MADE, seal, take
@@ -262,7 +263,7 @@ def _fresh(chapter: Chapter, results: Path) -> tuple[Receipt | None, str]:
 
 def _with_account(ran: Ran, root: Path) -> str:
     """The executed notebook, with its receipt and how to cite it at the end."""
-    cells = [dict(entry) for entry in ran.notebook["cells"]]
+    cells = numbered(ran.notebook["cells"], f"notebooks/{ran.stem}.py")
     for entry in cells:
         if "injected-parameters" in entry["metadata"].get("tags", []):
             entry["metadata"] = {**entry["metadata"], "tags": ["hide-input", *entry["metadata"]["tags"]]}
