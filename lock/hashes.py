@@ -24,7 +24,9 @@ def wheels(place: str, version: str) -> list[str]:
         return [digest for link, digest in links if f"torch-{version}" in unquote(link)]
     if place.endswith(".txt"):
         block = re.search(
-            rf"^torch=={re.escape(version)} ((?:\\\n    --hash=sha256:\w+ ?)*)", Path(place).read_text("utf-8"), re.MULTILINE
+            rf"^torch=={re.escape(version)} ((?:\\\n    --hash=sha256:\w+ ?)*)",
+            Path(place).read_text("utf-8"),
+            re.MULTILINE,
         )
         return re.findall(r"sha256:([0-9a-f]{64})", block[1]) if block else []
     found = sorted(Path(place).glob(f"torch-{version}*.whl"))
