@@ -18,6 +18,7 @@ from mmlab.data.files.archive import extract
 from mmlab.publish.chapter import listed
 from mmlab.publish.release import CHECKSUMS, ReleaseError
 from mmlab.publish.run import cache, key
+from mmlab.publish.run.places import public_metrics
 from mmlab.publish.run.receipt import Receipt
 
 __all__ = ["Rebuilt", "rebuild", "unpack"]
@@ -91,7 +92,7 @@ def rebuild(archive: Path, stem: str | None, into: Path, *, profile: str = "cpu"
     again = Receipt.read(new.receipt)
     if done.returncode or again is None:
         raise ReleaseError(f"{stem!r} does not run from {archive.name}: {(done.stderr or done.stdout).strip()[-1000:]}")
-    old_values, new_values = _flat(released.metrics), _flat(again.metrics)
+    old_values, new_values = (_flat(public_metrics(account.metrics)) for account in (released, again))
     return Rebuilt(
         released=released,
         again=again,

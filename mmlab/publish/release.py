@@ -6,6 +6,7 @@ the same bytes. ``SHA256SUMS`` is in the format of ``sha256sum``, and ``MANIFEST
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -21,6 +22,7 @@ import mmlab
 from mmlab.publish import project
 from mmlab.publish.chapter import listed
 from mmlab.publish.run import cache
+from mmlab.publish.run.places import public, public_metrics
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site.build import build
@@ -99,10 +101,7 @@ def release(
 
 
 def _entry(target: cache.Target) -> dict[str, Any]:
-    receipt = Receipt.read(target.receipt)
-    if receipt is None or cache.fresh(target, receipt.inputs) is None:
-        stem = target.notebook.stem
-        raise ReleaseError(f"{target.notebook} is not the notebook of its receipt: run `mmlab book execute {stem}`.")
+    receipt = _public(target)[1]
     return {
         "key": receipt.key,
         "output": receipt.output,
@@ -112,15 +111,30 @@ def _entry(target: cache.Target) -> dict[str, Any]:
     }
 
 
-def _files(root: Path, out: Path, profile: str) -> dict[str, Path]:
-    """What goes in: name inside the archive, and where it is. Sources first, then what was made of them."""
-    found = {name: root / name for name in _sources(root)}
+def _public(target: cache.Target) -> tuple[bytes, Receipt]:
+    """Notebook and receipt of a chapter without folders of this machine."""
+    receipt = Receipt.read(target.receipt)
+    if receipt is None or cache.fresh(target, receipt.inputs) is None:
+        stem = target.notebook.stem
+        raise ReleaseError(f"{target.notebook} is not the notebook of its receipt: run `mmlab book execute {stem}`.")
+    content = cache.as_text(public(json.loads(target.notebook.read_text(encoding="utf-8")))).encode("utf-8")
+    output = hashlib.sha256(content).hexdigest()
+    return content, dataclasses.replace(receipt, metrics=public_metrics(receipt.metrics), output=output)
+
+
+def _files(root: Path, out: Path, profile: str) -> dict[str, Path | bytes]:
+    """What goes in: name inside the archive, and where it is, or its content. Sources first, then what came of them."""
+    found: dict[str, Path | bytes] = {name: root / name for name in _sources(root)}
     for chapter in listed(root):
         source = chapter.source.relative_to(root).as_posix()
         if source not in found:
             raise ReleaseError(f"git does not know {source}: `git add` it, or take the chapter out of _toc.yml.")
         target = chapter.target(out / profile)
-        found |= {f"out/{profile}/{path.name}": path for path in (target.notebook, target.receipt)}
+        content, receipt = _public(target)
+        found |= {
+            f"out/{profile}/{target.notebook.name}": content,
+            f"out/{profile}/{target.receipt.name}": receipt.as_text().encode("utf-8"),
+        }
     return found | {f"out/site/{name}": out / "site" / name for name in (MADE, *sealed(out / "site"))}
 
 
@@ -168,7 +182,7 @@ def _through_link(root: Path, name: str) -> bool:
     return path.is_symlink() or not path.resolve().is_relative_to(root.resolve())
 
 
-def _pack(stream: BinaryIO, name: str, files: dict[str, Path], manifest: bytes, pages: dict[str, str]) -> None:
+def _pack(stream: BinaryIO, name: str, files: dict[str, Path | bytes], manifest: bytes, pages: dict[str, str]) -> None:
     """Write the archive: sorted, with one time, no owner, and the checksums at the end. Each file is read once.
 
     ``pages`` are the hashes of the files of the site: another build may put a new one in its place at any time.
@@ -180,7 +194,8 @@ def _pack(stream: BinaryIO, name: str, files: dict[str, Path], manifest: bytes, 
     ):
         _add(archive, f"{name}/{MANIFEST}", manifest)
         for path in sorted(files):
-            content = files[path].read_bytes()
+            held = files[path]
+            content = held if isinstance(held, bytes) else held.read_bytes()
             sums[path] = hashlib.sha256(content).hexdigest()
             if sums[path] != pages.get(path.removeprefix("out/site/"), sums[path]) and path.startswith("out/site/"):
                 raise ReleaseError(f"{files[path]} changed while it was packed: another build is at work. Try again.")

@@ -134,8 +134,7 @@ def test_paths_of_the_machine_are_not_shown_and_equal_runs_are_equal(root, write
     assert "mmlab-run-" not in shown
     assert "ipykernel_" not in shown
     assert sys.prefix not in shown
-    assert f"{Path.home()}/" not in shown
-    assert "…/run ~/x.txt …/python" in shown
+    assert f"…/run {Path.home()}/x.txt …/python" in shown  # the reader on this machine finds it
     assert "file://…/run/a.png" in shown
     again = execute("one", root=root, force=True)
     assert (root / "out" / "cpu" / "one.ipynb").read_text() == first
@@ -159,6 +158,29 @@ def test_paths_of_the_machine_are_not_shown_and_equal_runs_are_equal(root, write
 def test_a_folder_is_masked_and_what_only_looks_like_it_is_not(text, shown):
     known = {"/tmp/r/work": "…/run", "/home/ada": "~", "/tmp/r": "…/run", "/tmp": "…/tmp"}
     assert places.masked({"a": [text]}, known) == {"a": [shown]}
+
+
+def test_pages_and_releases_name_nobody_s_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "ada"))
+    monkeypatch.setenv("MMLAB_DATA", "~/studies")
+    monkeypatch.setenv("MMLAB_CACHE", str(tmp_path / "kept"))
+    text = (
+        f"{tmp_path}/ada/x {tmp_path}/ada/studies/a.csv {tmp_path}/kept/b /home/bob/c '/Users/eve/d' C:\\Users\\kim\\e"
+    )
+    html = {"output_type": "display_data", "data": {"text/html": [f"<img alt='{tmp_path}/ada/y'>"]}}
+    out = {"output_type": "stream", "text": [text, "https://x.org/home/bob and a/home/b stay"]}
+    cells = [{"cell_type": "code", "source": ["'/home/bob'"], "outputs": [out, html]}, {"cell_type": "markdown"}]
+    executed = {"cells": cells, "metadata": {"widgets": {"state": {"w": {"value": f"{tmp_path}/ada/z"}}}}}
+    made = places.public(executed)
+    assert made["cells"][0]["outputs"][0]["text"] == [
+        "~/x …/data/a.csv …/cache/b ~/c '~/d' ~\\e",
+        "https://x.org/home/bob and a/home/b stay",
+    ]
+    assert made["cells"][0]["outputs"][1]["data"]["text/html"] == ["<img alt='~/y'>"]
+    assert made["metadata"]["widgets"]["state"]["w"]["value"] == "~/z"
+    assert made["cells"][0]["source"] == ["'/home/bob'"], "what an author wrote is the author's"
+    assert executed["cells"][0]["outputs"][0]["text"][0] == text, "the run's own notebook stays as it is"
+    assert places.public_metrics({"at": f"{tmp_path}/ada/m", "n": 1.5}) == {"at": "~/m", "n": 1.5}
 
 
 @pytest.mark.parametrize(

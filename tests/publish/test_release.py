@@ -29,10 +29,11 @@ CHAPTER = """\
 # # One
 
 # %%
+import os
 from mmlab.viz import record
 
 # %%
-record(answer=42.0, named={"a": [1, 2.5]}, word="yes")
+record(answer=42.0, named={"a": [1, 2.5]}, word="yes", home=os.path.expanduser("~/x"))
 """
 
 
@@ -104,6 +105,7 @@ def test_it_holds_what_a_page_takes_and_is_the_same_twice(built):
         CHECKSUMS,
     } <= set(held)
     assert not [name for name in held if "__pycache__" in name or "draft" in name or "stray" in name]
+    assert json.loads(held["out/cpu/one.receipt.json"])["metrics"]["home"] == "~/x"
     sums = dict(reversed(line.split("  ")) for line in held[CHECKSUMS].decode().splitlines())
     assert sums == {n: hashlib.sha256(content).hexdigest() for n, content in held.items() if n != CHECKSUMS}
     manifest = json.loads(held[MANIFEST])
@@ -255,6 +257,7 @@ def test_a_chapter_runs_again_from_the_archive_alone(built, tmp_path):
         "named.a[0]": (1, 1),
         "named.a[1]": (2.5, 2.5),
         "word": ("yes", "yes"),
+        "home": ("~/x", "~/x"),
     }
     assert found.differing == []
     assert json.loads(found.notebook.read_text())["cells"][-1]["execution_count"] == 3
@@ -264,7 +267,7 @@ def test_a_chapter_runs_again_from_the_archive_alone(built, tmp_path):
     assert done.exit_code == 1, done.output
     assert "inputs differ: modules: mmlab.viz.display" in done.output
     assert "answer: 42.0 as released, 43.0 now" in done.output
-    assert "3 of 4 metrics are as released" in done.output
+    assert "4 of 5 metrics are as released" in done.output
     with pytest.raises(ReleaseError, match=r"has no chapter 'two' of the cpu profile; it has one\."):
         rebuild(archive, "two", tmp_path / "there")
 

@@ -14,7 +14,7 @@ from mmlab.publish.run import key
 from mmlab.publish.run.receipt import Receipt
 from mmlab.store.folders import NotOursError, write_whole
 
-__all__ = ["Target", "fresh", "lookup", "store"]
+__all__ = ["Target", "as_text", "fresh", "lookup", "store"]
 
 
 class Target:
@@ -45,7 +45,7 @@ class Target:
 
 def store(target: Target, source: Mapping[str, Any], executed: Mapping[str, Any], receipt: Receipt) -> Receipt:
     """Write notebook, then receipt: a receipt always has its notebook."""
-    content = _text(_grafted(source, executed))
+    content = as_text(_grafted(source, executed))
     receipt = dataclasses.replace(receipt, output=_hash(content.encode("utf-8")))
     write_whole(target.notebook, content)
     receipt.write(target.receipt)
@@ -70,7 +70,7 @@ def lookup(target: Target, source: Mapping[str, Any], parts: Mapping[str, Any]) 
     if receipt is None:
         return None
     executed = json.loads(target.notebook.read_text(encoding="utf-8"))
-    if _text(_grafted(source, executed)) != _text(executed):
+    if as_text(_grafted(source, executed)) != as_text(executed):
         receipt = store(target, source, executed, receipt)
     return dataclasses.replace(receipt, cached=True)
 
@@ -95,7 +95,8 @@ def _grafted(source: Mapping[str, Any], executed: Mapping[str, Any]) -> dict[str
     return made
 
 
-def _text(notebook: Mapping[str, Any]) -> str:
+def as_text(notebook: Mapping[str, Any]) -> str:
+    """A notebook as it stands in its file."""
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from mmlab.publish.run.job import Job
 from mmlab.publish.run.machine import factor
-from mmlab.publish.run.places import masked, places
+from mmlab.publish.run.places import masked, of_run, shown
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.run.workplace import workplace
 
@@ -66,17 +66,12 @@ def here(task: Task, receipt: Receipt, stop: threading.Event, environment: Mappi
     with workplace() as folder:
         job = Job(folder, task.notebook, task.given, task.profile, task.limit, task.cell_limit, environment)
         receipt = job.run(receipt, stop)
-        known = places(folder)
+        known = of_run(folder)
         receipt = dataclasses.replace(receipt, metrics=masked(receipt.metrics, known))
         if receipt.status != "ok":
             return receipt, None
         executed = json.loads(job.output.read_text(encoding="utf-8"))
-    for cell in executed["cells"]:
-        if "outputs" in cell:
-            cell["outputs"] = masked(cell["outputs"], known)
-    if "widgets" in executed["metadata"]:
-        executed["metadata"]["widgets"] = masked(executed["metadata"]["widgets"], known)
-    return receipt, executed
+    return receipt, shown(executed, known)
 
 
 def stopped(receipt: Receipt) -> Outcome:

@@ -106,11 +106,15 @@ class Receipt:
         return not self.over
 
     def write(self, path: Path) -> None:
-        """Write the receipt as JSON, whole or not at all, with a hash over all that it says."""
+        """Write the receipt as :meth:`as_text`, whole or not at all."""
+        write_whole(path, self.as_text())
+
+    def as_text(self) -> str:
+        """The receipt as JSON, with a hash over all that it says."""
         content = {key: value for key, value in dataclasses.asdict(self).items() if key != "cached"}
         content |= {name: getattr(self, name) for name in _DERIVED}
         content[_SEAL] = _seal(content)
-        write_whole(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Receipt | None:

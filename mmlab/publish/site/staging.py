@@ -18,6 +18,7 @@ from mmlab.card import Card
 from mmlab.publish import project
 from mmlab.publish.chapter import Chapter, listed
 from mmlab.publish.run import cache, key
+from mmlab.publish.run.places import public, public_metrics
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site import claims, generated
 from mmlab.publish.site.citing import citation
@@ -131,7 +132,8 @@ def fill(folder: Path, root: Path, executed: Path, accounts: Mapping[str, list[R
     chapters = {}
     for stem, (receipt, *others) in accounts.items():
         notebook = json.loads(cache.Target(executed, stem).notebook.read_text(encoding="utf-8"))
-        chapters[stem] = Ran(stem, notebook, receipt, others)
+        known = [dataclasses.replace(entry, metrics=public_metrics(entry.metrics)) for entry in (receipt, *others)]
+        chapters[stem] = Ran(stem, public(notebook), known[0], known[1:])
     wanted = {f"notebooks/{stem}.ipynb": _with_account(ran, root).encode("utf-8") for stem, ran in chapters.items()}
     wanted |= _pages(root, chapters) | _pictures(chapters) | _claims(chapters)
     take(folder)
