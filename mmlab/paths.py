@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["expand", "folder_from_environment"]
+__all__ = ["expand", "folder_from_environment", "from_command"]
 
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
@@ -56,3 +56,8 @@ def folder_from_environment(name: str) -> Path | None:
     """
     value = os.environ.get(name, "").strip()
     return expand(value, name) if value else None
+
+
+def from_command(text: str | os.PathLike[str]) -> Path:
+    """A path that stands on the command line, where the shell leaves ``--out=~/x`` as it is."""
+    return expand(text, "A path of the command")

@@ -9,14 +9,18 @@ from typing import Annotated
 
 import typer
 
+from mmlab.paths import from_command
+
 __all__ = ["audit_data"]
 
 _SHOWN = 5
 
 
 def audit_data(
-    first: Annotated[Path, typer.Argument(help="A folder or table, for example of the training items.")],
-    second: Annotated[Path, typer.Argument(help="Another one, for example of the test items.")],
+    first: Annotated[
+        Path, typer.Argument(help="A folder or table, for example of the training items.", parser=from_command)
+    ],
+    second: Annotated[Path, typer.Argument(help="Another one, for example of the test items.", parser=from_command)],
     near: Annotated[int, typer.Option(help="Bits of 256 in which near-duplicates may differ.")] = 20,
     allow: Annotated[list[str] | None, typer.Option(help="A kind that is no fault here; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every pair as JSON.")] = False,

@@ -14,7 +14,7 @@ from mmlab import __version__
 from mmlab.command.audit import audit_data
 from mmlab.command.console import show_plan, show_scores, show_table
 from mmlab.command.messages import sentence
-from mmlab.paths import expand
+from mmlab.paths import from_command
 from mmlab.publish import commands
 
 __all__ = ["app", "main"]
@@ -36,11 +36,7 @@ commands.add_to(book)
 Profile = Literal["cpu", "gpu"]
 
 
-def _path(text: str | Path) -> Path:
-    return expand(text, "A path of the command")
-
-
-Out = Annotated[Path, typer.Option(help="Folder for results.", parser=_path)]
+Out = Annotated[Path, typer.Option(help="Folder for results.", parser=from_command)]
 Names = Annotated[list[str] | None, typer.Argument(help="Names; all if none is given.")]
 
 
@@ -266,7 +262,9 @@ def train(
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(help="Items per step.")] = 64,
     fit: Annotated[list[str] | None, typer.Option(help="Argument key=value of mmlab.fit, as in lr=3e-4.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for checkpoint, history and weights.", parser=_path)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoint, history and weights.", parser=from_command)
+    ] = None,
     tracker: Annotated[list[str] | None, typer.Option(help="tensorboard or wandb; may be repeated.")] = None,
     test_share: Annotated[float, typer.Option(help="Share of the items for the test.", show_default="1/3")] = 1 / 3,
     seed: Annotated[int, typer.Option(help="Of split, weights, order and noise.")] = 0,
@@ -297,7 +295,7 @@ def train(
     _print(f"The method is in {out / 'model'}{history}.")
 
 
-Folder = Annotated[Path, typer.Argument(help="Where `mmlab train` saved a method.", parser=_path)]
+Folder = Annotated[Path, typer.Argument(help="Where `mmlab train` saved a method.", parser=from_command)]
 OtherData = Annotated[str | None, typer.Option("--data", help="Another dataset than that of the training.")]
 
 
@@ -321,7 +319,7 @@ def sample(
     folder: Folder,
     data: OtherData = None,
     data_settings: DataSet = None,
-    out: Annotated[Path, typer.Option(help="File to write, .npz.", parser=_path)] = Path("samples.npz"),
+    out: Annotated[Path, typer.Option(help="File to write, .npz.", parser=from_command)] = Path("samples.npz"),
     settings: Annotated[list[str] | None, typer.Option("--set", help="Argument key=value of the sampler.")] = None,
     draws: Annotated[int, typer.Option(help="Samples per item.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,

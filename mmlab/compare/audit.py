@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmlab.data.files.patterns import is_hidden
+from mmlab.data.files.pictures import read_picture
+from mmlab.data.files.text import read_text
+from mmlab.data.subjects import subject_id
+from mmlab.data.words import normal, words
+from mmlab.paths import expand
 from mmlab.wording import nearest
 
 __all__ = ["KINDS", "Item", "Leak", "audit", "difference_hash", "read_items"]
@@ -125,7 +130,7 @@ def read_items(path: str | Path, *, subject: str = _SUBJECT) -> list[Item]:
 
     In a folder every file is an item, at any depth. Tables in it (``.csv``, ``.tsv``, ``.jsonl``, as in the image
     folders of Hugging Face) give captions and subjects to the files that they name; lines that name no file are items
-    of their own.
+    of their own. What a system leaves in folders (``.DS_Store``, ``._name``, ``Thumbs.db``) is no item.
 
     Args:
         path: A folder, or a single table.
@@ -134,17 +139,20 @@ def read_items(path: str | Path, *, subject: str = _SUBJECT) -> list[Item]:
     Raises:
         ValueError: If there is nothing at the path, or a table is not readable.
     """
-    path = Path(path)
+    path = expand(path)
     if not path.exists():
         raise ValueError(f"There is nothing at {path}: give a folder, or a table ({', '.join(sorted(TABLES))}).")
     pattern = re.compile(subject)
     folder = path if path.is_dir() else path.parent
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not is_hidden(p.relative_to(path)))
     named: dict[Path, dict[str, str]] = {}
     items: list[Item] = []
     for table in (p for p in files if p.suffix.lower() in TABLES):
         for number, row in enumerate(_rows(table), start=1):
-            about = {"caption": _first(row, CAPTION_COLUMNS), "subject": _first(row, SUBJECT_COLUMNS)}
+            whose = _first(row, SUBJECT_COLUMNS)
+            about = {"caption": _first(row, CAPTION_COLUMNS), "subject": subject_id(whose) if whose else ""}
             file = table.parent / name if (name := _first(row, FILE_COLUMNS)) else None
             if file is not None and file.is_file():
                 named[file.resolve()] = about
@@ -165,33 +173,36 @@ def read_items(path: str | Path, *, subject: str = _SUBJECT) -> list[Item]:
 
 
 def _item(file: Path, name: str, about: dict[str, str], pattern: re.Pattern[str]) -> Item:
-    content = file.read_bytes()
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     bits = None
     if file.suffix.lower() in PICTURES:
-        from PIL import Image, UnidentifiedImageError
-
         try:
-            with Image.open(io.BytesIO(content)) as picture:
-                bits = difference_hash(picture)
-        except (UnidentifiedImageError, OSError):
+            bits = difference_hash(read_picture(file))
+        except (ValueError, OSError):
             bits = None  # it is compared by its bytes alone
     found = pattern.search(name)
-    whose = about.get("subject") or (found[1] if found and pattern.groups else "")
-    return Item(name, hashlib.sha256(content).hexdigest(), bits, whose, _folded(about.get("caption", "")))
+    whose = about.get("subject") or (subject_id(found[1]) if found and pattern.groups and found[1] else "")
+    return Item(name, digest, bits, whose, _folded(about.get("caption", "")))
 
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
+    text = read_text(table, "leave it out of the folder.")
     try:
-        text = table.read_text(encoding="utf-8-sig")
         if table.suffix.lower() == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
-            rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if table.suffix.lower() == ".tsv" else ","))
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as problem:
-        raise ValueError(f"{table} cannot be read as a table: {problem}.") from None
+            mark = "\t" if table.suffix.lower() == ".tsv" else ","
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=mark))
+    except (ValueError, RecursionError, csv.Error) as problem:
+        raise ValueError(
+            f"{table} cannot be read as a table ({str(problem)[:200]}): correct it, or leave it out of the folder."
+        ) from None
     for row in rows:
         if not isinstance(row, dict):
-            raise ValueError(f"{table} has a line that is no object: {str(row)[:60]}.")
+            raise ValueError(
+                f"{table} has a line that is no object ({str(row)[:60]}): correct it, or leave it out of the folder."
+            )
         yield {str(key).strip().lower(): str(value or "") for key, value in row.items() if key is not None}
 
 
@@ -200,9 +211,8 @@ def _first(row: dict[str, str], columns: Sequence[str]) -> str:
 
 
 def _folded(caption: str) -> str:
-    """A caption without case, accents of another normal form, punctuation and runs of blanks."""
-    text = unicodedata.normalize("NFKC", caption).casefold()
-    return " ".join(re.sub(r"[^\w\s]", " ", text).split())
+    """A caption as its words, see :mod:`mmlab.data.words`; one without any word stands for itself."""
+    return " ".join(words(caption) or normal(caption).split())
 
 
 def _equal(kind: str, first: Sequence[Item], second: Sequence[Item], what: str) -> Iterator[Leak]:

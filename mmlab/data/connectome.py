@@ -6,7 +6,7 @@ N(N-1)/2 numbers above the diagonal, row by row; nearly everything here works on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from mmlab.data.correlation import (
     refuse_picture,
 )
 from mmlab.data.pairs import Pairs
+from mmlab.data.regions import Regions, as_named
 from mmlab.data.subjects import by_subject, likeness, subject_id
 from mmlab.wording import few
 
@@ -38,62 +39,6 @@ __all__ = [
     "read_matrix",
     "refuse_picture",
 ]
-
-
-@dataclass(frozen=True)
-class Regions:
-    """The regions of a parcellation.
-
-    Attributes:
-        names: One per region.
-        networks: One label per region.
-        coordinates: (N, 3) in mm, MNI space; None if the source does not give them.
-    """
-
-    names: tuple[str, ...]
-    networks: tuple[str, ...]
-    coordinates: Tensor | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if len(self.networks) != len(self.names):
-            raise ValueError(f"There are {len(self.names)} region names but {len(self.networks)} networks.")
-        if self.coordinates is not None and tuple(self.coordinates.shape) != (len(self.names), 3):
-            shape = tuple(self.coordinates.shape)
-            raise ValueError(f"Coordinates of {len(self.names)} regions must be ({len(self.names)}, 3), not {shape}.")
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def places(self, names: Sequence[str], where: str) -> list[int]:
-        """Where each of these regions stands among the names that a file gives to its columns.
-
-        Args:
-            names: As the file has them; in another order than here, perhaps.
-            where: Name of the file, for messages.
-
-        Returns:
-            N positions: column ``places[i]`` of the file belongs to region i.
-
-        Raises:
-            ValueError: If the file names other regions, or names one twice in another order.
-        """
-        names = [name.strip() for name in names]
-        ours = [name.strip() for name in self.names]
-        if names == ours:
-            return list(range(len(names)))
-        if len(set(names)) == len(names) == len(ours) and set(names) == set(ours):
-            return [names.index(name) for name in ours]
-        unknown = [name for name in names if name not in ours] or [n for n in names if names.count(n) > 1] or names
-        lacking = [name for name in ours if name not in names] or ours
-        raise ValueError(
-            f"{where} names its regions otherwise: it has {len(names)}, {unknown[0]!r} among them, and of the "
-            f"{len(ours)} expected {lacking[0]!r} is not there. Use one parcellation for all, and take the regions "
-            "from a file of it: Regions(names, networks), or cifti_regions(file)."
-        )
-
-    def order(self) -> Tensor:
-        """Permutation (N,) that puts the regions of a network side by side, networks in alphabetical order."""
-        return torch.tensor(sorted(range(len(self)), key=lambda i: (self.networks[i], i)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +97,8 @@ class ConnectomePairs(Pairs):
         """Pair the matrices of two states by subject id.
 
         Args:
-            source: Matrix (N, N) of each subject in the first state. Ids are texts or whole numbers.
+            source: Matrix (N, N) of each subject in the first state. Ids are texts or whole numbers. The names of a
+                data frame of pandas are compared with those of the regions, and put in their order.
             target: Matrix of each subject in the second state.
             regions: The N regions.
             source_name: Name of the first state, for messages and figures.
@@ -189,7 +135,7 @@ class ConnectomePairs(Pairs):
         sides = []
         for state, side, known in ((source_name, first, regions), (target_name, second, target_regions or regions)):
             named = [(side[s], f"{state} matrix of subject {s}", len(known)) for s in subjects]
-            checked = [check_matrix(matrix, name, count, kind) for matrix, name, count in named]
+            checked = [check_matrix(as_named(matrix, known, name), name, count, kind) for matrix, name, count in named]
             sides.append(edges(torch.stack(checked)).float())
         return cls(sides[0], sides[1], subjects, regions, source_name, target_name, acknowledgement,
                    target_regions or regions)  # fmt: skip

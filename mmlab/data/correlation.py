@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mmlab.data.files.arrays import Array, read_array
-from mmlab.data.files.numbers import Grid, read_grid
+from mmlab.data.files.numbers import read_grid
+from mmlab.data.regions import Regions, square
 from mmlab.paths import expand
 
 __all__ = [
@@ -127,7 +128,7 @@ def check_matrix(
         name: What the message calls it.
         regions: The N that is expected, if it is known.
         kind: ``"correlation"``, or ``"symmetric"`` for any symmetric matrix of finite numbers.
-        tolerance: How far symmetry may be off, relative to the largest entry where that is above 1.
+        tolerance: How far symmetry may be off, as a share of the largest entry.
 
     Returns:
         The matrix as a float64 tensor (N, N).
@@ -139,7 +140,7 @@ def check_matrix(
         raise ValueError(f"There is no kind {kind!r} of matrix: choose correlation or symmetric.")
     if kind == "correlation":
         return check_correlation(matrix, name, regions, tolerance)
-    value = torch.as_tensor(np.asarray(matrix, dtype=np.float64))
+    value = torch.from_numpy(np.array(matrix, dtype=np.float64))  # a copy: pandas gives arrays that are read-only
     size = "x".join(str(length) for length in value.shape)
     if value.ndim != 2 or value.shape[0] != value.shape[1]:
         raise ValueError(f"{name} is {size}, not a square matrix: give regions x regions, not a time series.")
@@ -153,7 +154,7 @@ def check_matrix(
             f"{name} has NaN or infinity, first at row {row}, column {column}: "
             "a region without signal has no correlation; leave the subject or the region out."
         )
-    scale = max(1.0, float(value.abs().max())) if value.numel() else 1.0
+    scale = float(value.abs().max()) if value.numel() else 1.0
     if (gap := float((value - value.T).abs().max())) > tolerance * scale:
         raise ValueError(
             f"{name} is not symmetric (off by {gap:.3g}): a correlation matrix is; check how it was written."
@@ -174,14 +175,15 @@ def refuse_picture(path: Path) -> None:
         )
 
 
-def read_matrix(path: str | Path, regions: int | None = None, kind: Kind = "correlation") -> Tensor:
+def read_matrix(path: str | Path, regions: int | Regions | None = None, kind: Kind = "correlation") -> Tensor:
     """One matrix from a file of numbers.
 
     Args:
         path: A ``.npy`` file, or a text file with one row per line (``.txt``, ``.tsv``; ``.csv`` with commas). Names
             above the columns and before the rows are compared: a matrix whose rows and columns are in different orders
             is put right.
-        regions: The N that is expected, if it is known.
+        regions: The N that is expected, if it is known; or the regions, with whose names those of the file are then
+            compared: another order is put right, other names are refused.
         kind: ``"correlation"``, or ``"symmetric"`` for any symmetric matrix of finite numbers.
 
     Returns:
@@ -198,21 +200,13 @@ def read_matrix(path: str | Path, regions: int | None = None, kind: Kind = "corr
             f"{file} is an image of NIfTI or CIFTI: write its matrix as .npy or .txt, or give the .ptseries.nii of "
             "the scan to read_time_series."
         )
-    if file.suffix.lower() in {".txt", ".tsv", ".csv"}:
-        return check_matrix(_ordered(read_grid(file, regions), file), str(file), regions, kind)
-    return check_matrix(read_array(file, Array("fiu", None, nan=True)), str(file), regions, kind)
-
-
-def _ordered(read: Grid, file: Path) -> NDArray[np.float64]:
-    """The matrix with its columns in the order of its rows, where the file names both."""
-    if read.columns is None or read.rows is None or read.rows == read.columns:
-        return read.values
-    if all(row.isdecimal() for row in read.rows):  # they are counted, not named
-        return read.values
-    if sorted(read.rows) != sorted(read.columns) or len(set(read.rows)) < len(read.rows):
-        other = next((name for name in read.rows if name not in read.columns), read.rows[0])
-        raise ValueError(
-            f"{file} names its rows otherwise than its columns ({other!r}): a correlation matrix has the same regions "
-            "on both sides."
-        )
-    return read.values[:, [read.columns.index(name) for name in read.rows]]
+    count = regions if isinstance(regions, int) or regions is None else len(regions)
+    if file.suffix.lower() not in {".txt", ".tsv", ".csv"}:
+        return check_matrix(read_array(file, Array("fiu", None, nan=True)), str(file), count, kind)
+    read = read_grid(file, count)
+    values, names = square(read.values, read.rows, read.columns, str(file))
+    matrix = check_matrix(values, str(file), count, kind)
+    if names is None or not isinstance(regions, Regions):
+        return matrix
+    places = regions.places(names, str(file))
+    return matrix[places][:, places]

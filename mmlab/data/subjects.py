@@ -1,19 +1,26 @@
-"""Ids of subjects: one person has one id, whether a table gave a number or a file name a text."""
+"""Ids of subjects: one person has one id, whether a table gave a number or a file name a text.
+
+A spreadsheet makes 100307.0 of a number, macOS takes letters apart in the names of files, and a byte order mark sticks
+to the first cell: none of that makes another person. Leading zeros do.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-__all__ = ["by_subject", "likeness", "subject_id"]
+__all__ = ["by_subject", "likeness", "spelled", "subject_id"]
 
 Value = TypeVar("Value")
 
 
 def subject_id(value: Any) -> str:
     """The id as a text, without blanks around it: 100307, ``np.int64(100307)``, 100307.0 and ``"100307"`` are one.
+
+    So are ``"100307.0"``, both of Unicode's spellings of "Zoë", and an id with characters that cannot be seen in it.
 
     Args:
         value: A text, a whole number, or a number of NumPy or torch.
@@ -28,9 +35,18 @@ def subject_id(value: Any) -> str:
         value = value.decode("utf-8", errors="replace")
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         value = int(value)
-    if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-        return str(value).strip()
+    if isinstance(value, str | int) and not isinstance(value, bool) and (text := spelled(str(value))):
+        number = re.fullmatch(r"([0-9]+)\.0+", text)
+        return number[1] if number else text
     raise ValueError(f"{value!r} is no subject's id: give a text or a whole number.")
+
+
+def spelled(name: str) -> str:
+    """A name in one spelling: Unicode's NFC, without blanks around it and without characters that cannot be seen."""
+    text = unicodedata.normalize("NFC", name)
+    if not text.isascii():
+        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    return text.strip()
 
 
 def by_subject(values: Mapping[Any, Value], name: str) -> dict[str, Value]:

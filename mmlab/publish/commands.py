@@ -7,9 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from mmlab.paths import from_command
+
 __all__ = ["add_to"]
 
 Profile = Literal["cpu", "gpu"]
+
+
+Out = Annotated[Path, typer.Option(help="Folder for results.", parser=from_command)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,8 +26,8 @@ def add_to(app: typer.Typer) -> None:
 
 def _release(
     profile: Profile = "cpu",
-    out: Path = Path("out"),
-    dist: Path = Path("dist"),
+    out: Out = Path("out"),
+    dist: Annotated[Path, typer.Option(help="Folder for the archive.", parser=from_command)] = Path("dist"),
     pdf: Annotated[bool, typer.Option(help="Print the book to a PDF too, if there is a browser.")] = True,
 ) -> None:
     """Pack the site, the runs behind it and their sources into one archive."""
@@ -42,7 +47,8 @@ def _release(
 
 
 def _pdf(
-    target: Annotated[Path, typer.Argument(help="File to write.")] = Path("dist/mmlab.pdf"), out: Path = Path("out")
+    target: Annotated[Path, typer.Argument(help="File to write.", parser=from_command)] = Path("dist/mmlab.pdf"),
+    out: Out = Path("out"),
 ) -> None:
     """Print the website to one PDF. It takes Chromium or Chrome."""
     from mmlab.publish.site.pdf import pdf
@@ -52,9 +58,9 @@ def _pdf(
 
 
 def _rebuild(
-    archive: Annotated[Path, typer.Argument(help="What `mmlab book release` wrote.")],
+    archive: Annotated[Path, typer.Argument(help="What `mmlab book release` wrote.", parser=from_command)],
     stem: Annotated[str | None, typer.Argument(help="The chapter; without it, the first one.")] = None,
-    into: Annotated[Path, typer.Option(help="Folder to unpack to.")] = Path("out/rebuilt"),
+    into: Annotated[Path, typer.Option(help="Folder to unpack to.", parser=from_command)] = Path("out/rebuilt"),
     profile: Profile = "cpu",
     tolerance: Annotated[float, typer.Option(help="Relative difference that passes for equal.")] = 1e-3,
 ) -> None:

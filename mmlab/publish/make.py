@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mmlab.paths import expand
 from mmlab.publish import project
 from mmlab.publish.chapter import listed
 from mmlab.publish.committed import StaleNotebookError, sync
@@ -44,6 +45,7 @@ def book(
     console = console or Console()
     began = time.monotonic()
     try:
+        out = expand(out, "out")
         refuse_foreign_folders(root / out)
         sync(check=True, root=root)
         chapters = [chapter.stem for chapter in listed(root)]

@@ -15,6 +15,7 @@ from typing import Any
 
 from mmlab.data.files.archive import MANIFEST as UNPACKED
 from mmlab.data.files.archive import extract
+from mmlab.paths import expand
 from mmlab.publish.chapter import listed
 from mmlab.publish.release import CHECKSUMS, ReleaseError
 from mmlab.publish.run import cache, key
@@ -70,6 +71,7 @@ def rebuild(archive: Path, stem: str | None, into: Path, *, profile: str = "cpu"
         ValueError: If the archive is damaged or unsafe to unpack.
         OSError: If it cannot be read, or the folder cannot be written.
     """
+    archive = expand(archive, "archive")
     root = unpack(archive, into)
     stem = stem or next((chapter.stem for chapter in listed(root)), "")
     target = cache.Target(root / "out" / profile, stem)
@@ -117,6 +119,7 @@ def unpack(archive: Path, into: Path) -> Path:
         ReleaseError: If a file is missing, changed, or not listed.
         ValueError: If the archive is damaged or unsafe to unpack.
     """
+    archive, into = expand(archive, "archive"), expand(into, "into")
     extract(archive, into)
     folders = [path for path in into.iterdir() if path.name != UNPACKED]
     if len(folders) != 1 or not (folders[0] / CHECKSUMS).is_file():

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import mmlab
+from mmlab.paths import expand
 from mmlab.publish import project
 from mmlab.publish.chapter import listed
 from mmlab.publish.run import cache
@@ -65,28 +66,31 @@ def release(
         ReleaseError: If a notebook is not the one of its receipt, the site is not as it was built, or git does not
             know the sources.
     """
-    root = root or project.find_root()
+    root, out, dist = root or project.find_root(), expand(out, "out"), expand(dist, "dist")
     build(profile, out, root=root)
     name = f"mmlab-{mmlab.__version__}"
     archive = root / dist / f"{name}.tar.gz"
     site = root / out / "site"
-    files = _files(root, root / out, profile)
+    files: dict[str, Path | bytes] = {**_files(root, root / out, profile)}
     if not sealed(site) or (other := changed(site)):
         named = ", ".join(other[:3]) if sealed(site) else "no list of its files"
         raise ReleaseError(f"{site} is not as it was built ({named}): run `mmlab book build` again.")
+    shown = {chapter.stem: _public(chapter.target(root / out / profile)) for chapter in listed(root)}
+    contents = {f"out/{profile}/{stem}.ipynb": content for stem, (content, _) in shown.items()}
+    contents |= {f"out/{profile}/{stem}.receipt.json": known.as_text().encode() for stem, (_, known) in shown.items()}
     manifest = {
         "format": FORMAT,
         "version": mmlab.__version__,
         "profile": profile,
         "pages": project.toc_entries(root),
-        "chapters": {chapter.stem: _entry(chapter.target(root / out / profile)) for chapter in listed(root)},
+        "chapters": {stem: _entry(receipt) for stem, (_, receipt) in shown.items()},
         "rebuild": f"mmlab book rebuild {archive.name} CHAPTER",
     }
     archive.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=archive.parent, prefix=f".{archive.name}.")
     try:
         with terminable(), os.fdopen(handle, "wb") as stream:
-            _pack(stream, name, files, _json(manifest), sealed(site))
+            _pack(stream, name, files | contents, _json(manifest), sealed(site))
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
@@ -100,8 +104,7 @@ def release(
     return archive
 
 
-def _entry(target: cache.Target) -> dict[str, Any]:
-    receipt = _public(target)[1]
+def _entry(receipt: Receipt) -> dict[str, Any]:
     return {
         "key": receipt.key,
         "output": receipt.output,
@@ -122,19 +125,15 @@ def _public(target: cache.Target) -> tuple[bytes, Receipt]:
     return content, dataclasses.replace(receipt, metrics=public_metrics(receipt.metrics), output=output)
 
 
-def _files(root: Path, out: Path, profile: str) -> dict[str, Path | bytes]:
-    """What goes in: name inside the archive, and where it is, or its content. Sources first, then what came of them."""
-    found: dict[str, Path | bytes] = {name: root / name for name in _sources(root)}
+def _files(root: Path, out: Path, profile: str) -> dict[str, Path]:
+    """What goes in: name inside the archive, and where it is. Sources first, then what was made of them."""
+    found = {name: root / name for name in _sources(root)}
     for chapter in listed(root):
         source = chapter.source.relative_to(root).as_posix()
         if source not in found:
             raise ReleaseError(f"git does not know {source}: `git add` it, or take the chapter out of _toc.yml.")
         target = chapter.target(out / profile)
-        content, receipt = _public(target)
-        found |= {
-            f"out/{profile}/{target.notebook.name}": content,
-            f"out/{profile}/{target.receipt.name}": receipt.as_text().encode("utf-8"),
-        }
+        found |= {f"out/{profile}/{path.name}": path for path in (target.notebook, target.receipt)}
     return found | {f"out/site/{name}": out / "site" / name for name in (MADE, *sealed(out / "site"))}
 
 

@@ -128,3 +128,44 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("{")
     with pytest.raises(ValueError, match=r"bad\.jsonl cannot be read as a table"):
         read_items(tmp_path / "bad.jsonl")
+
+
+def test_what_the_system_leaves_in_folders_is_no_item(sets) -> None:
+    train, test = sets
+    for folder in sets:
+        for name in (".DS_Store", "Thumbs.db", "._0.png", "__MACOSX/0.png", "@eaDir/x/thumb.jpg"):
+            (folder / name).parent.mkdir(exist_ok=True, parents=True)
+            (folder / name).write_bytes(b"the same in both")
+    assert found(train, test) == []
+
+
+def test_pictures_are_read_as_everywhere(sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = sets
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera held sideways: the pixels are turned, and the file says so
+    photo(3).transpose(Image.Transpose.ROTATE_90).save(test / "phone.jpg", exif=exif, quality=95)
+    assert [leak[0] for leak in found(train, test)] == ["near-duplicate"]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "bin" / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
+    for name in ("script.png", "script.jpg"):
+        (test / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
+    read_items(test)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_ids_and_captions_are_compared_in_any_script_and_encoding(tmp_path: Path, monkeypatch) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    (one / "a.csv").write_text("patient_id,caption\n7,\u0930\u093e\u092e\n8,\U0001f600\n9,Zoe\u0308\n", "utf-16")
+    (two / "a.csv").write_text("patient_id,caption\n7.0,\u0930\u094b\u092e\n1,\U0001f600!\n2,zo\u00eb\n", "utf-8-sig")
+    leaks = {(leak.kind, leak.detail) for leak in audit(read_items(one), read_items(two))}
+    assert leaks == {("same subject", "7"), ("same caption", "\U0001f600"), ("same caption", "zo\u00eb")}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(read_items("~/one")) == 3
+    assert run("--", "~/one", "$HOME/two").exit_code == 1
+    (two / "b.jsonl").write_text('{"a": 1' + "[" * 100_000)
+    with pytest.raises(ValueError, match=r"b\.jsonl cannot be read as a table .*: correct it, or leave it out"):
+        read_items(two)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmlab.data.connectome import ConnectomePairs, Regions, check_correlation, edges, matrices, read_matrix
+from mmlab.data.correlation import check_matrix
 
 REGIONS = Regions(names=tuple("abcde"), networks=("x", "y", "x", "z", "y"), coordinates=torch.zeros(5, 3))
 
@@ -96,6 +97,15 @@ def test_what_is_no_correlation_matrix_is_refused_by_name(change: str, sentence:
 def test_wrong_size_is_refused() -> None:
     with pytest.raises(ValueError, match="s1 is 5x5 but 6 regions are expected: use the same parcellation"):
         check_correlation(correlation(0), "s1", regions=6)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_symmetry_is_judged_at_the_scale_of_the_matrix(unit: float) -> None:
+    matrix = correlation(0) * unit
+    assert torch.equal(check_matrix(matrix, "it", kind="symmetric"), torch.from_numpy(matrix))
+    matrix[0, 1] *= 1.5
+    with pytest.raises(ValueError, match="it is not symmetric"):
+        check_matrix(matrix, "it", kind="symmetric")
 
 
 def test_half_precision_passes() -> None:
@@ -223,6 +233,13 @@ def test_names_in_a_matrix_file_are_compared(tmp_path: Path) -> None:
     for file in ("named.csv", "permuted.csv", "header.tsv", "counted.csv"):
         assert np.allclose(read_matrix(tmp_path / file, 5), matrix, atol=1e-12), file
         assert np.allclose(read_matrix(tmp_path / file), matrix, atol=1e-12), file
+    frame.loc[list("dbaec"), list("cabed")].to_csv(tmp_path / "both.csv")
+    frame[list("cabed")].loc[list("cabed")].to_csv(tmp_path / "no_index.csv", index=False)
+    regions = Regions(tuple(names), ("n",) * 5)
+    for file in ("named.csv", "permuted.csv", "both.csv", "no_index.csv", "counted.csv"):
+        assert np.allclose(read_matrix(tmp_path / file, regions), matrix, atol=1e-12), file
+    with pytest.raises(ValueError, match=r"named\.csv names its regions otherwise: it has 5, 'a' among them"):
+        read_matrix(tmp_path / "named.csv", Regions(tuple("vwxyz"), ("n",) * 5))
     frame.set_axis(list("abcdx"), axis=0).to_csv(tmp_path / "other.csv")
     with pytest.raises(ValueError, match=r"other\.csv names its rows otherwise than its columns \('x'\)"):
         read_matrix(tmp_path / "other.csv")

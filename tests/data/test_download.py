@@ -495,6 +495,23 @@ def _twice(folder: Path) -> Path:
     return folder / "x.tar"
 
 
+def _sparse(folder: Path) -> Path:
+    with tarfile.open(folder / "x.tar", "w") as archive:
+        member = tarfile.TarInfo("a")
+        member.type = tarfile.GNUTYPE_SPARSE
+        archive.addfile(member)
+    return folder / "x.tar"
+
+
+def _other_method(folder: Path) -> Path:
+    content = bytearray(make_zip(folder / "x.zip", {"a": b""}).read_bytes())
+    for magic, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        start = content.index(magic) + place
+        content[start : start + 2] = (9).to_bytes(2, "little")  # deflate64, as Windows packs large files
+    (folder / "x.zip").write_bytes(content)
+    return folder / "x.zip"
+
+
 ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zip slip": (lambda f: make_zip(f / "x.zip", {"ok": b"", "../evil": b"x"}), "'../evil', whose path"),
     "zip slip in the middle": (lambda f: make_zip(f / "x.zip", {"a/../../evil": b"x"}), "whose path"),
@@ -528,6 +545,8 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "tar header damaged": (_damaged_header, "damaged"),
     "xz corrupted": (lambda f: _corrupt(make_tar(f / "x.tar.xz", {"a": BODY}, "w:xz"), 0.5), "damaged"),
     "bz2 corrupted": (lambda f: _corrupt(make_tar(f / "x.tar.bz2", {"a": BODY}, "w:bz2"), 0.5), "damaged"),
+    "tar with holes": (_sparse, "is stored with holes: pack it again without --sparse"),
+    "zip by another method": (_other_method, "packed by a method that Python does not know: unpack it"),
     "not an archive": (lambda f: _cut(make_tar(f / "x.tar", {"a": b""}, "w"), 0.0), "damaged"),
 }
 
@@ -569,6 +588,7 @@ HARMLESS: dict[str, tuple[Callable[[Path], Path], list[str]]] = {
     "global header": (_global_header, ["a"]),
     "zip of Windows": (lambda f: make_zip(f / "x.zip", {"a\\b.txt": b"x", "a\\c\\d": b"x"}), ["a/b.txt", "a/c/d"]),
     "zip with the folder itself": (lambda f: make_zip(f / "x.zip", {"./": b"", "./a": b"x"}), ["a"]),
+    "there and back": (lambda f: _tar_of(f, ("a/../b", b"x"), ("c/d/../../e/f", b"x")), ["b", "e/f"]),
     "time of day": (lambda f: _tar_of(f, ("run_12:30:05.txt", b"x")), ["run_12:30:05.txt"]),
     "dots in names": (lambda f: _tar_of(f, ("..a/...", b"x"), ("b..", b"x")), ["..a/...", "b.."]),
 }

@@ -125,6 +125,17 @@ def test_choices(folder: Path) -> None:
         fastmri_knee(acquisition="AXT2")
 
 
+def test_what_a_system_or_a_copy_left_is_no_further_knee(folder: Path) -> None:
+    for name in ("._file1.h5", ".Trash/file1.h5", "__MACOSX/file1.h5"):
+        (folder / "fastmri" / name).parent.mkdir(exist_ok=True)
+        (folder / "fastmri" / name).write_bytes(b"\0")
+    count = len(fastmri_knee())
+    write_scan(folder / "fastmri" / "copy" / "file1.h5", phantom())
+    with pytest.raises(ValueError, match=r"copy.file1\.h5 and .*file1\.h5 are of one name, so of one knee: move one"):
+        fastmri_knee()
+    assert count > 0
+
+
 def test_a_file_is_on_one_side_of_the_split(folder: Path) -> None:
     data = fastmri_knee(size=8)
     train, test = data.split(3, seed=1)

@@ -111,3 +111,36 @@ def test_the_example_in_the_message_works(tmp_path: Path) -> None:
     example = str(caught.value).partition("such as '")[2].removesuffix("'.").replace("\\n", "\n")
     assert tomllib.loads(example)
     assert len(own_folder(write(tmp_path, example, rest=np.zeros((4, 3)), motor=np.zeros((4, 3)))).train) == 4
+
+
+def test_rows_and_columns_that_are_named_are_put_in_one_order(tmp_path: Path) -> None:
+    text = '[arrays]\nsource = "s.csv"\nlabel = "y.tsv"\n[test]\nsource = "t.csv"\nlabel = "u.tsv"\n'
+    (tmp_path / "s.csv").write_text("id,gene a,gene b\n101,1,2\n102,3,4\n103,5,6\n", encoding="utf-8")
+    (tmp_path / "y.tsv").write_text("id\tlabel\r103.0\t2\r101.0\t0\r102.0\t1\r", encoding="utf-16")
+    (tmp_path / "t.csv").write_text("id,gene b,gene a\n7,20,10\n9,40,30\n", encoding="utf-8")
+    (tmp_path / "u.tsv").write_text("id\tlabel\n7\t0\n9\t1\n", encoding="utf-8")
+    found = own_folder(write(tmp_path, text))
+    assert found.test is not None
+    assert found.train.subjects == ["101", "102", "103"]
+    assert found.train.tensors["label"].tolist() == [0, 1, 2]
+    assert found.train.tensors["source"].tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert found.test.tensors["source"].tolist() == [[10, 20], [30, 40]]
+    (tmp_path / "u.tsv").write_text("id\tlabel\n7\t0\n8\t1\n", encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"label names its rows otherwise than .*source \('8' is there and '9' is not\)"
+    ):
+        own_folder(tmp_path)
+    (tmp_path / "u.tsv").write_text("id\tlabel\n7\t0\n9\t1\n", encoding="utf-8")
+    (tmp_path / "t.csv").write_text("id,gene b,gene c\n7,20,10\n9,40,30\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"source of test names its columns otherwise than .*'gene c' is there"):
+        own_folder(tmp_path)
+
+
+def test_a_list_of_ids_decides_the_order_of_named_rows(tmp_path: Path) -> None:
+    text = 'subjects = "ids.txt"\n[arrays]\nx = "x.csv"\nz = "z.npy"\n'
+    (tmp_path / "ids.txt").write_text("Zoe\u0308\nAda\n", encoding="utf-8")
+    (tmp_path / "x.csv").write_text("Ada,1.5\nZo\u00eb,2.5\n", encoding="utf-8")
+    found = own_folder(write(tmp_path, text, z=np.array([[7.0], [8.0]])))
+    assert found.train.subjects == ["Zoë", "Ada"]
+    assert found.train.tensors["x"].flatten().tolist() == [2.5, 1.5]
+    assert found.train.tensors["z"].flatten().tolist() == [7.0, 8.0]

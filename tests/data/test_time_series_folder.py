@@ -251,7 +251,12 @@ def test_companions_and_hidden_files_are_no_subjects(tmp_path: Path) -> None:
     np.save(tmp_path / "100307_REST.npy", series(0))
     for name in ("._100307_REST.npy", ".100308_REST.npy"):
         (tmp_path / name).write_bytes(b"\0\5\x16\7")
-    for folder in ("._sub", ".Trash", "sub-1"):
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+        (tmp_path / "people" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "people" / name).touch()
+    np.save(tmp_path / "people" / "7.npy", series(0))
+    assert list(find_scans(tmp_path / "people", "{subject}.*")) == ["7"]
+    for folder in ("._sub", ".Trash", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "sub-1"):
         (tmp_path / folder).mkdir()
         np.save(tmp_path / folder / "rest.npy", series(0))
     assert list(find_scans(tmp_path, "{subject}_REST.npy")) == ["100307"]

@@ -13,6 +13,7 @@ import io
 import json
 import lzma
 import os
+import posixpath
 import re
 import stat
 import struct
@@ -245,8 +246,8 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> dict[str, str]:
 
 def _safe(name: str) -> PurePosixPath:
     """The path of a member inside its folder, normalised and then judged; ``.`` is the folder itself."""
-    # "./a", "a//b" and "a/./b" are usual, and some programs write backslashes.
-    path = PurePosixPath(name.replace("\\", "/"))
+    # "./a", "a//b", "a/./b" and "a/../b" are harmless, and some programs write backslashes. There are no links.
+    path = PurePosixPath(posixpath.normpath(name.replace("\\", "/")))
     unsafe = (
         not name.strip()
         or path.is_absolute()
@@ -275,6 +276,11 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
             else:
                 try:
                     stream = opened.open(member)
+                except NotImplementedError:
+                    raise _MemberError(
+                        f"has the member {member.filename!r}, packed by a method that Python does not know: unpack it, "
+                        "and pack it again as .zip"
+                    ) from None
                 except OSError as error:  # it seeks to nowhere
                     raise zipfile.BadZipFile(str(error)) from None
                 with stream:
@@ -287,8 +293,12 @@ def _tar_members(archive: Path, magic: bytes, budget: int, limits: Limits) -> It
         bounded: Any = _Bounded(plain, budget + 2048 * limits.members)  # headers and padding come on top
         with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Header) as opened:
             for member in opened:
-                if not (member.isreg() or member.isdir()) or member.issparse():
+                if not (member.isreg() or member.isdir()):
                     raise _MemberError(f"has the member {member.name!r}, which is a link or a device")
+                if member.issparse():
+                    raise _MemberError(
+                        f"has the member {member.name!r}, which is stored with holes: pack it again without --sparse"
+                    )
                 yield member.name, opened.extractfile(member), member.size
         while bounded.read(1 << 18):  # to the very end, where the checksum of the whole stands
             pass

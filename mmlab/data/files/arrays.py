@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mmlab.data.files.numbers import GridError, grid
+from mmlab.data.files.numbers import Grid, GridError, grid
 from mmlab.data.files.text import read_lines
 
-__all__ = ["Array", "read_array", "read_arrays"]
+__all__ = ["Array", "read_array", "read_arrays", "read_named"]
 
 Shape = tuple[int | None, ...]
 
@@ -95,17 +95,22 @@ def read_arrays(path: Path, expected: Expected, remedy: str = "get the file agai
 
 
 def read_array(path: Path, wanted: Array, remedy: str = "get the file again.") -> NDArray[Any]:
+    """The values of :func:`read_named`, where no names matter."""
+    return read_named(path, wanted, remedy).values
+
+
+def read_named(path: Path, wanted: Array, remedy: str = "get the file again.") -> Grid:
     """Read one array of numbers from a ``.npy`` file or a text file, and check it against what is expected.
 
     Args:
         path: A ``.npy`` file, or one with a row of numbers per line: ``.txt`` and ``.tsv`` with blanks or tabs between
             them, ``.csv`` with commas. Text is read as float64, shape (rows, columns), without the header and index
-            that it may have; :func:`mmlab.data.files.numbers.read_grid` also gives those.
+            that it may have, whose names come beside it.
         wanted: What the array must look like.
         remedy: What to do if the file is not as expected; ends the error's sentence.
 
     Returns:
-        The array.
+        The array, with the names of rows and columns that a text file has.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -119,13 +124,13 @@ def read_array(path: Path, wanted: Array, remedy: str = "get the file again.") -
     try:
         if suffix == ".npy":
             with path.open("rb") as stream:
-                return _read(stream, path.stat().st_size, wanted)
+                return Grid(_read(stream, path.stat().st_size, wanted), None, None)
         if suffix not in {".txt", ".tsv", ".csv"}:
             raise _ContentError(f"is of an unknown kind ({suffix or 'no suffix'}): give .npy, .txt, .tsv or .csv")
         columns = wanted.shape[1] if wanted.shape is not None and len(wanted.shape) == 2 else None
-        table = grid(read_lines(path, remedy), suffix == ".csv", columns).values
-        _check_kind(table.dtype, table.shape, wanted)
-        _check_values(table, wanted)
+        table = grid(read_lines(path, remedy), suffix == ".csv", columns)
+        _check_kind(table.values.dtype, table.values.shape, wanted)
+        _check_values(table.values, wanted)
     except GridError as error:
         raise ValueError(f"{path} cannot be read: it {error}; {remedy}") from None
     except _ContentError as error:

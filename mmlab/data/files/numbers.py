@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmlab.data.files.text import read_lines
+from mmlab.data.subjects import spelled, subject_id
 
-__all__ = ["Grid", "GridError", "grid", "read_grid"]
+__all__ = ["Grid", "GridError", "grid", "read_grid", "same_columns", "same_rows", "stated"]
 
-_INDEX_NAMES = {"", "index", "unnamed: 0", "row", "rownames", "frame", "time", "t", "volume", "tr", "id", "subject"}
+_INDEX_NAMES = {
+    "", "index", "unnamed: 0", "row", "rownames", "frame", "time", "t", "volume", "tr", "id", "subject", "subject_id",
+    "participant_id", "patient_id", "sample_id",
+}  # fmt: skip
 _MISSING = {"", "n/a", "na", "nan", "-nan", "none", "null"}
 
 
@@ -95,6 +99,77 @@ def grid(lines: Sequence[str], commas: bool, columns: int | None = None) -> Grid
         rows = [cells[1:] for cells in rows]
         names = names if names is None or len(names) < width else names[1:]
     return Grid(_numbers(rows, places), tuple(names) if names is not None else None, index)
+
+
+def same_rows(tables: Mapping[str, Grid], ids: Sequence[str] | None = None) -> dict[str, Grid]:
+    """Tables about the same items, with their rows in one order, where the files say which row is about whom.
+
+    Rows that are but counted stay where they are.
+
+    Args:
+        tables: By name, for messages.
+        ids: The items, if they are known; else the first table that names its rows decides.
+
+    Raises:
+        ValueError: If two tables name other items, or one names an item twice.
+    """
+    first, order = "the list of items", None if ids is None else tuple(map(subject_id, ids))
+    made = {}
+    for name, table in tables.items():
+        rows = stated(table.rows)
+        if rows is not None and order is None:
+            first, order = name, rows
+        if rows is None or rows == order or order is None:
+            made[name] = table
+            continue
+        places = _places(rows, order, f"{name} names its rows otherwise than {first}")
+        made[name] = table._replace(values=table.values[places], rows=order)
+    return made
+
+
+def same_columns(tables: Mapping[str, Grid]) -> dict[str, Grid]:
+    """Tables of the same quantities, such as those to train and to test on, with their columns in one order.
+
+    Args:
+        tables: By name, for messages; the first that names its columns decides.
+
+    Raises:
+        ValueError: If two tables name other columns, or one names a column twice.
+    """
+    first, order = "", None
+    made = {}
+    for name, table in tables.items():
+        columns = None if table.columns is None else tuple(map(spelled, table.columns))
+        if columns is not None and all(column.isdecimal() for column in columns):
+            columns = None
+        if columns is not None and order is None:
+            first, order = name, columns
+        if columns is None or columns == order or order is None:
+            made[name] = table
+            continue
+        places = _places(columns, order, f"{name} names its columns otherwise than {first}")
+        made[name] = table._replace(values=table.values[:, places], columns=order)
+    return made
+
+
+def stated(rows: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Who the rows are about; None where they are counted."""
+    if rows is None or not all(rows):
+        return None
+    numbers = [int(row) if row.isascii() and row.isdecimal() else -1 for row in rows]
+    if numbers in (list(range(len(rows))), list(range(1, len(rows) + 1))):
+        return None
+    return tuple(map(subject_id, rows))
+
+
+def _places(names: Sequence[str], order: Sequence[str], fault: str) -> list[int]:
+    if len(set(names)) < len(names) or set(names) != set(order):
+        odd = next((name for name in names if name not in order or names.count(name) > 1), "")
+        lacking = next((name for name in order if name not in names), "")
+        told = [f"{odd[:50]!r} is there" if odd else "", f"{lacking[:50]!r} is not" if lacking else ""]
+        raise ValueError(f"{fault} ({' and '.join(filter(None, told))}): give all the same names, each once.")
+    at = {name: place for place, name in enumerate(names)}
+    return [at[name] for name in order]
 
 
 def _cells(line: str, commas: bool) -> list[str]:

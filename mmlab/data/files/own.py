@@ -10,6 +10,7 @@
     source = "rest.npy"
     target = "motor.csv"
 
+Text files may name their rows and columns: rows of the same people are put in one order, and so are columns of parts.
 ``kind = "correlation"`` or ``kind = "symmetric"`` says that source and target are matrices (S, N, N), or their edges
 (S, E), and makes pairs of connectomes of them. Tables ``[validation]`` and ``[test]`` beside ``[arrays]`` give parts
 of their own.
@@ -28,7 +29,8 @@ from torch import Tensor
 
 from mmlab.data.connectome import ConnectomePairs, Regions, edges, number_of_regions
 from mmlab.data.correlation import check_matrix
-from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.arrays import Array, read_named
+from mmlab.data.files.numbers import Grid, same_columns, same_rows, stated
 from mmlab.data.files.text import read_lines, read_text
 from mmlab.data.subjects import subject_id
 from mmlab.data.tensors import TensorData
@@ -85,7 +87,8 @@ def own_folder(folder: str | Path) -> OwnData:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no TOML ({str(error)[:200]}): write it like '{_EXAMPLE}'.") from None
     _check(said, path)
-    parts = {part: _part(place, path, part, said) for part in _PARTS if part in said}
+    read = {part: _part(place, path, part, said) for part in _PARTS if part in said}
+    parts = _named_alike(read, path)
     for part in parts.values():
         if sorted(part[0]) != sorted(parts["arrays"][0]):
             raise ValueError(f"{path}: the parts name other keys: give each the same.")
@@ -112,29 +115,48 @@ def _check(said: dict[str, Any], path: Path) -> None:
         raise ValueError(f"{path}: kind = {kind!r} needs the arrays source and target.")
 
 
-def _part(place: Path, path: Path, part: str, said: dict[str, Any]) -> tuple[dict[str, NDArray[Any]], list[str] | None]:
-    """Arrays of a part by key, and the ids of its items."""
+def _named_alike(
+    read: dict[str, tuple[dict[str, Grid], list[str] | None]], path: Path
+) -> dict[str, tuple[dict[str, NDArray[Any]], list[str] | None]]:
+    """Arrays of all parts by key, with their columns in one order."""
+    made: dict[str, tuple[dict[str, NDArray[Any]], list[str] | None]] = {
+        part: ({}, subjects) for part, (_, subjects) in read.items()
+    }
+    for key in dict.fromkeys(key for tables, _ in read.values() for key in tables):
+        tables = {f"{path}: {key} of {part}": tables[key] for part, (tables, _) in read.items() if key in tables}
+        parts = [part for part, (tables, _) in read.items() if key in tables]
+        for part, table in zip(parts, same_columns(tables).values(), strict=True):
+            made[part][0][key] = table.values
+    return made
+
+
+def _part(place: Path, path: Path, part: str, said: dict[str, Any]) -> tuple[dict[str, Grid], list[str] | None]:
+    """Arrays of a part by key with their names, rows in the order of its items, and the ids of these."""
     names = dict(said[part])
     listed = names.pop("subjects", said.get("subjects") if part == "arrays" else None)
     arrays = {
-        key: read_array(place / expand(file, f"{path}: {key}"), Array("fiub", None), _REMEDY)
+        key: read_named(place / expand(file, f"{path}: {key}"), Array("fiub", None), _REMEDY)
         for key, file in names.items()
     }
     if not arrays:
         raise ValueError(f"{path}: {part} names no arrays.")
-    if flat := [key for key, array in arrays.items() if not array.ndim]:
+    if flat := [key for key, array in arrays.items() if not array.values.ndim]:
         raise ValueError(f"{path}: the array {flat[0]!r} is a single number; {_REMEDY}")
     subjects = None
     if listed is not None:
         file = place / expand(listed, f"{path}: subjects")
         subjects = [subject_id(line) for line in read_lines(file, "write one id a line.") if line.strip()]
-    counts = {key: len(array) for key, array in arrays.items()}
+    counts = {key: len(array.values) for key, array in arrays.items()}
     if subjects is not None:
         counts["subjects"] = len(subjects)
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{key} {count}" for key, count in counts.items())
         raise ValueError(f"{path}: the arrays have different numbers of rows ({told}): give all the same items.")
-    return arrays, subjects
+    named = {f"{path}: {key}": table for key, table in arrays.items()}
+    rows = same_rows(named, subjects)
+    if subjects is None:
+        subjects = next((list(ids) for table in rows.values() if (ids := stated(table.rows))), None)
+    return dict(zip(arrays, rows.values(), strict=True)), subjects
 
 
 def _dataset(

@@ -24,9 +24,16 @@ class Found(NamedTuple):
     path: Path
 
 
+_SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
+
+
 def is_hidden(path: Path) -> bool:
-    """Whether a name begins with a dot: macOS leaves ``._<name>`` beside each file on drives of other systems."""
-    return path.name.startswith(".")
+    """Whether a name is of the system's: macOS leaves ``._<name>`` beside each file, Windows ``Thumbs.db``.
+
+    Args:
+        path: Relative to the folder that is looked through: each folder in it counts, too.
+    """
+    return any((name.startswith(".") and name not in (".", "..")) or name.lower() in _SYSTEM for name in path.parts)
 
 
 def subject_files(folder: Path, pattern: str) -> list[Found]:
@@ -65,8 +72,8 @@ def _braces(pattern: str) -> list[str]:
 
 def _shown(path: Path, parts: list[str]) -> bool:
     """Whether no name in the path is hidden, but for those that the pattern writes with their dot."""
-    written = {part for part in parts if part.startswith(".")}
-    hidden = [name for name in path.parts if name.startswith(".") and name != ".."]
+    written = {part for part in parts if is_hidden(Path(part))}
+    hidden = [name for name in path.parts if is_hidden(Path(name))]
     return all(any(fnmatch.fnmatchcase(name, part.replace(SUBJECT, "*")) for part in written) for name in hidden)
 
 

@@ -45,8 +45,8 @@ def read_text(path: Path, remedy: str = "get the file again.") -> str:
 
 
 def read_lines(path: Path, remedy: str = "get the file again.") -> list[str]:
-    """The lines of a text file without their ends; see :func:`read_text`."""
-    return read_text(path, remedy).replace("\r\n", "\n").split("\n")
+    """The lines of a text file without their ends, whatever system wrote them; see :func:`read_text`."""
+    return read_text(path, remedy).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_json(path: Path, remedy: str = "get the file again.") -> Any:

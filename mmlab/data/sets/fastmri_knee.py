@@ -158,9 +158,12 @@ def fastmri_knee(
     labels = knee_labels(annotations)
     place = registry.where("fastmri") if folder is None else expand(folder, "folder")
     slices = []
+    seen: dict[str, Path] = {}
     for path in sorted(place.rglob("*.h5")):
-        if is_hidden(path) or path.stem not in labels.findings:
+        if is_hidden(path.relative_to(place)) or path.stem not in labels.findings:
             continue
+        if (other := seen.setdefault(path.stem, path)) != path:
+            raise ValueError(f"{other} and {path} are of one name, so of one knee: move one of them out of {place}.")
         count, scale, kind = about(path, acquisition is not None)
         if (highest := max(labels.findings[path.stem], default=0)) >= count:
             raise ValueError(

@@ -5,7 +5,8 @@ features were selected by the authors of MOGONET (Wang et al. 2021, Nature Commu
 published, so that accuracies are somewhat too high for all methods. The repository is under the MIT licence; the study
 itself is under controlled access. Models trained on it are for research, not for decisions about people.
 
-The reader also takes MOGONET's other sets, such as its complete BRCA, in the same layout of csv files::
+The reader also takes MOGONET's other sets, such as its complete BRCA, in the same layout of csv files. Files that name
+their people or their features are put in one order by these names::
 
     1_tr.csv  2_tr.csv  3_tr.csv  labels_tr.csv     one row per person, without a header
     1_te.csv  2_te.csv  3_te.csv  labels_te.csv
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor
 
 from mmlab.data.files import registry
-from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.arrays import Array, read_named
+from mmlab.data.files.numbers import Grid, same_columns, same_rows
 from mmlab.data.splits import Scale, Splits, rescale, stratified
 from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
@@ -64,7 +66,7 @@ def mogonet(folder: str | Path, scale: Scale = "minmax", validation: float = 0.0
         ValueError: If a file is not as it should be, or the files do not belong together; the message names them.
     """
     place = expand(folder, "folder").absolute()  # "." has the name of its folder
-    parts = [_read(place, side) for side in ("tr", "te")]
+    parts = [_tensors(place, side, tables) for side, tables in _tables(place).items()]
     for number, view in enumerate(VIEWS, 1):
         widths = [part[view].shape[1] for part in parts]
         if widths[0] != widths[1]:
@@ -81,22 +83,47 @@ def mogonet(folder: str | Path, scale: Scale = "minmax", validation: float = 0.0
     return _splits(parts, scale, validation, seed, place.name)
 
 
-def _read(folder: Path, side: str) -> dict[str, Tensor]:
-    remedy = "take the files of one folder of github.com/txWang/MOGONET."
+_REMEDY = "take the files of one folder of github.com/txWang/MOGONET."
+
+
+def _tables(folder: Path) -> dict[str, dict[str, Grid]]:
+    """The files of both sides by view, each side's rows in one order, each view's columns in one."""
+    sides = {}
+    for side in ("tr", "te"):
+        named = [(folder / f"{number}_{side}.csv", Array("f", (None, None))) for number in range(1, len(VIEWS) + 1)]
+        named.append((folder / f"labels_{side}.csv", Array("f", (None, 1), low=0, high=999)))
+        tables = {str(path): read_named(path, wanted, _REMEDY) for path, wanted in named}
+        sides[side] = list((same_rows(tables) if _one_length(tables) else tables).items())
+    for number in range(len(VIEWS)):
+        pair = {side: tables[number] for side, tables in sides.items()}
+        if len({table.values.shape[1] for _, table in pair.values()}) == 1:
+            alike = same_columns(dict(pair.values()))
+            for side, (path, _) in pair.items():
+                sides[side][number] = (path, alike[path])
+    return {
+        side: dict(zip((*VIEWS, "label"), (table for _, table in tables), strict=True))
+        for side, tables in sides.items()
+    }
+
+
+def _one_length(tables: dict[str, Grid]) -> bool:
+    return len({len(table.values) for table in tables.values()}) == 1
+
+
+def _tensors(folder: Path, side: str, tables: dict[str, Grid]) -> dict[str, Tensor]:
     part = {}
     for number, view in enumerate(VIEWS, 1):
-        array = read_array(folder / f"{number}_{side}.csv", Array("f", (None, None)), remedy)
-        part[view] = torch.from_numpy(array).float()
+        part[view] = torch.from_numpy(tables[view].values).float()
         if not bool(torch.isfinite(part[view]).all()):
-            raise ValueError(f"{folder / f'{number}_{side}.csv'} holds numbers beyond single precision; {remedy}")
+            raise ValueError(f"{folder / f'{number}_{side}.csv'} holds numbers beyond single precision; {_REMEDY}")
     path = folder / f"labels_{side}.csv"
-    label = torch.from_numpy(read_array(path, Array("f", (None, 1), low=0, high=999), remedy))[:, 0]
+    label = torch.from_numpy(tables["label"].values)[:, 0]
     if not torch.equal(label, label.round()):
-        raise ValueError(f"{path} holds labels that are no integers; {remedy}")
+        raise ValueError(f"{path} holds labels that are no integers; {_REMEDY}")
     for number, view in enumerate(VIEWS, 1):
         if len(part[view]) != len(label):
             raise ValueError(
-                f"{folder / f'{number}_{side}.csv'} has {len(part[view])} rows, {path.name} {len(label)}; {remedy}"
+                f"{folder / f'{number}_{side}.csv'} has {len(part[view])} rows, {path.name} {len(label)}; {_REMEDY}"
             )
     return {**part, "label": label}
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mmlab.paths import expand
 from mmlab.publish import project
 from mmlab.publish.chapter import Chapter
 from mmlab.publish.run import cache, key
@@ -82,6 +83,7 @@ def execute(
     """
     root = root or project.find_root()
     chapter = Chapter(root, stem)
+    out = expand(out, "out")
     notebook, target = chapter.notebook, chapter.target(root / out / profile)
     given = _with_profile(notebook, profile, dict(parameters or {}))
     stop = stop or threading.Event()

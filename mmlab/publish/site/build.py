@@ -11,6 +11,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from mmlab.paths import expand
 from mmlab.publish import project
 from mmlab.publish.run import key
 from mmlab.publish.run.processes import terminable
@@ -61,7 +62,7 @@ def build(profile: str = "cpu", out: Path = Path("out"), *, root: Path | None = 
             shows a traceback, has an image without words, a dead link, or loads anything from elsewhere.
     """
     root = root or project.find_root()
-    out = root / out
+    out = root / expand(out, "out")
     _check_renderer()
     refuse_foreign_folders(out)
     (out / ".locks").mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from mmlab.paths import expand
 from mmlab.publish import project
 from mmlab.store.folders import write_whole
 
@@ -74,7 +75,7 @@ def pdf(target: Path, out: Path = Path("out"), *, root: Path | None = None) -> P
     from pypdf import PdfReader, PdfWriter
 
     root = root or project.find_root()
-    site, entries, config = root / out / "site", project.toc_entries(root), project.config(root)
+    site, entries, config = root / expand(out, "out") / "site", project.toc_entries(root), project.config(root)
     browser = find_browser()
     if not (site / "index.html").is_file():
         raise FileNotFoundError(f"There is no website in {site} yet: run `make book` first.")
@@ -99,8 +100,9 @@ def pdf(target: Path, out: Path = Path("out"), *, root: Path | None = None) -> P
     writer.compress_identical_objects()
     content = io.BytesIO()
     writer.write(content)
-    write_whole(root / target, content.getvalue())
-    return root / target
+    target = root / expand(target, "target")
+    write_whole(target, content.getvalue())
+    return target
 
 
 def _print(browser: str, address: str, target: Path, profile: Path) -> None:
