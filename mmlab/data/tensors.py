@@ -64,7 +64,7 @@ class TensorData:
         Returns:
             Copies of the rows, shape (B, ...) each.
         """
-        return {key: tensor.index_select(0, indices.to(tensor.device)) for key, tensor in self.tensors.items()}
+        return {key: _rows(tensor, indices.to(tensor.device)) for key, tensor in self.tensors.items()}
 
     def subset(self, indices: Tensor | Sequence[int]) -> TensorData:
         """A dataset of some of the items, in the given order, with their subjects."""
@@ -83,3 +83,11 @@ class TensorData:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{key} {tuple(tensor.shape[1:])}" for key, tensor in self.tensors.items())
         return f"TensorData({len(self)} items: {shapes})"
+
+
+_WIDE = (torch.uint16, torch.uint32, torch.uint64)
+
+
+def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
+    """Rows of a tensor; ``index_select`` is the fastest way, and does not know torch's newer types."""
+    return tensor[indices] if tensor.dtype in _WIDE else tensor.index_select(0, indices)

@@ -38,14 +38,17 @@ def presence(batch: Mapping[str, Tensor], name: str) -> Tensor:
     """
     if name not in batch:
         keys = ", ".join(sorted(batch))
-        raise KeyError(f"The batch has no {name!r}, only {keys}: give absent items any values and a {name}_present.")
+        raise KeyError(
+            f"The batch has no {name!r}, only {keys}: give absent items any values, and {name}_present=False."
+        )
     values, key = batch[name], f"{name}_present"
     if key not in batch:
         return torch.ones(len(values), dtype=torch.bool, device=values.device)
     mask = batch[key]
     if mask.dtype != torch.bool or mask.shape != values.shape[:1]:
         raise ValueError(
-            f"{key} is {mask.dtype} of shape {tuple(mask.shape)}; it must be torch.bool of shape ({len(values)},)."
+            f"{key} is {mask.dtype} of shape {tuple(mask.shape)}; it must be torch.bool of shape ({len(values)},): give "
+            "one True or False for each item."
         )
     return mask
 
@@ -72,7 +75,10 @@ def read(
         mask = presence(batch, name)
         values = batch[name]
         if tuple(values.shape[1:]) != shape:
-            raise ValueError(f"An item of {name!r} has shape {tuple(values.shape[1:])}, but {shape} was promised.")
+            raise ValueError(
+                f"An item of {name!r} has shape {tuple(values.shape[1:])}, but {shape} was promised: build the method "
+                "for the shapes of the items."
+            )
         # where() and not a product: an absent item may be NaN.
         inputs[name] = torch.where(mask.view(-1, *[1] * len(shape)), values, torch.zeros_like(values))
         present[name] = mask

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
 from mmlab.train.randomness import preserved, seed_everything
 
-__all__ = ["Door", "door", "misfit"]
+__all__ = ["Door", "beyond", "door", "lack", "misfit"]
 
 _log = logging.getLogger("mmlab")
 _LOOKED_AT = 256
@@ -89,6 +89,41 @@ def door(method: Method, data: Any, name: str) -> Door:
     return replace(found, classes=None) if type(data) is TensorData else found
 
 
+def lack(title: str, keys: Iterable[str], error: KeyError) -> str | None:
+    """The sentence on a key that items do not have; None if an error is about something else.
+
+    Args:
+        title: What asks for it, as the beginning of the sentence.
+        keys: Those of an item.
+        error: What was raised.
+    """
+    lacking = error.args[0] if error.args else None
+    have = sorted(keys)
+    if not isinstance(lacking, str) or lacking in have:
+        return None
+    if " " in lacking:  # a sentence already
+        return f"{title} cannot be computed: {lacking}"
+    return f"{title} asks for {lacking!r}, and the items of the dataset have {', '.join(have)}: rename or add it."
+
+
+def beyond(title: str, batch: Batch, error: Exception) -> str | None:
+    """The sentence on numbers of tokens or classes that a method does not have; None if an error is about another thing.
+
+    Args:
+        title: Which loss could not be computed, as the beginning of the sentence.
+        batch: What it could not be computed on.
+        error: What torch said.
+    """
+    if not isinstance(error, IndexError) or not re.search(r"out of (range|bounds)", str(error)):
+        return None
+    whole = {k: v.long() for k, v in sorted(batch.items()) if v.numel() and not v.is_floating_point() and v.dim() > 1}
+    ranges = ", ".join(f"{key!r} from {int(value.min())} to {int(value.max())}" for key, value in whole.items())
+    return (
+        f"{title} got a number that the method does not know ({str(error).rstrip('.')}): the items hold {ranges}; "
+        "make them with the tokenizer that the method was built for."
+    )
+
+
 def misfit(title: str, method: Method, batch: Batch, error: Exception) -> str | None:
     """The sentence on items whose shapes a method was not built for; None if an error is about something else.
 
@@ -143,9 +178,9 @@ def _wanted(method: Method) -> Batch:
 
 
 def _real_type(method: Method) -> torch.dtype:
-    """The type that real numbers get: the weights' own, where that is float32 or float64."""
+    """The type that real numbers get: the weights' own, where that is one."""
     kinds = {p.dtype for p in method.parameters() if p.is_floating_point()}
-    return torch.float64 if kinds == {torch.float64} else torch.float32
+    return kinds.pop() if len(kinds) == 1 else torch.float32
 
 
 def _needed(key: str, value: Tensor, like: Tensor | None, real: torch.dtype, name: str) -> torch.dtype | str | None:
@@ -160,7 +195,7 @@ def _needed(key: str, value: Tensor, like: Tensor | None, real: torch.dtype, nam
         raise ValueError(f"{what}, and no method takes complex numbers: give torch.view_as_real of it.")
     if like is None or like.is_floating_point():
         if value.is_floating_point():
-            return real if value.dtype in (torch.float64, torch.float32) and value.dtype != real else None
+            return real if value.dtype != real else None
         if like is None:
             return None
         if value.dtype == torch.uint8 and value.ndim > 1:
@@ -204,7 +239,7 @@ def _cast(value: Tensor, to: torch.dtype | str | None) -> Tensor:
     if isinstance(to, torch.dtype):
         return value.to(to)
     if value.ndim == 2:
-        value = value.argmax(1) if value.shape[1] > 1 else value[:, 0]
+        value = value.to(torch.float64).argmax(1) if value.shape[1] > 1 else value[:, 0]
     if value.is_floating_point() and not (value == value.round()).all():
         raise ValueError(f"fit: a label is {_fraction(value)}; it must be the number of a class, a whole number.")
     return value.long()
@@ -221,7 +256,7 @@ def _all_labels(data: Any, batch: Batch) -> Batch:
 
 
 def _check_range(label: Tensor, classes: int, name: str) -> None:
-    low, high = (int(value) for value in label.aminmax())
+    low, high = (int(value) for value in label.long().aminmax())
     if low >= 0 and high < classes:
         return
     remedy = f"build the method with classes={high + 1}, or leave those items out"

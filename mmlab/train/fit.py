@@ -13,6 +13,7 @@ from typing import Any
 
 from mmlab.method import Method
 from mmlab.train.checkpoint import Store
+from mmlab.train.door import lack
 from mmlab.train.history import History
 from mmlab.train.memory import compiled, recomputed
 from mmlab.train.optimisers import Optimiser
@@ -120,7 +121,7 @@ def fit(
         stop = stack.enter_context(StopSignals())
         try:
             with stop.abandonable():  # the data are looked at, which may take long
-                method.start_from(dataset)
+                _start(method, dataset)
                 run = Run(method, dataset, validation, settings, store, names)
                 if store is not None:
                     stack.enter_context(store.held(run.accelerator.is_main_process))
@@ -133,3 +134,15 @@ def fit(
         with recomputed(method, gradient_checkpointing), compiled(method, compile):
             run.train(stop, progress)
     return run.history
+
+
+def _start(method: Method, dataset: Any) -> None:
+    """What the method solves before the first step; a key that the items lack is named."""
+    try:
+        method.start_from(dataset)
+    except KeyError as error:
+        item = dataset[0]
+        title = f"The start of {type(method).__name__}"
+        if not isinstance(item, Mapping) or (message := lack(title, item, error)) is None:
+            raise
+        raise ValueError(message) from error

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlab.method import Batch, Method, Objective
-from mmlab.train.door import misfit
+from mmlab.train.door import beyond, lack, misfit
 from mmlab.train.numbers import as_whole
 from mmlab.train.optimisers import Optimiser
 from mmlab.train.pieces import Piece
@@ -113,14 +113,13 @@ class Learner:
         try:
             values = self.loss(batch, self.rng)
         except KeyError as error:
-            lacking = error.args[0] if error.args else None
-            if not isinstance(lacking, str) or lacking in batch:
+            if (message := lack(self.title, batch, error)) is None:
                 raise
-            have = ", ".join(sorted(batch))
-            message = f"{self.title} asks for {lacking!r}, and the items of the dataset have {have}: rename or add it."
             raise ValueError(message) from error
         except (RuntimeError, IndexError) as error:
-            text = None if self._worked else misfit(self.title, self.method, batch, error)
+            text = beyond(self.title, batch, error)
+            if text is None and not self._worked:
+                text = misfit(self.title, self.method, batch, error)
             if text is None:
                 raise
             raise ValueError(text) from error

@@ -11,6 +11,7 @@ from training_toys import Regression, data, make
 from mmlab import fit
 from mmlab.data.tensors import TensorData
 from mmlab.registry import list_methods, load
+from mmlab.train.door import door
 from mmlab.train.prepare import processes_started
 
 LABELLED = [stem for stem in list_methods() if "label" in load(stem).demo()[1]]
@@ -148,6 +149,40 @@ def test_a_key_that_is_missing_is_named():
         ValueError, match="The loss of Regression asks for 'y', and the items of the dataset have target, x"
     ):
         fit(make(), rows, steps=1, progress=False)
+
+
+@pytest.mark.parametrize("stem", list_methods())
+def test_every_type_becomes_the_one_that_the_method_wants(stem):
+    """As batches come out of the door, not by training: half precision, brain floats, torch's newer whole numbers."""
+    method, batch = load(stem).demo()
+    for kind in (torch.float64, torch.float16, torch.bfloat16):
+        rows = TensorData({k: v.to(kind) if v.is_floating_point() else v for k, v in batch.items()})
+        passed = door(method, rows, "dataset")(rows.batch(torch.arange(2)))
+        assert {k: v.dtype for k, v in passed.items()} == {k: v.dtype for k, v in batch.items()}
+    for kind in (torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.float16):
+        whole = [k for k, v in batch.items() if not v.is_floating_point() and v.min() >= 0 and v.max() < 100]
+        if kind.is_floating_point:
+            whole = [key for key in whole if batch[key].ndim == 1]  # numbers of tokens are refused as floats
+        rows = TensorData({k: v.to(kind) if k in whole else v for k, v in batch.items()})
+        passed = door(method, rows, "dataset")(rows.batch(torch.arange(2)))
+        assert {k: v.dtype for k, v in passed.items()} == {k: v.dtype for k, v in batch.items()}
+        assert all(torch.equal(passed[key], batch[key][:2]) for key in whole)
+
+
+def test_tokens_that_the_model_does_not_know_are_refused_with_a_remedy():
+    method, batch = load("tinyllava").demo()
+    far = torch.where(batch["input_ids"] > 0, batch["input_ids"] + 10_000, batch["input_ids"])
+    with pytest.raises(
+        ValueError, match=r"got a number that the method does not know .*'input_ids' from -200 to 100\d\d"
+    ):
+        fit(method, TensorData({**batch, "input_ids": far}), steps=1, batch_size=2, progress=False)
+
+
+@pytest.mark.parametrize("stem", ["bridge_matching", "ddbm", "tangent_bridge"])
+def test_a_key_that_is_missing_is_named_before_the_first_step(stem):
+    method, batch = load(stem).demo()
+    with pytest.raises(ValueError, match="The start of .* asks for 'source', and the items of the dataset have target"):
+        fit(method, TensorData({"target": batch["target"]}), steps=1, batch_size=2, progress=False)
 
 
 def test_a_key_error_of_the_methods_own_stays_one():
