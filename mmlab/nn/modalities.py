@@ -47,8 +47,8 @@ def presence(batch: Mapping[str, Tensor], name: str) -> Tensor:
     mask = batch[key]
     if mask.dtype != torch.bool or mask.shape != values.shape[:1]:
         raise ValueError(
-            f"{key} is {mask.dtype} of shape {tuple(mask.shape)}; it must be torch.bool of shape ({len(values)},): give "
-            "one True or False for each item."
+            f"{key} is {mask.dtype} of shape {tuple(mask.shape)}; it must be torch.bool of shape ({len(values)},): "
+            "give one True or False for each item."
         )
     return mask
 

@@ -107,7 +107,7 @@ def lack(title: str, keys: Iterable[str], error: KeyError) -> str | None:
 
 
 def beyond(title: str, batch: Batch, error: Exception) -> str | None:
-    """The sentence on numbers of tokens or classes that a method does not have; None if an error is about another thing.
+    """The sentence on numbers of tokens that a method does not know; None if an error is about something else.
 
     Args:
         title: Which loss could not be computed, as the beginning of the sentence.
