@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Budget", "Card", "Claim"]
+__all__ = ["LEVELS", "Budget", "Card", "Claim"]
+
+LEVELS = ("introductory", "intermediate", "advanced")
+"""What a chapter asks of its reader: linear algebra and deep learning; probability besides; stochastic calculus,
+optimal transport or Riemannian geometry besides."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Card:
         budget: What the chapter may cost.
         chapter: Stem of the notebook that tells of it; empty if it is the method's own stem.
         tags: Further words that people look for, for example ``("brain", "fMRI")``.
+        level: How difficult the chapter is: one of :data:`LEVELS`.
     """
 
     name: str
@@ -79,3 +84,4 @@ class Card:
     budget: Budget = field(default_factory=Budget)
     chapter: str = ""
     tags: tuple[str, ...] = ()
+    level: str = "intermediate"

@@ -133,6 +133,7 @@ class DDBM(Method):
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2, gpu_minutes=10, gpu_memory_gb=8),
         tags=("brain", "fMRI", "MRI", "connectome", "diffusion"),
+        level="advanced",
     )
     draws = Draws()
 

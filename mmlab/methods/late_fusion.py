@@ -57,6 +57,7 @@ class LateFusion(Method):
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
         tags=("audio", "image", "missing modality"),
+        level="introductory",
     )
 
     def __init__(

@@ -183,7 +183,7 @@ class Pix2pix(Method):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             method = cls(shape=(1, 8, 8), width=8, halvings=0)
-            source = torch.randn(16, 1, 8, 8)
+            source = torch.randn(4, 1, 8, 8)
         return method, {"source": source, "target": source.flip(2)}
 
     def _images(self, values: Tensor) -> Tensor:

@@ -123,6 +123,7 @@ class SchrodingerBridge(BridgeMatching):
             Claim("class kept", "independent coupling", "higher", kind="sanity"),
         ),
         tags=("diffusion", "optimal transport", "unpaired"),
+        level="advanced",
     )
     draws = None  # a coupling of its own, since it knows no pairs
     iteration: Tensor

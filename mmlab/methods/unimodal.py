@@ -52,6 +52,7 @@ class Unimodal(Method):
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
         tags=("audio", "image", "probe"),
+        level="introductory",
     )
 
     def __init__(

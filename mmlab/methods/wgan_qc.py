@@ -85,6 +85,7 @@ class WGANQC(Method):
             Claim("joint W2", "plain regression", "lower", kind="sanity"),
         ),
         tags=("GAN", "optimal transport"),
+        level="advanced",
     )
     draws = None  # transport of whole batches; which pairs belong together counts only in part
 

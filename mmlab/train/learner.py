@@ -85,12 +85,17 @@ class Learner:
         self.optimizer = prepared if self.scaled else prepared.optimizer
         # In the same way its `backward` divides by one, where it does not scale.
         self.backward = accelerator.backward if self.scaled else torch.autograd.backward
+        # What was neither wrapped nor cast need not go through the call of a module.
+        plain = type(self.loss) is LossModule and settings.precision == "no"
+        self.compute = self.loss.compute if plain else self.loss
         self.parameters = _trained(method, number)  # a sharding wrapper may have put others in their place
         self.others = _others(method, number)
         named = {id(parameter): name for name, parameter in method.named_parameters()}
         if any(id(parameter) not in named for parameter in self.parameters):
             raise ValueError(f"{self.title} trains a parameter that is not one of the method's.")
         self.names = [named[id(parameter)] for parameter in self.parameters]
+        kinds = {(parameter.device, parameter.dtype, parameter.layout) for parameter in self.parameters}
+        self._one_norm = plain and accelerator.num_processes == 1 and len(kinds) == 1
         self._worked = False  # it has computed a loss
         self._forget()
 
@@ -111,7 +116,7 @@ class Learner:
         self.rng.manual_seed(seed)
         seed_dropout(self.rng.device, seed ^ 0x5DEECE66D)  # another seed than that of the noise, without another hash
         try:
-            values = self.loss(batch, self.rng)
+            values = self.compute(batch, self.rng)
         except KeyError as error:
             if (message := lack(self.title, batch, error)) is None:
                 raise
@@ -225,9 +230,11 @@ class Learner:
 
     def _scalar(self, name: str, value: Any) -> Tensor:
         value = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, device=self.accelerator.device)
+        if value.ndim == 0:
+            return value if value.dtype is torch.float32 else value.float()
         if value.numel() != 1:
             raise ValueError(f"{self.title} returned {name!r} of shape {tuple(value.shape)}, not a scalar.")
-        return value.float() if value.ndim == 0 else value.float().reshape(())
+        return value.float().reshape(())
 
     def _synchronised(self, last: bool) -> Any:
         """Processes exchange gradients in the backward pass of the last piece only."""
@@ -250,7 +257,7 @@ class Learner:
             self.accelerator.unscale_gradients(self.optimizer)
         self.method.after_backward()
         bound = math.inf if self.settings.clip_norm is None else self.settings.clip_norm
-        total = torch.nn.utils.get_total_norm(p.grad for p in self.parameters if p.grad is not None)
+        total = self._norm([p.grad for p in self.parameters if p.grad is not None])
         norm = float(gathered(total))
         if not self.scaled and not math.isfinite(norm):  # a scaler skips such steps itself
             self._forget()
@@ -262,6 +269,12 @@ class Learner:
             group["lr"] = rate
         self.optimizer.step()
         self._forget()
+
+    def _norm(self, gradients: list[Tensor]) -> Tensor:
+        """Norm of all gradients; where all are of one kind, without torch's search for kinds: the same bits, sooner."""
+        if self._one_norm and gradients:
+            return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        return torch.nn.utils.get_total_norm(gradients)
 
     def _forget(self) -> None:
         for parameter in self.parameters:

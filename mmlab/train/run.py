@@ -279,7 +279,8 @@ class Run:
             with torch.no_grad():
                 self.method.after_step()
         self.step += 1
-        self.method.progress = self.step / self.settings.steps
+        # Not through the module, which would look for parameters and parts of that name: a hundredth of a small step.
+        object.__setattr__(self.method, "progress", self.step / self.settings.steps)
         if self.average is not None:
             self.average.update(self.step)
         self._latest = next((value for name, value in values.items() if name.endswith("loss")), self._latest)

@@ -89,7 +89,10 @@ class Order:
         """The items at those positions: position p holds the item at place p % n of epoch p // n."""
         row = self.positions(step, piece)
         epoch, offset = divmod(row.start, self.length)
-        if offset + len(row) <= self.length:  # nearly always: all in one epoch
+        if offset + len(row) <= self.length:  # nearly always: all in one epoch, and that at hand
+            known = self._cache.get((epoch, 0)) if self.length <= _MANY else None
+            if known is not None:
+                return known[offset : offset + len(row)]
             return self.epoch(epoch, offset, offset + len(row))
         parts, at = [], row.start
         while at < row.stop:

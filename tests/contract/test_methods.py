@@ -12,7 +12,7 @@ import battery
 import pytest
 import torch
 
-from mmlab.card import Budget, Card, Claim
+from mmlab.card import LEVELS, Budget, Card, Claim
 from mmlab.registry import list_methods, load
 
 TRAINED = [
@@ -78,6 +78,7 @@ def test_card_is_complete(stem: str) -> None:
     assert card.claims, "a chapter measures what the paper claims: at least one claim"
     assert all(isinstance(claim, Claim) and claim.direction in ("higher", "lower") for claim in card.claims)
     assert isinstance(card.budget, Budget)
+    assert card.level in LEVELS
     assert card.budget.cpu_seconds <= 60
     assert card.budget.cpu_memory_gb <= 2
 

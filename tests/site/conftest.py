@@ -117,6 +117,16 @@ say(f"It is {solution} then.")
 # ```
 """
 
+INTRO = """\
+# Hello
+
+<!-- generated: edition -->
+
+See [the chapter](../notebooks/rich.ipynb).
+
+<!-- generated: contents -->
+"""
+
 
 def lay_out(root: Path) -> Path:
     """Write the sources of the small book."""
@@ -127,7 +137,7 @@ def lay_out(root: Path) -> Path:
     (root / "notebooks").mkdir()
     shutil.copytree(HERE / "book" / "_static", root / "book" / "_static")
     (root / "_toc.yml").write_text(TOC)
-    (root / "book" / "intro.md").write_text("# Hello\n\nSee [the chapter](../notebooks/rich.ipynb).\n")
+    (root / "book" / "intro.md").write_text(INTRO)
     (root / "book" / "api.md").write_text(
         "# API\n\n<!-- modules: mmlab.card mmlab.publish.run.rec* mmlab.methods.bridge_matching -->\n"
     )

@@ -9,12 +9,14 @@ import shutil
 import threading
 import time
 import tomllib
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from mmlab.publish import RunError, SiteError, build, execute, make, project
+from mmlab.publish.chapter import Chapter
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site import build as site
 from mmlab.publish.site import claims, pages
@@ -61,10 +63,26 @@ def test_the_receipt_stands_on_the_page(book):
         assert part in shown
 
 
-def test_the_executed_notebook_can_be_downloaded(book):
+def test_the_notebook_that_jupyter_renders_can_be_downloaded(book):
     assert 'href="../_sources/notebooks/rich.ipynb"' in text(book, "notebooks/rich")
-    notebook = json.loads((book / "out" / "site" / "_sources" / "notebooks" / "rich.ipynb").read_text())
-    assert any(cell.get("outputs") for cell in notebook["cells"])
+    given = (book / "out" / "site" / "_sources" / "notebooks" / "rich.ipynb").read_text()
+    assert given == Chapter(book, "rich").plain
+    assert "{exercise}" not in given
+    assert "solution = 2 * sigma" in given
+
+
+def test_the_landing_page_lists_the_chapters_with_time_and_difficulty(book):
+    shown = pages.read(book / "out" / "site" / "book" / "intro.html").text
+    day = datetime.now(UTC).strftime("%Y")
+    assert f"By the mmlab authors · version {version('mmlab')} · run on " in shown
+    assert day in shown
+    assert "Chapters: 2 chapters, 10 minutes to read." in shown
+    html = text(book, "book/intro")
+    rows = re.findall(r"<tr class=.*?</tr>", html, re.DOTALL)
+    assert len(rows) == 3
+    assert "Bridge matching" in rows[2]
+    assert "intermediate" in rows[2]
+    assert "connectome" in rows[2]
 
 
 def test_the_chapter_says_how_to_cite_it_and_its_paper(book):

@@ -69,7 +69,17 @@ def test_without_scripts_the_tables_are_plain(browser, address):
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
-@pytest.mark.parametrize("page", ["/book/map.html", "/book/status.html", "/book/parts/translation.html"])
+@pytest.mark.parametrize(
+    "page",
+    ["/book/intro.html", "/book/map.html", "/book/status.html", "/book/parts/translation.html", "/notebooks/rich.html"],
+)
 def test_a_phone_needs_no_sideways_scrolling(browser, address, page):
     browser.open(address + page, width=390)
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+    # Captions and words are whole: no cell and no caption holds more than it shows, and none is broken mid-word.
+    cut = "e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === 'hidden'"
+    assert (
+        browser.evaluate(f"[...document.querySelectorAll('main td, main th, main caption')].filter({cut}).length") == 0
+    )
+    beyond = "e => e.getBoundingClientRect().right > 391"
+    assert browser.evaluate(f"[...document.querySelectorAll('main caption')].filter({beyond}).length") == 0

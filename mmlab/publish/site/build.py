@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmlab.paths import expand
 from mmlab.publish import project
+from mmlab.publish.chapter import Chapter
 from mmlab.publish.run import key
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.site import pages, pictures, staging
@@ -104,6 +105,9 @@ def _build(profile: str, out: Path, root: Path) -> Path:
         (new / "index.html").write_text(front, encoding="utf-8")
         for path in sorted((source / staging.DATA).iterdir()):
             shutil.copy(path, new / path.name)
+        for stem in receipts:  # the theme's button to download a page would hand out its MyST
+            text = Chapter(root, stem).plain
+            (new / "_sources" / "notebooks" / f"{stem}.ipynb").write_text(text, encoding="utf-8")
         if found := pages.problems(new, project.toc_entries(root), root):
             # Neither the pages nor the renderer's memory of them may pass for good ones the next time.
             for folder in (site, work):

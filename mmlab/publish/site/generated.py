@@ -13,7 +13,7 @@ from mmlab.publish.run.receipt import MEAN_SECONDS, Receipt, mean_seconds
 from mmlab.publish.site.escape import cell, code
 from mmlab.registry import chapter_of
 
-__all__ = ["chapters_of", "map_of_methods", "part_table", "status"]
+__all__ = ["chapters_of", "listed_in", "map_of_methods", "part_table", "status", "table", "told"]
 
 _PASS, _FAIL = "✓ pass", "✗ **fail**"
 
@@ -40,7 +40,7 @@ def status(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
     return (
         f"**{passed} of {len(receipts)} runs kept their budget; all together took {total / 60:.1f} minutes.**{average} "
         f"Versions: {'; '.join(versions)}.\n\n"
-        + _table(
+        + table(
             heads + ["Versions"] * (len(versions) > 1),
             rows,
             "The runs that made this site: seconds of the clock and of the processor, the machine's factor, the "
@@ -77,7 +77,7 @@ def map_of_methods(cards: Mapping[str, Card], pictures: Mapping[str, tuple[str, 
             ]
         )
     heads = ["Picture", "Method", "Family", "Inputs", "Outputs", "What it does"]
-    made = _table(heads, rows, "The methods of this book, made from their cards.", "mm-map mm-filter mm-sortable")
+    made = table(heads, rows, "The methods of this book, made from their cards.", "mm-map mm-filter mm-sortable")
     return f"::::{{div}} mm-wide\n{made}::::\n"
 
 
@@ -96,21 +96,42 @@ def chapters_of(page: str, root: Path) -> list[str]:
     return []
 
 
+def listed_in(root: Path) -> dict[str, list[str]]:
+    """The chapters of each part of the contents, by its caption.
+
+    Args:
+        root: Folder of the book.
+    """
+    contents = project.read_yaml(root / "_toc.yml")
+    found = {}
+    for part in contents.get("parts", [contents]):
+        files = [entry["file"] for entry in part.get("chapters", []) if "file" in entry]
+        found[part.get("caption", "Chapters")] = [
+            name.removeprefix("notebooks/") for name in files if name.startswith("notebooks/")
+        ]
+    return found
+
+
 def part_table(receipts: Sequence[Receipt], cards: Mapping[str, Card]) -> str:
     """The chapters of a part, what each is about, what its paper says it beats, and how long it takes."""
     rows = []
     for receipt in receipts:
-        told = [cards[stem] for stem in _told(receipt.stem, cards)]
-        rivals = list(dict.fromkeys(_words(claim.baseline) for card in told for claim in card.claims))
-        summary = " ".join(card.summary for card in told)
+        about = [cards[stem] for stem in told(receipt.stem, cards)]
+        rivals = list(dict.fromkeys(_words(claim.baseline) for card in about for claim in card.claims))
+        summary = " ".join(card.summary for card in about)
         rows.append([_chapter(receipt, cards), summary, ", ".join(rivals), f"{receipt.seconds:.0f} s"])
-    return _table(
+    return table(
         ["Chapter", "In a sentence", "Compared with, among others", "Ran in"], rows, "Chapters of this part.", ""
     )
 
 
-def _told(chapter: str, cards: Mapping[str, Card]) -> list[str]:
-    """The stems of the cards that a chapter is about: of its methods, or its own."""
+def told(chapter: str, cards: Mapping[str, Card]) -> list[str]:
+    """The stems of the cards that a chapter is about: of its methods, or its own.
+
+    Args:
+        chapter: Stem of the chapter.
+        cards: By stem.
+    """
     return [stem for stem, card in cards.items() if chapter_of(stem, card) == chapter]
 
 
@@ -144,7 +165,15 @@ def _words(stem: str) -> str:
     return stem.replace("_", " ")
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, kind: str = "mm-sortable") -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, kind: str = "mm-sortable") -> str:
+    """A table in MyST.
+
+    Args:
+        heads: Headings of the columns.
+        rows: Cells, in Markdown.
+        caption: What it shows.
+        kind: Classes, which say what the page's script does with it.
+    """
     lines = [heads, ["---"] * len(heads), *rows]
     body = "\n".join(f"| {' | '.join(entry.replace(chr(10), ' ') for entry in line)} |" for line in lines)
     return f"```{{table}} {caption}\n:class: mm-made {kind}\n:align: left\n\n{body}\n```\n"

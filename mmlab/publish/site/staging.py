@@ -20,7 +20,7 @@ from mmlab.publish.chapter import Chapter, listed
 from mmlab.publish.run import cache, key
 from mmlab.publish.run.places import public, public_metrics
 from mmlab.publish.run.receipt import Receipt
-from mmlab.publish.site import claims, generated
+from mmlab.publish.site import claims, generated, landing
 from mmlab.publish.site.citing import citation
 from mmlab.publish.site.escape import cell, code
 from mmlab.publish.site.measured import with_ages
@@ -237,6 +237,10 @@ def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran
             return generated.status([each for ran in chapters.values() for each in (ran.receipt, *ran.others)], cards)
         if match[1] == "claims":
             return claims.page(_register(chapters), version("mmlab"))
+        if match[1] == "edition":
+            return landing.edition(root, [ran.receipt for ran in chapters.values()])
+        if match[1] == "contents":
+            return landing.tables(root, {stem: ran.notebook for stem, ran in chapters.items()}, cards)
         if match[1] == "map":
             shown = {stem: chapters[chapter_of(stem, methods[stem])].picture for stem in in_order}
             pictures = {stem: (f"/{_PICTURES}/{name}", alt) for stem, (name, _, alt) in shown.items()}
@@ -245,7 +249,8 @@ def _with_generated(text: str, page: str, root: Path, chapters: Mapping[str, Ran
             part = [chapters[stem].receipt for stem in generated.chapters_of(page, root) if stem in chapters]
             return generated.part_table(part, cards)
         raise ValueError(
-            f"{page}.md asks for {match[1]!r} to be generated: there are status, claims, map and chapters."
+            f"{page}.md asks for {match[1]!r} to be generated: there are status, claims, map, chapters, contents and "
+            "edition."
         )
 
     return _GENERATED.sub(expand, text)
