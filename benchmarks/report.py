@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
 from report_language import meme_tuning, vision_language  # noqa: E402
+from report_tools import running, starting  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "book" / "measured.md"
@@ -41,6 +42,8 @@ SECTIONS = {
     "unpaired_rest_task": "Without pairs: rest to the task of other people",
     "vision_language_training": "Training TinyLLaVA",
     "meme_tuning": "How much tuning a meaning needs",
+    "start_up": "Starting up",
+    "runner": "Running a chapter",
 }
 """Heading of the section that shows each result: below it the site says how old the result is."""
 
@@ -323,6 +326,8 @@ def page() -> str:
         throughput(),
         vision_language(read),
         meme_tuning(read),
+        starting(read),
+        running(read),
     )
     text = INTRODUCTION + "".join(parts)
     for stem, heading in SECTIONS.items():

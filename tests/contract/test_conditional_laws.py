@@ -17,7 +17,8 @@ from mmlab.registry import list_methods, load
 
 PAIRS = 8000
 TESTED = 500
-STEPS = 300
+STEPS = (100, 300)
+"""Most follow the law after the short training; for what does not, the long one decides."""
 LEVEL = 0.002
 """Below it a law is another one: of all the tests here, one in ten runs would refuse a perfect sampler in one."""
 
@@ -61,18 +62,24 @@ def _distance_and_level(name: Law, size: int, sample: Tensor) -> tuple[float, fl
     return energy_distance(x, y), exchange_test(x, y, _rng(3))
 
 
-def _trained(method: Any, data: TensorData) -> Any:
-    fit(method, data, steps=STEPS, batch_size=256, lr=3e-3, schedule="cosine", log_every=STEPS, progress=False)
+@functools.cache
+def _distance_of_the_mean(name: Law, size: int) -> float:
+    """Energy distance from the truth of the answers of the best regression."""
+    return _distance_and_level(name, size, ConditionalLaw(name, size).mean(_truth(name, size)[0]))[0]
+
+
+def _trained(method: Any, data: TensorData, steps: int = STEPS[-1]) -> Any:
+    fit(method, data, steps=steps, batch_size=256, lr=3e-3, schedule="cosine", log_every=steps, progress=False)
     return method
 
 
-def _sample(cls: Any, claim: Draws, name: Law, size: int) -> Tensor:
-    """What a small network of this method draws, after a short training, for the sources of :func:`_truth`."""
+def _sample(cls: Any, claim: Draws, name: Law, size: int, steps: int) -> Tensor:
+    """What a small network of this method draws, after so many steps, for the sources of :func:`_truth`."""
     data, (source, _) = _pairs(name, size), _truth(name, size)
     if claim.correlations:  # by Fisher's z: real numbers become correlations (none rounded to one), and samples z again
         data = TensorData({key: (value / 2).tanh() for key, value in data.tensors.items()})
         source = (source / 2).tanh()
-    method = _trained(cls.seeded(0, (size,), width=64, **claim.arguments), data)
+    method = _trained(cls.seeded(0, (size,), width=64, **claim.arguments), data, steps)
     drawn = method.sample(source, rng=_rng(4))
     return 2 * drawn.clamp(-1 + 1e-6, 1 - 1e-6).atanh() if claim.correlations else drawn
 
@@ -90,16 +97,29 @@ def test_whether_it_draws_is_declared(translator: str) -> None:
 def test_samples_follow_the_law_of_the_target_given_the_source(translator: str, name: Law, size: int) -> None:
     claim = _declared(translator)
     assert claim is not None
-    sample = _sample(load(translator), claim, name, size)
+    faults = ["not tried"]
+    for steps in STEPS:
+        if faults:
+            faults = _faults(_sample(load(translator), claim, name, size, steps), name, size)
+    assert not faults
+
+
+def _faults(sample: Tensor, name: Law, size: int) -> list[str]:
+    """In what a sample differs from one of the law; nothing if it does not."""
     distance, level = _distance_and_level(name, size, sample)
-    law, (source, _) = ConditionalLaw(name, size), _truth(name, size)
-    of_the_mean, _ = _distance_and_level(name, size, law.mean(source))
-    assert level > LEVEL, (
-        f"p = {level:.4f}: energy distance {distance:.4f} from the truth, {of_the_mean:.4f} of the mean"
+    law, (source, truth), of_the_mean = (
+        ConditionalLaw(name, size),
+        _truth(name, size),
+        _distance_of_the_mean(name, size),
     )
-    assert distance < of_the_mean / 3
-    if name in ("two_modes", "weighted_modes"):
-        assert law.gap(source, sample) <= law.gap(*_truth(name, size)) + 0.03
+    faults = []
+    if level <= LEVEL:
+        faults.append(f"p = {level:.4f}: energy distance {distance:.4f} from the truth, {of_the_mean:.4f} of the mean")
+    if distance >= of_the_mean / 3:
+        faults.append(f"the energy distance {distance:.4f} is no third of {of_the_mean:.4f}, that of the mean")
+    if name in ("two_modes", "weighted_modes") and law.gap(source, sample) > law.gap(source, truth) + 0.03:
+        faults.append(f"{law.gap(source, sample):.3f} of the samples lie between the modes")
+    return faults
 
 
 @pytest.mark.parametrize(("name", "size"), LAWS)
@@ -114,6 +134,7 @@ def test_a_trained_regression_fails() -> None:
     method = _trained(BridgeMatching.seeded(0, (1,), width=64), _pairs("two_modes", 1))
     answer = method.sample(_truth("two_modes", 1)[0], steps=1, rng=_rng())
     assert _distance_and_level("two_modes", 1, answer)[1] <= 0.001
+    assert len(_faults(answer, "two_modes", 1)) == 3
 
 
 def test_a_gaussian_with_the_right_mean_and_spread_fails_where_the_law_is_none() -> None:

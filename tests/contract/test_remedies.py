@@ -8,6 +8,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +42,18 @@ def text_of(node: ast.AST) -> str:
 def messages(path: Path) -> Iterator[Message]:
     """All messages that a module raises, and the arguments that its room knows."""
     tree = ast.parse(path.read_text("utf-8"))
-    known = frozenset().union(*(parameters(other) for other in path.parent.glob("*.py")))
+    known = parameters_of_room(path.parent)
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             text = " ".join(text_of(argument) for argument in node.exc.args)
             if text.strip():
                 yield Message(f"{path.relative_to(ROOT)}:{node.lineno}", text, known)
+
+
+@cache
+def parameters_of_room(folder: Path) -> frozenset[str]:
+    """Names of all arguments and fields in the modules of a folder; read once, since each of its modules asks."""
+    return frozenset().union(*(parameters(path) for path in folder.glob("*.py")))
 
 
 def parameters(path: Path) -> frozenset[str]:
