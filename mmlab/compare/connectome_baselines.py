@@ -1,4 +1,4 @@
-"""The dull rivals of any predictor of connectivity: what they reach, a method must beat.
+"""Baselines for any predictor of connectivity: what they reach, a method must beat.
 
 Everything is fitted on the training pairs alone, hyper-parameters included. The rivals take any rows of numbers: pairs
 of connectomes, of one parcellation or two, plain tensors or arrays.

@@ -213,7 +213,7 @@ def translate(
             :func:`mmlab.data.worlds.rest_motor_world.rest_motor_world`, or pairs of real people. The seed also splits
             the people and starts the methods.
         test_size: Number of test people in each.
-        with_baselines: Whether the dull rivals of :mod:`mmlab.compare.connectome_baselines` stand first.
+        with_baselines: Whether the baselines of :mod:`mmlab.compare.connectome_baselines` stand first.
         draws: Draws behind the attainable score of a world; see its ``attainable_for``.
         networks: Whether the means over pairs of networks are measured, too, as ``network blocks``.
 

@@ -56,21 +56,21 @@ def ddim_step(x: Tensor, mean_now: Tensor, mean_then: Tensor, ratio: Tensor) -> 
 
 
 def heun_step(
-    look: Callable[[Tensor, Tensor], Tensor],
+    guide: Callable[[Tensor, Tensor], Tensor],
     move: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     x: Tensor,
     s: Tensor,
     t: Tensor,
 ) -> Tensor:
-    """Heun's method: predict, look again where that leads, and go with the mean of both looks.
+    """A step of Heun's method: predict, evaluate again at the predicted state, and average the two.
 
     Args:
-        look: What guides a state, for example its velocity: a function of states (B, ...) and a time.
-        move: Carries states under that guidance: a function of (x, guidance, s, t).
+        guide: What moves a state, for example its velocity: a function of states (B, ...) and a time.
+        move: Carries states under that: a function of (x, guide(x, s), s, t).
         x: States at time s, (B, ...).
         s: Time that they are at.
         t: Time that they go to.
     """
-    now = look(x, s)
-    then = look(move(x, now, s, t), t)
+    now = guide(x, s)
+    then = guide(move(x, now, s, t), t)
     return move(x, (now + then) / 2, s, t)

@@ -1,4 +1,4 @@
-"""M3CoL: a classifier on all modalities, with a contrastive loss between embeddings of two modalities, mixed or clean.
+"""M3CoL: a classifier on all modalities, with a contrastive loss between embeddings of modality pairs.
 
 Symbols: z_m are the embeddings (B, D) of modality m, p_m the answer of its own head, p the answer of the head on all,
 y the class, β_i the weight of item i in its mixture, π its partner, τ a temperature, λ the weight of the contrast.

@@ -74,7 +74,7 @@ class Pix2pix(Method):
         width: Channels of the U-Net at full resolution and of the discriminator's first layer.
         depth: Residual blocks per level of its encoder.
         halvings: Halvings of the discriminator, which set the size of its patches; see :func:`patch_discriminator`.
-        dropout: Share of activations dropped: the only noise z, in training and in :meth:`sample`.
+        dropout: Dropout probability: the only noise z, in training and in :meth:`sample`.
         l1_weight: λ, weight of the mean absolute error.
         adversarial_weight: Weight of the adversarial term; with 0 no discriminator is trained: L1 alone.
         residual: Whether the U-Net's output is added to the source.
@@ -108,7 +108,7 @@ class Pix2pix(Method):
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value}: a weight must be finite and not negative; 0 switches it off.")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: a share of activations dropped must be at least 0 and below 1.")
+            raise ValueError(f"dropout={dropout}: a dropout probability must be at least 0 and below 1.")
         self.residual = residual
         self.halvings = halvings
         channels = self.shape[0] if len(self.shape) == 3 else 1

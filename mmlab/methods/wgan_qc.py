@@ -1,7 +1,7 @@
 """WGAN-QC: an adversary whose critic is fitted to the exact optimal transport of each batch, for a quadratic cost.
 
-x is the source, z noise, ŷ = G(x, z) a made target, y a real one, D the critic, K the factor of the cost, H the
-potentials of a batch (high at reals, so the generator climbs), T(ŷ) the real partner of ŷ.
+x is the source, z noise, ŷ = G(x, z) a generated target (a fake), y a real one, D the critic, K the factor of the cost,
+H the potentials of a batch (high at reals, so the generator climbs), T(ŷ) the real target that the plan pairs ŷ with.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def batch_dual(cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The exact dual of optimal transport between two batches of equal weights, a linear programme.
 
     Costs are (N, M), reals by fakes. Maximises mean(H) of reals less that of fakes with H[i] - H[j] <= cost[i, j].
-    Returns H of reals (N,), H of fakes (M,), with a common mean of zero, and the real partner of each fake (M,).
+    Returns H of reals (N,), H of fakes (M,), with a common mean of zero, and the index of each fake's paired real (M,).
     """
     import ot
 
@@ -41,16 +41,22 @@ def batch_dual(cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def regression_loss(on_real: Tensor, on_fake: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-    """How far D (first two) is from H (last two): one by one at fakes (M,), but for reals (N,) only in the mean."""
+    """Half the squared error of the critic D against the potentials H, in the mean of reals and pointwise at fakes.
+
+    ``on_real`` (N,) and ``on_fake`` (M,) are values of D; ``real`` (N,) and ``fake`` (M,) those of H.
+    """
     return ((on_real.mean() - real.mean()).square() + (on_fake - fake).square().mean()) / 2  # Eq. (3)
 
 
-def transport_regulariser(slope: Tensor, way: Tensor, K: float, compare: str = "length") -> Tensor:
-    """How far gradients of D at fakes (M, E) are from the best for the way T(ŷ) - ŷ (M, E): in length, as published."""
-    best = K * way  # Eq. (4)
+def transport_regulariser(gradient: Tensor, displacement: Tensor, K: float, compare: str = "length") -> Tensor:
+    """Squared error of ∇D at fakes (M, E) against K times the displacement T(ŷ) - ŷ (M, E), over 8K.
+
+    With ``compare="length"``, as published, the norms are compared; with ``"vector"``, the vectors.
+    """
+    best = K * displacement  # Eq. (4)
     if compare == "vector":
-        return (slope - best).square().sum(1).mean() / (8 * K)  # Eq. (6)
-    return (slope.norm(dim=1) - best.norm(dim=1)).square().mean() / (8 * K)  # Eq. (5)
+        return (gradient - best).square().sum(1).mean() / (8 * K)  # Eq. (6)
+    return (gradient.norm(dim=1) - best.norm(dim=1)).square().mean() / (8 * K)  # Eq. (5)
 
 
 class WGANQC(Method):
@@ -66,7 +72,7 @@ class WGANQC(Method):
         gamma: γ.
         compare: What the regulariser compares: ``"length"``, as published, or ``"vector"``.
         l1_weight: Weight of the mean absolute error of the pairs, in units of ``scale``.
-        dropout: Share of the generator's last hidden features dropped in training.
+        dropout: Dropout probability at the generator's last hidden layer.
         scale: Size of a typical value; networks and cost see values divided by it.
 
     Source:
@@ -104,7 +110,7 @@ class WGANQC(Method):
         if not 0 < scale < math.inf:
             raise ValueError(f"scale={scale}: the size of a typical value must be positive and finite.")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: a share of features dropped must be at least 0 and below 1.")
+            raise ValueError(f"dropout={dropout}: a dropout probability must be at least 0 and below 1.")
         self.shape = tuple(shape)
         size = math.prod(self.shape)
         if size < 1:
@@ -135,8 +141,8 @@ class WGANQC(Method):
         with torch.enable_grad():  # also where a validation has switched it off
             on_real = self.judge(source, real)
             on_fake = self.judge(source, fake)
-            (slope,) = torch.autograd.grad(on_fake.sum(), fake, create_graph=True)
-        off = transport_regulariser(slope, real[partners] - fake.detach(), self.K, self.compare)
+            (gradient,) = torch.autograd.grad(on_fake.sum(), fake, create_graph=True)
+        off = transport_regulariser(gradient, real[partners] - fake.detach(), self.K, self.compare)
         fit = regression_loss(on_real, on_fake, H_real, H_fake) + 4 * self.K**0.5 * self.gamma * off
         own = (partners == torch.arange(len(partners)).to(partners)).float().mean()
         return {"loss": fit, "transport": H_real.mean() - H_fake.mean(), "own_partner": own}

@@ -123,7 +123,7 @@ def excess_energy(path: Tensor) -> float:
 
 
 def gaussian_map(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
-    """The optimal transport map between Gaussians with the moments of two sets: an affine map, and a dull rival.
+    """The optimal transport map between Gaussians with the moments of two sets: an affine map, and a baseline.
 
     T(x) = m1 + A (x - m0) with A = S0^-½ (S0^½ S1 S0^½)^½ S0^-½.
 
@@ -149,7 +149,7 @@ def gaussian_map(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
 
 
 def neighbour_map(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
-    """Match the training sets exactly, then give each point the partner of its nearest training source: a dull rival.
+    """Match the training sets exactly, then answer with the target of the nearest training source: a baseline.
 
     Args:
         source: Training sources, (N, ...).

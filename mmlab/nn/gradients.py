@@ -1,7 +1,7 @@
 """Gradients of one part of a network, scaled or made noisy between the backward pass and the step of the optimiser.
 
 The order of events in a step that modulates gradients: forward and backward as always; measure how the parts of the
-network are doing; scale the gradients that the parameters hold; step. What a part puts out never changes, nor does the
+network are doing; scale the gradients that the parameters hold; step. What a part outputs never changes, nor does the
 gradient that went through it to what lies before it.
 """
 

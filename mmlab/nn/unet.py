@@ -27,7 +27,7 @@ class ResidualBlock2d(nn.Module):
         inputs: Channels in.
         outputs: Channels out.
         condition_width: Length of the condition.
-        dropout: Share of activations dropped in training.
+        dropout: Dropout probability.
     """
 
     def __init__(self, inputs: int, outputs: int, condition_width: int, dropout: float = 0.0) -> None:
@@ -94,9 +94,9 @@ class UNet(nn.Module):
         width: Channels at full resolution.
         multipliers: Width of each level, as a multiple of ``width``; the resolution halves between levels.
         blocks: Residual blocks per level.
-        dropout: Share of activations dropped in training.
+        dropout: Dropout probability.
         attention: Whether there is self-attention in the middle.
-        see_time: If False, the network is blind to time.
+        see_time: If False, the network is not conditioned on time.
     """
 
     def __init__(

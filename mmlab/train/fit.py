@@ -1,7 +1,7 @@
 """The training loop: batches in a fixed order, one optimiser per objective, over Hugging Face Accelerate.
 
 The order of the data and all randomness are functions of (seed, step), computed and never carried. So a checkpoint is
-weights, optimiser, average and step, and a run that was stopped anywhere goes on with the same bits.
+weights, optimiser, average and step, and a run that was stopped anywhere resumes bit for bit.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class Learner:
         self.times = self._count("times", objective)
         self.kind = self._optimiser(objective.optimiser)
         self.rng = torch.Generator(accelerator.device)
-        with _frozen(_others(method, number)):  # a distributed wrapper synchronises what is trainable now
-            optimizer = self.kind.build(_trained(method, number))
+        with _frozen(_other_parameters(method, number)):  # a distributed wrapper synchronises what is trainable now
+            optimizer = self.kind.build(_own_parameters(method, number))
             self.loss, prepared = accelerator.prepare(LossModule(method, number), optimizer)
         self.scaled = accelerator.scaler is not None
         # Without a gradient scaler, Accelerate's wrapper of the optimiser adds nothing but a search for an uninstalled
@@ -88,8 +88,8 @@ class Learner:
         # What was neither wrapped nor cast need not go through the call of a module.
         plain = type(self.loss) is LossModule and settings.precision == "no"
         self.compute = self.loss.compute if plain else self.loss
-        self.parameters = _trained(method, number)  # a sharding wrapper may have put others in their place
-        self.others = _others(method, number)
+        self.parameters = _own_parameters(method, number)  # a sharding wrapper may have put others in their place
+        self.others = _other_parameters(method, number)
         named = {id(parameter): name for name, parameter in method.named_parameters()}
         if any(id(parameter) not in named for parameter in self.parameters):
             raise ValueError(f"{self.title} trains a parameter that is not one of the method's.")
@@ -97,7 +97,7 @@ class Learner:
         kinds = {(parameter.device, parameter.dtype, parameter.layout) for parameter in self.parameters}
         self._one_norm = plain and accelerator.num_processes == 1 and len(kinds) == 1
         self._worked = False  # it has computed a loss
-        self._forget()
+        self._zero_grad()
 
     def due(self, step: int) -> bool:
         """Whether the objective is updated in this step (from 0)."""
@@ -162,9 +162,9 @@ class Learner:
                 measured.append(values if piece.weight == 1 else values * piece.weight)
         numbers = dict(zip(names, self._summed(measured).tolist(), strict=True))
         if not math.isfinite(numbers["loss"]):
-            self._forget()
+            self._zero_grad()
             raise NotFiniteError(f"loss is {numbers['loss']}", self._to_blame(pieces, names, measured))
-        self._descend(step)
+        self._step(step)
         return {f"{self.name}/{name}" if self.name else name: value for name, value in numbers.items()}
 
     def not_finite(self) -> str | None:
@@ -252,7 +252,7 @@ class Learner:
         at = names.index("loss")
         return [p.number for p, values in zip(pieces, measured, strict=True) if not values[at].isfinite()]
 
-    def _descend(self, step: int) -> None:
+    def _step(self, step: int) -> None:
         if self.scaled:
             self.accelerator.unscale_gradients(self.optimizer)
         self.method.after_backward()
@@ -260,7 +260,7 @@ class Learner:
         total = self._norm([p.grad for p in self.parameters if p.grad is not None])
         norm = float(gathered(total))
         if not self.scaled and not math.isfinite(norm):  # a scaler skips such steps itself
-            self._forget()
+            self._zero_grad()
             raise NotFiniteError(f"norm of the gradient is {norm}", None)
         if not norm < 0.99 * bound:  # else the gradient would be multiplied by one
             torch.nn.utils.clip_grads_with_norm_(self.parameters, bound, total)
@@ -268,7 +268,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        self._forget()
+        self._zero_grad()
 
     def _norm(self, gradients: list[Tensor]) -> Tensor:
         """Norm of all gradients; where all are of one kind, without torch's search for kinds: the same bits, sooner."""
@@ -276,12 +276,12 @@ class Learner:
             return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         return torch.nn.utils.get_total_norm(gradients)
 
-    def _forget(self) -> None:
+    def _zero_grad(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
 
 
-def _trained(method: Method, number: int) -> list[nn.Parameter]:
+def _own_parameters(method: Method, number: int) -> list[nn.Parameter]:
     objective = method.objectives()[number]
     parameters = list({id(p): p for p in objective.parameters if p.requires_grad}.values())
     if not parameters and method.is_solved():
@@ -291,8 +291,8 @@ def _trained(method: Method, number: int) -> list[nn.Parameter]:
     return parameters
 
 
-def _others(method: Method, number: int) -> list[nn.Parameter]:
-    own = {id(parameter) for parameter in _trained(method, number)}
+def _other_parameters(method: Method, number: int) -> list[nn.Parameter]:
+    own = {id(parameter) for parameter in _own_parameters(method, number)}
     return [p for p in method.parameters() if p.requires_grad and id(p) not in own]
 
 

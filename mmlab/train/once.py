@@ -1,4 +1,4 @@
-"""Train once: a call that was made before, with all the same, loads what it left behind instead of training again."""
+"""Cached training: a call with the same class, arguments, data and code loads the saved method instead of training."""
 
 from __future__ import annotations
 

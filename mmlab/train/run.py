@@ -201,11 +201,11 @@ class Run:
                     self._validate_if_due(stop)
                     if self.settings.save_every and self.step % self.settings.save_every == 0:
                         self.save()
-                    if self._asked(stop):
+                    if self._stop_requested(stop):
                         raise StopRequest
         except StopRequest:
             self._close()
-            stop.leave(f"after step {self.step}; {self._whereabouts()}")
+            stop.leave(f"after step {self.step}; {self._where_saved()}")
         except BaseException:
             self._close(quietly=True)
             raise
@@ -233,7 +233,7 @@ class Run:
         now = self.step, len(self.history)
         if self.store is None or self._saved == now:
             return
-        check_finite(self.learners, self.step, self._whereabouts())
+        check_finite(self.learners, self.step, self._where_saved())
         tensors = self.tensors()
         if self.accelerator.is_main_process:
             self.store.save(tensors, self.about())
@@ -247,7 +247,7 @@ class Run:
         except StopRequest:
             self.save()
             raise
-        check_finite(self.learners, self.step, self._whereabouts())
+        check_finite(self.learners, self.step, self._where_saved())
         self.save()
 
     def _fetch(self, feed: Any, mine: range, stop: StopSignals) -> list[Piece]:
@@ -273,7 +273,7 @@ class Run:
                     values |= learner.update(pieces, self.step, turn)
                 except NotFiniteError as error:
                     text = not_finite(learner, error, self.order, self.step, self.dataset, made)
-                    raise FloatingPointError(f"{text}; {self._whereabouts()}") from None
+                    raise FloatingPointError(f"{text}; {self._where_saved()}") from None
                 made[learner.name] = turn + 1
         if type(self.method).after_step is not Method.after_step:
             with torch.no_grad():
@@ -288,7 +288,7 @@ class Run:
             self.history.add(self.step, "train", values)
             self._track(values, "train")
 
-    def _whereabouts(self) -> str:
+    def _where_saved(self) -> str:
         return whereabouts(None if self.store is None else self.store.folder, self._saved)
 
     def _validate_if_due(self, stop: StopSignals) -> None:
@@ -300,7 +300,7 @@ class Run:
         self.history.add(self.step, "validation", values)
         self._track(values, "validation")
 
-    def _asked(self, stop: StopSignals) -> bool:
+    def _stop_requested(self, stop: StopSignals) -> bool:
         asked = stop.received is not None
         if self.accelerator.num_processes > 1:  # all stop after the same step, whoever heard the signal
             asked = bool(self.accelerator.reduce(torch.tensor(float(asked), device=self.device), "sum") > 0)

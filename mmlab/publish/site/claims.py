@@ -123,7 +123,7 @@ def page(rows: Sequence[Mapping[str, Any]], version: str) -> str:
         f"As data: {files}.\n\n"
         f"## What the papers claim\n\n{_table(papers, 'Claims of papers, and what the chapters found.')}\n"
         "## Controls of this book\n\nThese are no claims of a paper. They ask whether the method works at all here: "
-        f"whether it passes a dull rival.\n\n{_table(own, 'Controls, decided in the same way.')}"
+        f"whether it beats a baseline.\n\n{_table(own, 'Controls, decided in the same way.')}"
     )
 
 
