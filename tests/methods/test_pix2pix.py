@@ -194,7 +194,7 @@ def test_the_discriminator_halves_as_often_as_it_can(shape, most):
         ({"halvings": -1}, "halvings=-1 is too small"),
         ({"l1_weight": -1.0}, "l1_weight=-1.0: a weight must be"),
         ({"adversarial_weight": math.nan}, "adversarial_weight=nan: a weight must be"),
-        ({"dropout": 1.0}, "dropout=1.0: a share"),
+        ({"dropout": 1.0}, "dropout=1.0: a dropout probability"),
     ],
 )
 def test_each_argument_has_a_sentence_of_its_own(arguments, said):

@@ -152,7 +152,7 @@ def test_the_scale_is_a_change_of_units() -> None:
         ({"gamma": float("nan")}, "gamma=nan: a weight must be"),
         ({"l1_weight": float("inf")}, "l1_weight=inf: a weight must be"),
         ({"scale": 0.0}, "scale=0.0: the size of a typical value"),
-        ({"dropout": 1.0}, "dropout=1.0: a share"),
+        ({"dropout": 1.0}, "dropout=1.0: a dropout probability"),
         ({"shape": (0,)}, r"shape=\(0,\) holds no values"),
     ],
 )
