@@ -30,7 +30,7 @@ def edition(root: Path, receipts: Iterable[Receipt]) -> str:
 
     Args:
         root: Folder of the book.
-        receipts: Of the chapters.
+        receipts: Receipts of the chapters.
     """
     days = [datetime.fromisoformat(receipt.date) for receipt in receipts]
     ran = f" · run on {max(days):%-d %B %Y}" if days else ""
