@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mmlab import __version__
+from mmlab.command.arena import arena
 from mmlab.command.audit import audit_data
 from mmlab.command.console import show_plan, show_scores, show_table
 from mmlab.command.messages import sentence
@@ -30,6 +31,7 @@ data = typer.Typer(no_args_is_help=True, help="Data sets: what there is, under w
 book = typer.Typer(no_args_is_help=True, help="The book: notebooks, their runs, the website.")
 app.add_typer(data, name="data")
 app.add_typer(book, name="book")
+app.add_typer(arena, name="arena")
 data.command("audit")(audit_data)
 commands.add_to(book)
 

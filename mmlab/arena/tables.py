@@ -1,0 +1,136 @@
+"""The tables of a competition's store, and the database that holds them: a SQLite file, or PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.pool import StaticPool
+
+from mmlab.paths import expand
+
+__all__ = ["INVITATIONS", "META", "METADATA", "RESPONDENTS", "ROUNDS", "VOTES", "insert_once", "open_database"]
+
+METADATA = MetaData()
+META = Table("arena_meta", METADATA, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
+INVITATIONS = Table(
+    "arena_invitations",
+    METADATA,
+    Column("token", String(64), primary_key=True),  # its hash
+    Column("made", Float, nullable=False),
+)
+RESPONDENTS = Table(
+    "arena_respondents",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("token", String(64), nullable=False, unique=True),  # its hash: who reads the store cannot vote for others
+    Column("joined", Float, nullable=False),
+    Column("consented", Float),
+    Column("seen", Float, nullable=False),
+)
+ROUNDS = Table(
+    "arena_rounds",
+    METADATA,
+    Column("id", String(24), primary_key=True),
+    Column("respondent", Integer, ForeignKey(RESPONDENTS.c.id), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("item", String(60), nullable=False),
+    Column("shown", Text, nullable=False),  # systems in the order of this respondent, as JSON
+    UniqueConstraint("respondent", "position"),
+    UniqueConstraint("respondent", "item"),
+)
+VOTES = Table(
+    "arena_votes",
+    METADATA,
+    Column("round", String(24), ForeignKey(ROUNDS.c.id), primary_key=True),  # so that a second vote cannot be stored
+    Column("choice", String(8), nullable=False),
+    Column("ratings", Text, nullable=False),
+    Column("rationale", Text, nullable=False),
+    Column("seconds", Float),
+    Column("received", Float, nullable=False),
+)
+
+
+def open_database(address: str | Path) -> Engine:
+    """Open a store, and make its tables if they are not there.
+
+    Args:
+        address: Path of a SQLite file, or an address such as ``postgresql+psycopg://user:password@host/name``.
+
+    Raises:
+        ValueError: If the address is of another kind.
+        OSError: If the database cannot be opened.
+    """
+    from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+
+    text = str(address)
+    try:
+        if "://" not in text:
+            path = expand(address)
+            if not path.parent.is_dir():
+                raise FileNotFoundError(f"There is no folder {path.parent} for the store: make it first.")
+            engine = _sqlite(f"sqlite:///{path.absolute()}")
+        elif text.startswith("sqlite"):
+            engine = _sqlite(text)
+        elif text.startswith("postgresql"):
+            engine = create_engine(text, pool_pre_ping=True)
+        else:
+            raise ValueError(
+                f"The store {text.partition('://')[0]}:// is not known: give a file, or postgresql+psycopg://..."
+            )
+        METADATA.create_all(engine)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as problem:
+        raise ValueError(
+            f"The address of the store cannot be used ({problem}): give a file, or postgresql+psycopg://..."
+        ) from None
+    except DatabaseError as problem:
+        raise OSError(
+            f"The store cannot be opened ({problem.orig}): check the address, and that it is a database."
+        ) from None
+    return engine
+
+
+def insert_once(connection: Connection, table: Table) -> Any:
+    """An insert that does nothing where the key is there already, also if another server puts it there just now.
+
+    Args:
+        connection: Says which database it is.
+        table: Where to insert.
+    """
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return kind.insert(table).on_conflict_do_nothing()
+
+
+def _sqlite(address: str) -> Engine:
+    memory = address in ("sqlite://", "sqlite:///:memory:")
+    options: dict[str, Any] = {"poolclass": StaticPool} if memory else {}
+    engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 30}, **options)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say so, below
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=2000"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # a writer that starts by reading must not be told "busy" later
+
+    return engine

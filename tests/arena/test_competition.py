@@ -1,0 +1,107 @@
+"""The competition's file: what is written comes back, and what would not work, or would tell, is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+from arena_world import SYSTEMS, small
+
+from mmlab.arena.competition import Answer, Item, Scale, read_competition
+from mmlab.arena.pictures import render
+
+GOOD = """
+title = "Words"
+question = "Which is better?"
+ends = 2030-01-31T18:00:00+01:00
+
+[[scales]]
+name = "correct"
+label = "Is it correct?"
+
+[[items]]
+id = "one"
+text = "A question"
+[items.answers]
+mine = "Good"
+other = { text = "Bad" }
+"""
+
+
+def test_what_is_written_comes_back(tmp_path):
+    made = small(tmp_path, ends=datetime(2030, 1, 1, tzinfo=UTC))
+    awkward = Item("odd", Answer('"quotes" \\ and\nlines \x7f 🙂'), {name: Answer("=x") for name in SYSTEMS})
+    made = dataclasses.replace(made, items=[*made.items, awkward])
+    back = read_competition(made.write(tmp_path / "c.toml"))
+    assert back == made
+    assert back.fingerprint() == made.fingerprint()
+    assert dataclasses.replace(back, question="Else?").fingerprint() != made.fingerprint()
+    assert back.systems == sorted(SYSTEMS)
+
+
+def test_a_file_by_hand_is_read(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(GOOD)
+    found = read_competition(path)
+    assert found.ends is not None
+    assert found.items[0].answers["other"] == Answer("Bad")
+    assert found.scales == [Scale("correct", "Is it correct?")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('title = "Words"', "", "lacks title"),
+        ('title = "Words"', 'titel = "Words"', "did you mean 'title'"),
+        ('title = "Words"', "title = 3", "title is 3"),
+        ('title = "Words"', 'title = "Is mine better?"', "says 'mine', the name of a system"),
+        ('"Good"', '"I am Mine."', "says 'Mine', the name of a system"),
+        ('"Good"', '""', "is empty"),
+        ('other = { text = "Bad" }', "", "has 1 answers"),
+        ('{ text = "Bad" }', '{ words = "Bad" }', "not known"),
+        ('{ text = "Bad" }', '{ image = "none.png", alt = "x" }', "there is no file"),
+        ('{ text = "Bad" }', "7", "neither a text nor a table"),
+        ('id = "one"', 'id = "../one"', "has the id"),
+        ('id = "one"', 'id = "one"\nattention = "third"', "has no answer 'third'"),
+        ('id = "one"', 'id = "one"\nattention = "mine"', "not for attention"),
+        ("+01:00", "", "without a time zone"),
+        ('label = "Is it correct?"', "", "lacks label"),
+        ('label = "Is it correct?"', 'label = "Correct?"\npoints = 99', "from 2 to 10 points"),
+        ('question = "Which', 'shown = 9\nquestion = "Which', "from 2 to 6"),
+        ('question = "Which', 'rounds = true\nquestion = "Which', "rounds is True"),
+        ("[[items]]", "[[items", "no TOML"),
+    ],
+)
+def test_what_would_not_work_is_told(tmp_path, old, new, why):
+    assert old in GOOD
+    (tmp_path / "c.toml").write_text(GOOD.replace(old, new))
+    with pytest.raises((ValueError, FileNotFoundError), match=why):
+        read_competition(tmp_path / "c.toml")
+
+
+def test_a_picture_needs_words_and_must_be_one(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"<svg onload=alert(1)>")
+    (tmp_path / "c.toml").write_text(GOOD.replace('{ text = "Bad" }', '{ image = "x.png" }'))
+    with pytest.raises(ValueError, match="without alt"):
+        read_competition(tmp_path / "c.toml")
+    (tmp_path / "c.toml").write_text(GOOD.replace('{ text = "Bad" }', '{ image = "x.png", alt = "x" }'))
+    with pytest.raises(ValueError, match="cannot be read as a picture"):
+        render(read_competition(tmp_path / "c.toml"))
+    (tmp_path / "c.toml").write_text(GOOD.replace('{ text = "Bad" }', '{ matrix = "x.png", alt = "x" }'))
+    with pytest.raises(ValueError, match="cannot be read as a matrix"):
+        render(read_competition(tmp_path / "c.toml"))
+
+
+def test_pictures_lose_what_their_files_tell(tmp_path):
+    """Metadata, format and size of the file say where a picture is from; the pixels alone are shown."""
+    found = render(small(tmp_path))
+    assert SYSTEMS[0].encode() in (tmp_path / "red.png").read_bytes()
+    assert len(found) == 4
+    assert not any(name.encode() in content for content in found.values() for name in SYSTEMS)
+    assert all(content.startswith(b"\x89PNG") for content in found.values())
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Run a competition"):
+        read_competition(tmp_path / "none.toml")

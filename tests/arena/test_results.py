@@ -1,0 +1,181 @@
+"""What the votes say: recomputed by hand, honest about ties and attention, and silent where nothing is decided."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from mmlab.arena.report import write_report
+from mmlab.arena.results import judge
+from mmlab.arena.votes import BOTH_BAD, TIE, Vote, from_chatbot_arena, read_votes, write_votes
+from mmlab.compare.power import simulate_votes
+
+
+def votes_of(y: np.ndarray, seed: int = 0, **more) -> list[Vote]:
+    """Rows for a matrix of votes (people, items), sides at random."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for (person, item), won in np.ndenumerate(y):
+        shown = ("ours", "theirs") if rng.random() < 0.5 else ("theirs", "ours")
+        rows.append(Vote(f"p{person}", f"i{item}", shown, str(shown.index("ours" if won else "theirs")), **more))
+    return rows
+
+
+def test_the_three_columns_by_hand():
+    y = np.array([[1, 1, 0, 1, 0]] * 3 + [[1, 0, 0, 1, 1]] * 3)
+    found = judge(votes_of(y, ratings={"correct": [4, 2]}), resamples=400)
+    (pair,) = found.pairs
+    assert (pair.first, pair.second, pair.votes) == ("ours", "theirs", 30)
+    assert pair.share.value == pytest.approx(y.mean())
+    assert pair.items == (2, 2, 1)  # items 0 and 3 won, 1 and 4 even, 2 lost
+    assert pair.rounds.value == pytest.approx(0.6)
+    assert pair.sign == 1.0
+    assert pair.pooled.low < pair.share.value < pair.pooled.high
+    assert sum(found.strengths[name].value for name in found.systems) == pytest.approx(0)
+    assert found.counts.fewest == 6
+    assert found.ratings["correct"]["ours"].value + found.ratings["correct"]["theirs"].value == pytest.approx(6)
+
+
+def test_a_clear_lead_wins_and_a_lead_within_its_interval_does_not():
+    clear = judge(votes_of(simulate_votes(20, 20, np.random.default_rng(0), share=0.9)), resamples=1000)
+    assert clear.winner == "ours"
+    assert clear.verdict().startswith("ours wins")
+    close = judge(votes_of(simulate_votes(20, 20, np.random.default_rng(1), share=0.55)), resamples=1000)
+    assert close.winner == ""
+    assert close.verdict().startswith("No winner: the intervals do not tell ours and theirs apart (20 respondents")
+
+
+def test_at_the_null_a_winner_is_rarely_named():
+    named = [
+        judge(votes_of(simulate_votes(12, 12, np.random.default_rng(s)), s), resamples=200, seed=s).winner
+        for s in range(60)
+    ]
+    assert sum(name != "" for name in named) <= 8  # 5 % of 60, and two deviations and more
+
+
+def test_few_people_name_nobody_however_clear():
+    found = judge(votes_of(np.ones((4, 30))), resamples=200)
+    assert found.winner == ""
+    assert "too few" in found.verdict()
+    everything = judge(votes_of(np.ones((8, 8))), resamples=200)
+    assert "won every vote" in everything.separated  # 64 of 64, and no strength: the share alone is not enough
+    assert everything.winner == ""
+
+
+def test_ties_count_half_and_are_counted():
+    rows = [
+        Vote(f"p{p}", f"i{i}", ("a", "b"), choice)
+        for p in range(6)
+        for i, choice in enumerate([TIE, BOTH_BAD, "0", "1", "0"])
+    ]
+    found = judge(rows, resamples=200)
+    assert found.pairs[0].share.value == pytest.approx((0.5 + 0.5 + 1 + 0 + 1) / 5)
+    assert (found.counts.ties, found.counts.both_bad) == (6, 6)
+    assert found.pairs[0].items == (2, 2, 1)
+
+
+def test_who_misses_the_attention_items_is_left_out():
+    y = np.ones((6, 6))
+    rows = votes_of(y) + [
+        Vote(f"p{p}", "check", ("right", "absurd"), "0" if p < 4 else "1", attention="right") for p in range(6)
+    ]
+    found = judge(rows, resamples=200)
+    assert (found.counts.respondents, found.counts.excluded, found.counts.votes, found.counts.items) == (4, 2, 24, 6)
+    assert "absurd" not in found.systems
+
+
+def test_the_side_and_the_length_are_found_and_taken_out():
+    """Respondents who only take the first answer, or the longer one, say nothing about systems."""
+    rng = np.random.default_rng(0)
+    texts = {
+        f"i{i}": {"ours": "x" * int(rng.integers(50, 100)), "theirs": "x" * int(rng.integers(20, 80))}
+        for i in range(30)
+    }
+    rows = []
+    for person in range(20):
+        for item, answers in texts.items():
+            shown = ("ours", "theirs") if rng.random() < 0.5 else ("theirs", "ours")
+            odds = 1.0 + 0.08 * (len(answers[shown[0]]) - len(answers[shown[1]]))
+            rows.append(Vote(f"p{person}", item, shown, "0" if rng.random() < 1 / (1 + np.exp(-odds)) else "1"))
+    found = judge(rows, texts=texts, resamples=2000)
+    assert found.side.low > 0
+    assert found.length is not None
+    assert found.length.low > 0
+    gap = ("ours", "theirs")
+    assert found.differences[gap].low > 0  # ours writes more, and wins by it
+    assert not found.at_equal_length[gap].excludes(0)
+
+
+def test_three_systems_one_winner():
+    rng = np.random.default_rng(0)
+    strength = {"a": 2.0, "b": 0.0, "c": -0.2}
+    rows = []
+    for person in range(15):
+        for item in range(24):
+            one, other = rng.permutation(list(strength))[:2].tolist()
+            wins = rng.random() < 1 / (1 + np.exp(strength[other] - strength[one]))
+            rows.append(Vote(f"p{person}", f"i{item}", (one, other), "0" if wins else "1"))
+    found = judge(rows, resamples=2000)
+    assert found.winner == "a"
+    assert found.systems[0] == "a"
+    assert not found.leads("b", "c")
+    full = judge(
+        [Vote(v.respondent, v.item, (*v.shown, *(set("abc") - set(v.shown))), v.choice) for v in rows], resamples=200
+    )
+    assert sum(pair.votes for pair in full.pairs) == 2 * len(rows)  # the best of three beats two
+
+
+def test_nobody_voted():
+    with pytest.raises(ValueError, match="There are no votes"):
+        judge([])
+
+
+def test_the_report_says_everything_with_n_and_is_harmless(tmp_path):
+    y = simulate_votes(8, 8, np.random.default_rng(0))
+    rows = [Vote(v.respondent, v.item, tuple(f"<b>{s}" for s in v.shown), v.choice) for v in votes_of(y)]
+    page, table = write_report(judge(rows, resamples=200), tmp_path / "report", "A <script> title")
+    text = page.read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "<b>" not in text
+    assert "No winner" in text
+    assert "64 votes of 8 respondents on 8 items" in text
+    assert "http" not in text  # nothing is loaded
+    assert "share of rounds won" in table.read_text()
+
+
+def test_votes_come_back_as_they_were(tmp_path):
+    rows = [
+        Vote("1", "i", ("a", "b"), "1", {"s": [1, None]}, "=1+1\n\"quoted\", 'apostrophe'", 2.5),
+        Vote("2", "i", ("b", "a", "c"), TIE, {}, "'", math.nan, "a"),
+    ]
+    for name in ("v.jsonl", "v.csv"):
+        back = read_votes(write_votes(rows, tmp_path / name))
+        assert back[0] == rows[0]
+        assert (back[1].shown, back[1].choice, back[1].rationale, back[1].attention) == (("b", "a", "c"), TIE, "'", "a")
+    with pytest.raises(ValueError, match=r"written as \.jsonl or \.csv"):
+        write_votes(rows, tmp_path / "v.xlsx")
+    (tmp_path / "bad.jsonl").write_text('{"respondent": "1"}\n')
+    with pytest.raises(ValueError, match="row 1, is no vote"):
+        read_votes(tmp_path / "bad.jsonl")
+
+
+def test_the_votes_of_others_are_read():
+    rows = [
+        {"question_id": "q1", "model_a": "x", "model_b": "y", "winner": "model_a", "judge": "arena_user_1"},
+        {"question_id": "q2", "model_a": "y", "model_b": "x", "winner": "tie (bothbad)", "judge": "arena_user_1"},
+        {"model_a": "y", "model_b": "x", "winner": "model_b", "conversation_a": [{"role": "user", "content": "Hi"}]},
+    ]
+    found = from_chatbot_arena(json.loads(json.dumps(rows)))
+    assert [(v.respondent, v.item, v.winner) for v in found] == [
+        ("arena_user_1", "q1", "x"), ("arena_user_1", "q2", ""), ("row 3", "Hi", "x")]  # fmt: skip
+    assert found[1].choice == BOTH_BAD
+    for wrong in (
+        {"model_a": "x"},
+        {"model_a": "x", "model_b": "y", "winner": "z"},
+        {"model_a": "x", "model_b": "x", "winner": "tie"},
+    ):
+        with pytest.raises(ValueError, match="Row 1"):
+            from_chatbot_arena([wrong])
