@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.compare.intervals import paired_interval
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
@@ -43,6 +44,7 @@ class Comparison:
         metrics: The functions behind the columns.
         trained: The methods behind the rows that were built, by name and seed.
         chosen: The settings that tuned rows chose on validation items, by name.
+        spent: What each trained or solved row was allowed, by name.
     """
 
     proposed: str
@@ -51,6 +53,12 @@ class Comparison:
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
     trained: dict[str, dict[int, Any]] = field(default_factory=dict)
     chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spent: dict[str, Spent] = field(default_factory=dict)
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budgets of the rows, for the table that shows them and for ``record(budget=...)``."""
+        return Budgets(self.proposed, dict(self.spent))
 
     @property
     def mean(self) -> pd.DataFrame:
@@ -94,7 +102,7 @@ class Comparison:
     def on(self, test: TensorData) -> Comparison:
         """The same trained rows on another test set: a modality missing, noise in one, other people."""
         scores = score(self.predictors, test, self.metrics)
-        return Comparison(self.proposed, self.predictors, scores, self.metrics, self.trained, self.chosen)
+        return replace(self, scores=scores)
 
 
 def unlabelled(data: TensorData) -> Batch:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmlab.compare.budget import Spent
 from mmlab.compare.comparison import METRICS, Comparison, Metric, Predictor, score, unlabelled
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
@@ -55,6 +56,7 @@ def controls(
     metrics: Mapping[str, Metric] | None = None,
     validation: TensorData | None = None,
     tries: Sequence[Mapping[str, Any]] = (),
+    tried_with: int = 1,
 ) -> Comparison:
     """Tune and train a classifier and its baselines, and measure all of them once, after the last step.
 
@@ -75,8 +77,9 @@ def controls(
             training set) and ``"gradient boosting"`` (of histograms, on all), those that are wanted.
         metrics: Name to function of (probabilities, label); by default :data:`METRICS`.
         validation: Items to choose settings on, with the same keys.
-        tries: Arguments of fit that each builder's row tries on top of ``training``, with the first seed: the ones
-            with the highest accuracy on the validation set are kept for all its seeds. Empty: nothing is tuned.
+        tries: Arguments of fit that each builder's row tries on top of ``training``, with the first seeds: the ones
+            with the highest mean accuracy on the validation set are kept for all its seeds. Empty: nothing is tuned.
+        tried_with: Number of the seeds that each setting is tried with.
 
     Returns:
         The comparison, with what each row chose as ``chosen``: chance, most frequent class, rivals on features,
@@ -87,6 +90,8 @@ def controls(
     """
     copies = dict(ensembles or {})
     _check(builders, proposed, train, test, modalities, seeds, copies)
+    if not 1 <= tried_with <= len(seeds):
+        raise ValueError(f"tried_with={tried_with}: settings can be tried with 1 to {len(seeds)} of the seeds.")
     if tries and (validation is None or callable(training)):
         raise ValueError(
             "tries: settings are chosen on a validation set and handed to fit; give validation=, and "
@@ -100,7 +105,7 @@ def controls(
     first: dict[str, dict[int, Method]] = {name: {} for name in builders}  # by seed, trained in the search
     if tries and validation is not None and not callable(training):
         for name, build in builders.items():
-            chosen[name], first[name] = _choose(build, train, validation, training, tries, seeds[0])
+            chosen[name], first[name] = _choose(build, train, validation, training, tries, seeds[:tried_with])
             how[name] = {**training, **chosen[name]}
     trained = {
         name: first[name] | _train(build, train, how[name], [seed for seed in seeds if seed not in first[name]])
@@ -118,7 +123,29 @@ def controls(
             seed: _shuffled(predictors[proposed][seed], modality, derive(seed, "shuffle", modality)) for seed in seeds
         }
     measured = dict(metrics or METRICS)
-    return Comparison(proposed, predictors, score(predictors, test, measured), measured, trained, chosen)
+    spent = _spent(trained, copies, training, tries, predictors)
+    return Comparison(proposed, predictors, score(predictors, test, measured), measured, trained, chosen, spent)
+
+
+def _spent(
+    trained: Mapping[str, Mapping[int, Any]],
+    copies: Mapping[str, int],
+    training: Mapping[str, Any] | Trainer,
+    tries: Sequence[Mapping[str, Any]],
+    rows: Mapping[str, Any],
+) -> dict[str, Spent]:
+    """What each row was allowed: networks their steps, parameters and tries, lines the tries of their penalty."""
+    steps = None if callable(training) else training.get("steps")
+    names = tuple(sorted({name for settings in tries for name in settings})) if len(tries) > 1 else ()
+    found = {}
+    for name, methods in trained.items():
+        count = sum(p.numel() for p in next(iter(methods.values())).parameters() if p.requires_grad)
+        found[name] = Spent(steps, count, names, max(1, len(tries)))
+        if n := copies.get(name):
+            more = Spent(None if steps is None else n * steps, n * count, names, max(1, len(tries)))
+            found[f"{name}, {n} averaged"] = more
+    lines = [name for name in rows if name.startswith("logistic regression")]
+    return found | dict.fromkeys(lines, Spent(tuned=("penalty",), tries=len(PENALTIES)))
 
 
 def flatten(batch: Batch, modalities: Sequence[str]) -> Tensor:
@@ -181,24 +208,24 @@ def _choose(
     validation: TensorData,
     training: Mapping[str, Any],
     tries: Sequence[Mapping[str, Any]],
-    seed: int,
+    seeds: Sequence[int],
 ) -> tuple[dict[str, Any], dict[int, Method]]:
-    """The settings with the highest accuracy on the validation set, of equal ones the first, and what they trained.
+    """The settings with the highest mean accuracy on the validation set, of equal ones the first, and what they trained.
 
     Settings whose training diverges are out.
     """
     highest = -1.0
     best = dict(tries[0])
     kept: dict[int, Method] = {}
+    truth = validation.tensors["label"]
     for settings in tries:
         try:
-            methods = _train(build, train, {**training, **settings}, [seed])
+            methods = _train(build, train, {**training, **settings}, seeds)
         except FloatingPointError:
             continue
-        made = _predictor([methods[seed]])(unlabelled(validation))
-        right = accuracy(made, validation.tensors["label"])
-        if right > highest:
-            highest = right
+        right = [accuracy(_predictor([method])(unlabelled(validation)), truth) for method in methods.values()]
+        if (mean := sum(right) / len(right)) > highest:
+            highest = mean
             best = dict(settings)
             kept = methods
     return best, kept

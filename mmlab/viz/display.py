@@ -281,7 +281,7 @@ def _number(value: Any, places: int) -> str:
     """A cell as text: true minus signs, whole numbers whole, a dash for what is missing."""
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return "yes" if value else "no"
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
         return f"{value:.{places}f}".replace("-", "−")

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from mmlab import fit
 from mmlab.compare.comparison import paired_interval
 from mmlab.compare.controls import PENALTIES, controls, flatten
 from mmlab.data.tensors import TensorData
@@ -205,6 +206,36 @@ def test_what_the_search_has_trained_is_not_trained_again() -> None:
     )  # fmt: skip
     assert built == [4, 4, 1]
     assert list(found.trained["both"]) == [4, 1]
+
+
+def test_settings_can_be_tried_with_several_seeds() -> None:
+    rates = [{"lr": 1e-4}, {"lr": 0.05}]
+    held = world(60, 2000, 2)
+    found = controls(
+        BUILDERS, "both", TRAIN, TEST, modalities=["x1"], training={"steps": 10, "batch_size": 30}, seeds=(0, 3),
+        rivals=[], validation=held, tries=rates, tried_with=2,
+    )  # fmt: skip
+    means = []
+    for rate in rates:
+        runs = []
+        for seed in (0, 3):
+            torch.manual_seed(seed)
+            method = Linear()
+            fit(method, TRAIN, seed=seed, steps=10, batch_size=30, progress=False, **rate)
+            runs.append(accuracy(method.predict(held.tensors), held.tensors["label"]))
+        means.append(sum(runs) / 2)
+    assert found.chosen["both"] == rates[means.index(max(means))]
+    with pytest.raises(ValueError, match="tried_with=3"):
+        controls(BUILDERS, "both", TRAIN, TEST, modalities=["x1"], training=FIT, seeds=(0, 3), tried_with=3)
+
+
+def test_budgets_say_what_each_row_was_allowed(compared) -> None:
+    spent = compared.budgets.spent
+    assert (spent["both"].steps, spent["both"].parameters) == (30, 8 * 3 + 3)
+    assert (spent["x1 only, 3 averaged"].steps, spent["x1 only, 3 averaged"].parameters) == (90, 3 * (4 * 3 + 3))
+    assert spent["logistic regression"].tries == len(PENALTIES)
+    assert compared.budgets.advantages()["parameters"] == ["x1 only"]
+    assert compared.on(world(60, 3000, 4)).budgets == compared.budgets
 
 
 def test_tuning_needs_validation_items_of_its_own() -> None:
