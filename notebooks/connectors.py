@@ -25,8 +25,13 @@
 # steps. Two rivals are often left out: a simple connector with as many parameters as a complicated one, and one that asks
 # with as many queries as there are patches.
 #
-# Afterwards you can write a round of queries, say what each family passes on and what it drops, and set up a comparison
-# in which neither size nor number of tokens can be the reason. You need the chapter on TinyLLaVA, and to know what attention is.
+# **After this chapter you can**
+#
+# - write a round of queries, and say what each family of connectors passes on and what it drops;
+# - measure what a connector passes on before it is trained;
+# - set up a comparison in which neither size nor number of tokens can be the reason.
+#
+# You need the chapter on TinyLLaVA, and to know what attention is. Reading takes about 25 minutes.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -37,7 +42,7 @@ reading_steps: int = 150
 tested: int | None = None  # pictures of the test part that are asked about
 more: int | None = None  # times as many steps
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
@@ -45,13 +50,17 @@ from torch import nn
 
 from mmlab import fit
 from mmlab.bases.tiny_llava import LANGUAGE, VISION, tiny_base, untrained_base
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.data.conversations import Conversations, read_answers, tokenizer_of
 from mmlab.methods.tinyllava import TinyLLaVA
 from mmlab.metrics.text import exact_match
 from mmlab.nn.connectors import make_connector
 from mmlab.train.tuning import train_only
 from mmlab.viz import claim, frames, record, say, show, table
+from mmlab.viz.diagram import Arrow, Box, diagram
+from mmlab.viz.theme import lines, use_theme
 
+use_theme()
 tested = tested or {"cpu": 200, "gpu": 400}[profile]
 more = more or {"cpu": 1, "gpu": 8}[profile]
 
@@ -62,7 +71,39 @@ def generator(seed=0):
 
 # %% [markdown]
 # ## Two families
-#
+
+# %% tags=["hide-input"]
+# Code of the drawing
+boxes = {
+    "tower": Box(0, 0.5, "P vectors\nof the tower", "frozen"),
+    "each": Box(1, 0, "one network\nfor each (1)", "trained"),
+    "tokens": Box(2, 0, "P tokens,\nin order"),
+    "queries": Box(0, 1.5, "Q learnt\nqueries", "trained"),
+    "attention": Box(1, 1, "attention (2)", "trained"),
+    "few": Box(2, 1, "Q tokens"),
+    "model": Box(3, 0.5, "language\nmodel", "trained"),
+}
+arrows = [
+    Arrow("tower", "each"),
+    Arrow("each", "tokens"),
+    Arrow("tower", "attention"),
+    Arrow("queries", "attention"),
+    Arrow("attention", "few"),
+    Arrow("tokens", "model"),
+    Arrow("few", "model"),
+]
+show(
+    diagram(boxes, arrows),
+    alt=(
+        "A drawing of two ways from the tower's vectors to the language model. Above: one network translates each vector, and as many tokens "
+        "arrive as there are patches. Below: learnt queries attend to all vectors, and as many tokens arrive as there are queries."
+    ),
+    caption=(
+        "**Above:** patch by patch. **Below:** by questions. Grey is frozen, blue is trained. A model has one of the two ways."
+    ),
+)
+
+# %% [markdown]
 # The tower gives $P$ vectors $v_1 \dots v_P$. What does the language model get?
 #
 # **Patch by patch.** Each vector is translated by itself; $P$ tokens come out, in the same order. With a matrix, or with a perceptron:
@@ -268,19 +309,25 @@ def summary(runs):
 
 
 mean, spread = summary(scores)
+budgets = Budgets(
+    "perceptron",
+    {name: Spent(steps * more, int(sizes.loc[name, "values"])) for name in KINDS},
+)
+mean["parameters"] = [f"{size:,}" for size in sizes["values"]]
 blind = grade([right[0][0]] * tested)
 bounds = pd.DataFrame(
-    {"one fixed caption": blind, "best possible": dict.fromkeys(mean.columns, 1.0)}
+    {"one fixed caption": blind, "best possible": dict.fromkeys(blind, 1.0)}
 ).T
-empty = pd.DataFrame(float("nan"), bounds.index, bounds.columns)
 table(
     pd.concat([mean, bounds]),
     f"Unseen pairs of figures after {steps * more} steps: shares of exact answers and of right words, mean ± standard "
     f"deviation of {seeds} runs.",
-    spread=pd.concat([spread, empty]),
-    best=dict.fromkeys(mean.columns, "higher"),
+    spread=spread.reindex(index=[*mean.index, *bounds.index], columns=mean.columns),
+    best=dict.fromkeys(blind, "higher"),
     reference=["one fixed caption", "best possible"],
     digits=2,
+    budgets=budgets,
+    ceiling="best possible",
 )
 held, around = summary(controls)
 table(
@@ -292,7 +339,8 @@ table(
 record(
     connectors={
         name: [run["exact"] for run in runs] for name, runs in scores.items()
-    }
+    },
+    budget=budgets.plain(),
 )
 score = {name: [run["exact"] for run in runs] for name, runs in scores.items()}
 placed = {name: [run["layout"] for run in runs] for name, runs in scores.items()}
@@ -341,29 +389,25 @@ claim(
 )
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(7.2, 3.0), layout="constrained")
-axes = figure.subplots()
-colours = ["tab:cyan", "tab:blue", "navy", "tab:orange", "gold", "tab:red"]
-window = 15
-for (name, runs), colour in zip(losses.items(), colours, strict=True):
-    for number, values in enumerate(runs):
-        smooth = pd.Series(values).rolling(window, min_periods=1).mean()
-        axes.plot(smooth, color=colour, lw=1.1, label=name if not number else None)
-axes.set(xlabel="step", ylabel="loss, nats per token")
-axes.legend(fontsize=8)
-last = {
-    name: sum(sum(values[-window:]) / len(values[-window:]) for values in runs)
-    / seeds
-    for name, runs in losses.items()
-}
+# Code of the figure: training losses
+window = max(1, steps * more // 10)
+curves = pd.DataFrame(
+    [
+        (name, number, at + window, sum(values[at : at + window]) / window)
+        for name, runs in losses.items()
+        for number, values in enumerate(runs)
+        for at in range(0, len(values) - window + 1, window)
+    ],
+    columns=["connector", "run", "step", "loss, nats per token"],
+)
+last = curves[curves["step"] == curves["step"].max()]
+last = last.groupby("connector", sort=False)["loss, nats per token"].mean()
+ends = ", ".join(f"{name} {value:.2f}" for name, value in last.items())
 show(
-    figure,
-    alt="Training losses of six connectors. At the end: "
-    + ", ".join(f"{name} {value:.2f}" for name, value in last.items())
-    + ".",
+    lines(curves, "step", "loss, nats per token", by="connector", height=3.8),
+    alt=f"Training losses of six connectors. At the end: {ends}.",
     caption=(
-        f"Training loss, running mean of {window} steps, {seeds} runs each. Blue: connectors that go patch by patch. Orange, yellow and red: "
-        f"those that ask with queries. At the end: {', '.join(f'{name} {value:.2f}' for name, value in last.items())}."
+        f"Training loss, means over {window} steps, with the 95 % interval over {seeds} runs. At the end: {ends}."
     ),
 )
 
@@ -461,7 +505,7 @@ def evenness(weights):
 
 
 def draw_attention(number):
-    figure = Figure(figsize=(7.4, 2.2), layout="constrained")
+    figure = Figure(figsize=(5.6, 1.6), layout="constrained")
     for axes, place, index in zip(
         figure.subplots(1, 4), range(4), chosen, strict=True
     ):

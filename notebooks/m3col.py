@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Shared relations by mixing: M3CoL
 #
-# **Does it help a classifier to be taught which views belong to the same person?**
+# **Should a classifier be taught, too, which views belong to the same person?**
 #
 # From one piece of tissue a laboratory can measure which genes are read (mRNA), which are switched off (methylation), and
 # which short RNAs regulate them (miRNA). These are three *views* of one person, of two hundred numbers or so each. There are
@@ -47,6 +47,7 @@ width: int | None = None  # of the embeddings
 # %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
@@ -70,7 +71,10 @@ from mmlab.losses.contrastive import (
 from mmlab.methods.m3col import M3CoL
 from mmlab.metrics.classification import accuracy
 from mmlab.viz import claim, claimed, frames, record, say, show, table
+from mmlab.viz.diagram import Arrow, Box, diagram
+from mmlab.viz.theme import COLOURS, bars, use_theme
 
+use_theme()
 steps = steps or {"cpu": 80, "gpu": 400}[profile]
 width = width or {"cpu": 48, "gpu": 200}[profile]
 
@@ -114,29 +118,23 @@ four = {
 
 
 def matrix(axes, values, title, rows="in view a", columns="in view b", **options):
+    values = pd.DataFrame(np.asarray(values)).set_axis(range(1, len(values) + 1))
+    values.columns = values.index
     options = {"vmin": 0, "vmax": 1, "cmap": "Blues"} | options
-    image = axes.imshow(values, **options)
+    shown = values.map(lambda v: f"{v:.1f}" if abs(v) > 0.05 else "").fillna("")
+    axes.set_facecolor(COLOURS[6])  # what is left out shows as grey
+    sns.heatmap(
+        values, annot=shown, fmt="", annot_kws={"size": 9}, cbar=False, square=True,
+        linewidths=0.5, ax=axes, **options,
+    )  # fmt: skip
     axes.set(xlabel=columns, ylabel=rows, title=title)
-    places = range(len(values))
-    axes.set_xticks(places, [str(i + 1) for i in places])
-    axes.set_yticks(places, [str(i + 1) for i in places])
-    axes.set_facecolor("0.6")
-    middle = (options["vmin"] + options["vmax"]) / 2
-    for i, row in enumerate(values.tolist()):
-        for j, value in enumerate(row):
-            if abs(value) > 0.05:
-                light = abs(
-                    value - (0 if options["vmin"] < 0 else middle)
-                ) > 0.35 and value > (middle if options["vmin"] >= 0 else -9)
-                axes.text(
-                    j, i, f"{value:.1f}", ha="center", va="center", fontsize=8,
-                    color="white" if light else "black",
-                )  # fmt: skip
-    return image
+    axes.tick_params(length=0, rotation=0)
 
 
-figure = Figure(figsize=(9.4, 2.9), layout="constrained")
-for axes, (name, targets) in zip(figure.subplots(1, 4), four.items(), strict=True):
+figure = Figure(figsize=(5.6, 6.0), layout="constrained")
+for axes, (name, targets) in zip(
+    figure.subplots(2, 2).flat, four.items(), strict=True
+):
     labels = (
         ("both views", "both views")
         if name == "NT-Xent"
@@ -219,11 +217,26 @@ guess = (cosine_similarity(a_shown, b_shown) / 0.3).softmax(
 
 def draw_pull(temperature):
     targets = similarity_targets(b_shown, temperature)
-    figure = Figure(figsize=(8.4, 2.9), layout="constrained")
-    left, centre, right = figure.subplots(1, 3)
-    matrix(left, targets, f"targets T at temperature {temperature:g}")
-    matrix(centre, guess, "guess P")
-    matrix(right, targets - guess, "pull T − P", vmin=-0.6, vmax=0.6, cmap="RdBu_r")
+    figure = Figure(figsize=(5.6, 6.0), layout="constrained")
+    panels = figure.subplots(2, 2)
+    matrix(panels[0, 0], targets, f"targets T at temperature {temperature:g}")
+    matrix(panels[0, 1], guess, "guess P")
+    matrix(
+        panels[1, 0],
+        targets - guess,
+        "pull T − P",
+        vmin=-0.6,
+        vmax=0.6,
+        cmap="RdBu_r",
+    )
+    panels[1, 1].axis("off")
+    panels[1, 1].text(
+        0.5,
+        0.5,
+        "red: pulled together\nblue: pushed apart",
+        ha="center",
+        va="center",
+    )
     return figure
 
 
@@ -258,7 +271,33 @@ frames(
 #
 # Here $L_\text{fused}$ and $L_m$ are cross-entropies with the diagnosis. In the first third of the training $L_{mn}$ is the
 # contrast of mixtures, (3) and (4). After that it has soft targets, (5). A person who lacks a view is in no pair with it.
-#
+
+# %% tags=["hide-input"]
+# Code of the drawing
+boxes = {
+    "views": Box(0, 1, "three views"),
+    "encoders": Box(1, 1, "an encoder\nfor each", "trained"),
+    "contrast": Box(2, 0, "pairs of views,\ncontrast (2)", "changed"),
+    "heads": Box(2, 1, "a classifier\non each view", "trained"),
+    "fused": Box(2, 2, "a classifier\non all", "trained"),
+    "loss": Box(3, 1, "loss (6)", "loss"),
+}
+parts = ("contrast", "heads", "fused")
+arrows = [Arrow("views", "encoders"), Arrow("contrast", "loss", "λ")]
+arrows += [Arrow("encoders", part) for part in parts]
+arrows += [Arrow(part, "loss") for part in parts[1:]]
+show(
+    diagram(boxes, arrows),
+    alt=(
+        "A drawing of M3CoL. Three views have an encoder each; the embeddings go to a contrast between pairs of views, to a classifier on each "
+        "view, and to one classifier on all. The loss adds the three, the contrast with the weight lambda."
+    ),
+    caption=(
+        "What goes where. Blue is trained as in any network with auxiliary heads; orange is what M3CoL adds, a loss without weights of its own."
+    ),
+)
+
+# %% [markdown]
 # The second loss in full, without the package, and a check that the package does the same:
 
 
@@ -281,7 +320,7 @@ theirs = soft_contrastive(
 )
 assert torch.allclose(ours, theirs)
 say(
-    f"Both give {ours:.4f} nats for 32 random pairs; guessing costs {np.log(32):.4f}."
+    f"Both give {ours:.4f} nats for 32 random pairs; a guess with equal chances has {np.log(32):.4f}."
 )
 
 # %% [markdown]
@@ -420,14 +459,16 @@ for name, found in compared.items():
         for frame, value in ((mean, ceilings[name]), (spread, np.nan)):
             frame.loc["best possible"] = [value] + [np.nan] * (frame.shape[1] - 1)
     shuffled = [row for row in mean.index if "shuffled" in row]
+    spent = found.budgets.columns()
+    sizes = spent["parameters"]
     chosen = {
         row: f"{x['lr']:g}, {x['weight_decay']:g}"
         for row, x in found.chosen.items()
     }
     table(
-        mean.assign(chosen=pd.Series(chosen).reindex(mean.index)),
+        mean.assign(parameters=sizes, tuned=spent["tuned"], chosen=pd.Series(chosen)),
         f"Label **{name}**: mean ± standard deviation over {seeds} seeds, after {steps} steps for every network. *Chosen* on validation people: learning rate and weight decay. In italics: what does not compete.",
-        spread=spread.assign(chosen=np.nan),
+        spread=spread.assign(parameters=np.nan, tuned=np.nan, chosen=np.nan),
         best={
             "accuracy": "higher",
             "macro F1": "higher",
@@ -435,6 +476,7 @@ for name, found in compared.items():
             "ECE": "lower",
         },
         reference=["chance", "most frequent class", *shuffled, *ceiling],
+        budgets=found.budgets,
     )
 
 # %% [markdown]
@@ -448,39 +490,35 @@ for name, found in compared.items():
 # people would do.
 
 # %% tags=["hide-input"]
+# Code of the figure: paired differences
 rows = ["logistic regression", *list(variants)[:-1]]
-figure = Figure(figsize=(7.6, 1.4 + 1.1 * len(compared)), layout="constrained")
-panels = figure.subplots(1, len(compared), sharey=True, squeeze=False)[0]
-texts = []
-for axes, (name, found) in zip(panels, compared.items(), strict=True):
-    gaps = found.differences().loc[rows]
-    axes.axvline(0, color="0.6", lw=1)
-    places = np.arange(len(rows))[::-1]
-    axes.errorbar(
-        100 * gaps["difference"],
-        places,
-        xerr=100
-        * np.abs(
-            gaps[["low", "high"]].to_numpy().T - gaps["difference"].to_numpy()
-        ),
-        fmt="o",
-        capsize=3,
+paired = pd.DataFrame(
+    [
+        (f"Label {name}", f"minus {row}", 100 * (own - other))
+        for name, found in compared.items()
+        for row in rows
+        for own, other in zip(found.values("M3CoL"), found.values(row), strict=True)
+    ],
+    columns=["world", "rival", "M3CoL, points of accuracy"],
+)
+texts = [
+    f"{name}: "
+    + ", ".join(
+        f"{100 * found.differences().loc[row, 'difference']:+.1f} to {row}"
+        for row in rows
     )
-    axes.set_yticks(places, [f"minus {row}" for row in rows])
-    axes.set(title=name, xlabel="M3CoL, points of accuracy")
-    texts.append(
-        f"{name}: "
-        + ", ".join(
-            f"{100 * gaps.loc[row, 'difference']:+.1f} to {row}" for row in rows
-        )
-    )
+    for name, found in compared.items()
+]
 show(
-    figure,
+    bars(
+        paired, "M3CoL, points of accuracy", by="rival", panel="world",
+        references={"no difference": 0.0},
+    ),
     alt=f"Differences in accuracy between M3CoL and four rivals, with intervals. {'; '.join(texts)}.",
     caption=(
-        f"M3CoL minus each rival: mean of {seeds} paired differences with its 95 % interval. Right of the line M3CoL is ahead."
+        f"M3CoL minus each rival, paired by seed: dots are the {seeds} seeds, the large dot is their mean with its 95 % interval. Right of the line M3CoL is higher."
     ),
-)
+)  # fmt: skip
 
 
 def against(name, row):
@@ -583,9 +621,9 @@ say(
 #
 # ## What it is worth to choose the epoch on the test set
 #
-# The released code looks at the test score every ten epochs and reports the best. There is no validation set. What would
+# The released code looks at the test score every ten epochs and reports the highest. There is no validation set. What would
 # this buy? Train plain concatenation, look after every step through a hook (a batch holds all people once, so a step is an epoch), and
-# compare the best look with the last.
+# compare the highest look with the last.
 
 
 # %%
@@ -611,23 +649,24 @@ looks = 100 * np.array(looks)
 gain = looks.max(1) - looks[:, -1]
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+# Code of the figure: looking at the test set
+watched = pd.DataFrame(looks.T, index=range(1, looks.shape[1] + 1))
+watched.columns = [f"seed {seed}" for seed in range(seeds)]
+figure = Figure(figsize=(5.6, 3.2), layout="constrained")
 axes = figure.subplots()
-when = np.arange(1, looks.shape[1] + 1)
+sns.lineplot(watched, dashes=False, ax=axes)
 for seed, line in enumerate(looks):
-    (drawn,) = axes.plot(when, line, lw=1.2, label=f"seed {seed}")
-    axes.plot(when[line.argmax()], line.max(), "o", color=drawn.get_color())
-    axes.plot(when[-1], line[-1], "s", color=drawn.get_color(), ms=5)
+    axes.plot(line.argmax() + 1, line.max(), "o", color=COLOURS[seed])
+    axes.plot(len(line), line[-1], "s", color=COLOURS[seed], ms=5)
 axes.set(xlabel="step", ylabel="test accuracy (%)")
-axes.legend(loc="lower right")
 show(
     figure,
     alt=(
-        f"Test accuracy over {steps} steps for {seeds} seeds. The best looks are {', '.join(f'{v:.1f}' for v in looks.max(1))} per "
+        f"Test accuracy over {steps} steps for {seeds} seeds. The highest looks are {', '.join(f'{v:.1f}' for v in looks.max(1))} per "
         f"cent, the last ones {', '.join(f'{v:.1f}' for v in looks[:, -1])}."
     ),
     caption=(
-        f"Circles: the best look at the test set. Squares: the last step. The circles are {gain.mean():.1f} points higher on average; "
+        f"Circles: the highest look at the test set. Squares: the last step. The circles are {gain.mean():.1f} points higher on average; "
         "they are never lower, since a maximum is taken."
     ),
 )
@@ -719,6 +758,7 @@ record(
         for row in ("logistic regression", *variants)
     },
     gain_of_choosing_on_test=float(gain.mean()),
+    budget={name: found.budgets.plain() for name, found in compared.items()},
 )
 
 # %% [markdown]
@@ -891,7 +931,7 @@ claim(
     undecided="In which of the worlds it falls further is undecided in this run: {theirs} in the first, {ours} in the last.",
 )
 say(
-    "The argument for the private label is that a contrast keeps what finds the person in the next view, and a private label is not of that kind. "
+    "The argument for the private label is that a contrast rewards what finds the person in the next view, and a private label is not of that kind. "
     "But whatever the label is, so large a weight also leaves less of the training to the diagnosis. Where the two worlds cannot be told apart, this run "
     "gives the first reason no support."
 )

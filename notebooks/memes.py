@@ -24,8 +24,14 @@
 # Then it asks what such reports leave out: what the model looked at, what it forgot, and what a fixed sentence would
 # have scored.
 #
-# Afterwards you can put LoRA on a model, choose its settings without the test items, measure what was learnt, looked at and
-# forgotten, and say what an automatic score is worth. You need [the chapter on TinyLLaVA](tinyllava.ipynb) and matrices.
+# **After this chapter you can**
+#
+# - put LoRA on a model, and choose its settings without the test items;
+# - measure what a model looked at, and what it forgot;
+# - say what an automatic score is worth beside a sentence that never changes;
+# - tell an interval over items from a spread over runs.
+#
+# You need [the chapter on TinyLLaVA](tinyllava.ipynb), and matrices. Reading takes about half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -35,7 +41,7 @@ rank: int = 8
 steps: int = 150
 tested: int | None = None  # memes of the test part that are asked about
 
-# %%
+# %% tags=["hide-input"]
 import copy
 import functools
 import json
@@ -43,6 +49,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
@@ -50,6 +57,7 @@ import mmlab
 from mmlab import fit
 from mmlab.bases.tiny_llava import tiny_base
 from mmlab.compare.bootstrap import bootstrap_metric, paired_bootstrap
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.data.conversations import (
     Conversations,
     prompts,
@@ -73,7 +81,10 @@ from mmlab.metrics.text import (
 from mmlab.store.adapters import load_adapter, save_adapter
 from mmlab.train.tuning import adapter_off, add_lora, require_gradients, trainable
 from mmlab.viz import claim, frames, record, say, show, table
+from mmlab.viz.diagram import Arrow, Box, diagram
+from mmlab.viz.theme import COLOURS, use_theme
 
+use_theme()
 tested = tested or {"cpu": 150, "gpu": 400}[profile]
 
 
@@ -91,7 +102,7 @@ def generator(seed=0):
 #
 # Two figures are drawn. A shape stands for a role, a colour for a mood, and the layout for how the first treats the
 # second. The line of text says what it is about, and praises it or complains. In a bad mood praise is irony, and in a good one
-# a complaint is a joke; so each layout has four verbs, listed below. Who and whom is in the picture, the topic is in the text, and **the
+# a complaint is a joke; so each layout has four verbs, listed below. Who does it to whom is in the picture, the topic is in the text, and **the
 # verb is in neither**: it needs both. The test memes show pairs of figures that training never shows.
 
 # %%
@@ -113,14 +124,14 @@ table(
     pd.DataFrame(LAYOUTS, index=columns).T.rename_axis("layout"),
     "What the first figure does to the second: the verb by layout, line of text, and mood of the first figure.",
 )
-figure = Figure(figsize=(7.8, 3.0), layout="constrained")
-for axes, number in zip(figure.subplots(1, 4), (0, 1, 2, 3), strict=True):
+figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+for axes, number in zip(figure.subplots(2, 2).flat, (0, 1, 2, 3), strict=True):
     meme = world.memes["test"][number]
     axes.imshow(world.pictures["test"][number].permute(1, 2, 0) / 2 + 0.5)
     axes.set(title=f"“{meme.title}”", xticks=[], yticks=[])
     words = meme.meaning.split()
     broken = " ".join(words[:3]) + "\n" + " ".join(words[3:])
-    axes.set_xlabel(broken, fontsize=9)
+    axes.set_xlabel(broken)
 seen = world.memes["test"][:4]
 show(
     figure,
@@ -140,7 +151,7 @@ say(
 # %% [markdown]
 # ## What the base can do
 #
-# The base ({py:func}`~mmlab.bases.tiny_llava.tiny_base`) is a {py:class}`~mmlab.methods.tinyllava.TinyLLaVA` of the size of a thumbnail. It has learned two things: to say what is drawn,
+# The base ({py:func}`~mmlab.bases.tiny_llava.tiny_base`) is a very small {py:class}`~mmlab.methods.tinyllava.TinyLLaVA`. It has learnt two things: to say what is drawn,
 # and to say words after somebody, which needs no picture. It has never seen a meaning. It has met all their words,
 # as a real language model has, but in random order.
 
@@ -192,13 +203,39 @@ say(
 # That is $r (I + O)$ numbers in place of $O I$. The change has rank $r$ at most: whatever the layer learns, it learns in
 # $r$ directions. $A$ starts at random and $B$ at zero, so that before the first step the model is the old one, exactly.
 # The factor $\alpha/r$ keeps the size of a step comparable when $r$ is turned.
-#
+
+# %% tags=["hide-input"]
+# Code of the drawing
+boxes = {
+    "x": Box(0, 0.5, "input x,\nI values"),
+    "W": Box(1.5, 0, "W\nO × I", "frozen"),
+    "A": Box(1, 1, "A\nr × I", "changed"),
+    "B": Box(2, 1, "B\nr → O", "changed"),
+    "h": Box(3, 0.5, "output h,\nO values"),
+}
+arrows = [
+    Arrow("x", "W"),
+    Arrow("W", "h"),
+    Arrow("x", "A"),
+    Arrow("A", "B", "r"),
+    Arrow("B", "h", "α/r"),
+]
+show(
+    diagram(boxes, arrows),
+    alt=(
+        "A drawing of a layer with LoRA. The input goes through the frozen matrix W, and beside it through A and B, which are trained; the two "
+        "results are added, the second with the factor alpha over r."
+    ),
+    caption="Equation (1). **Grey** is frozen. **Orange** is what LoRA adds, and all that is trained in the layer; both ways are added up.",
+)
+
+# %% [markdown]
 # With $g = \partial L / \partial h$, the chain rule gives the gradients of a single input:
 #
 # $$\frac{\partial L}{\partial B} = \frac{\alpha}{r}\, g\, (A x)^\top, \qquad \frac{\partial L}{\partial A} = \frac{\alpha}{r}\, B^\top g\, x^\top. \tag{2}$$
 #
-# While $B = 0$ the second one is zero. So $B$ moves first and $A$ follows, and who looks for dead adapters by their
-# gradients after one backward pass must expect zeros in half of them.
+# While $B = 0$ the second one is zero. So $B$ moves first and $A$ follows; after one backward pass half of the adapter's
+# gradients are zero, which is no fault.
 #
 # Afterwards the product can be added into the weights, with any strength $\lambda$:
 #
@@ -473,6 +510,11 @@ table(
     best=dict.fromkeys(before, "higher"),
     digits=2,
 )
+search = {"tuned": ("lr",), "tries": len(RATES)}
+budgets = Budgets(
+    "tuned on memes and old tasks",
+    dict.fromkeys(list(rows)[1:], Spent(steps, trainable(model), **search)),
+)
 forgot = ask(model, literal[:1])[0]
 say(
     f"Asked what is drawn, the tuned model now answers *{forgot}*, where *{literal[0][1][-1].answer}* is right."
@@ -525,6 +567,7 @@ record(
         "mixed": [one["literal"] for one in held],
     },
     parts={name: looked.loc[name].to_dict() for name in looked.index},
+    budget=budgets.plain(),
 )
 
 # %% [markdown]
@@ -560,26 +603,22 @@ for kind, adapted in kinds.items():
 # %% tags=["hide-input"]
 def draw_strength(strength, kind):
     scores, described, meant = turned[strength, kind]
-    figure = Figure(figsize=(7.4, 3.0), layout="constrained")
-    left, axes = figure.subplots(1, 2, width_ratios=[1, 2.2])
+    figure = Figure(figsize=(5.6, 3.2), layout="constrained")
+    left, axes = figure.subplots(1, 2, width_ratios=[1, 2.0])
     left.imshow(world.pictures["test"][0].permute(1, 2, 0) / 2 + 0.5)
     left.set(xticks=[], yticks=[], title=f"“{world.memes['test'][0].title}”")
-    axes.barh(
-        list(scores),
-        list(scores.values()),
-        color=["tab:blue", "tab:red", "tab:gray"],
+    sns.barplot(
+        x=list(scores.values()),
+        y=list(scores),
+        hue=list(scores),
+        palette=list(COLOURS[:3]),
+        ax=axes,
     )
     axes.set(
-        xlim=(0, 1),
-        xlabel="exact answers, share of 60 test items",
-        title=f"λ = {strength}, trained on {kind}",
+        xlim=(0, 1), xlabel="exact, share of 60", title=f"λ = {strength}, {kind}"
     )
-    axes.invert_yaxis()
     figure.suptitle(
-        f"what is drawn?  {described}\nwhat does it mean?  {meant}",
-        x=0.02,
-        ha="left",
-        fontsize=9,
+        f"what is drawn?  {described}\nwhat does it mean?  {meant}", fontsize=10.5
     )
     return figure
 
@@ -641,32 +680,33 @@ else:
             "connector alone",
         )
     )
-    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
-    left, axes = figure.subplots(1, 2, sharey=True)
-    for panel, runs in ((left, by_rank), (axes, by_count)):
-        means = [sum(values) / len(values) for values in runs.values()]
-        panel.plot(list(runs), means, color="tab:red")
-        for x, values in runs.items():
-            panel.plot([x] * len(values), values, "o", color="tab:red", ms=3)
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharey=True)
+    for panel, runs in ((upper, by_rank), (lower, by_count)):
+        long = pd.DataFrame(
+            [(x, value) for x, values in runs.items() for value in values],
+            columns=["x", "exact"],
+        )
+        sns.lineplot(long, x="x", y="exact", errorbar=None, ax=panel)
+        sns.scatterplot(long, x="x", y="exact", ax=panel)
         panel.set(xscale="log", xticks=list(runs), xticklabels=list(runs))
         panel.minorticks_off()
-    left.plot(
+    upper.plot(
         [max(by_rank)] * len(slow),
         slow,
         "x",
-        color="black",
-        ms=6,
+        color=COLOURS[1],
         label="a third of the rate",
     )
-    left.axhline(
+    upper.axhline(
         sum(everything) / len(everything),
-        color="0.4",
+        color=COLOURS[6],
         ls="--",
         label="everything trained",
     )
-    left.legend(fontsize=8, loc="lower center")
-    left.set(xlabel=f"rank, {full} memes", ylabel="exact answers on unseen memes")
-    axes.set(xlabel="memes to learn from, rank 8")
+    upper.legend(loc="lower center")
+    upper.set(xlabel=f"rank, {full} memes", ylabel="exact, unseen memes")
+    lower.set(xlabel="memes to learn from, rank 8", ylabel="exact, unseen memes")
 
     def range_of(values):
         return f"{min(values):.2f} to {max(values):.2f}"
@@ -674,15 +714,15 @@ else:
     show(
         figure,
         alt=(
-            f"Share of right meanings, {len(slow)} seeds each. Left, by rank with {full} memes: "
+            f"Share of right meanings, {len(slow)} seeds each. Above, by rank with {full} memes: "
             + ", ".join(f"{rank}: {range_of(v)}" for rank, v in by_rank.items())
-            + f". Everything trained: {range_of(everything)}. Right, by number of memes with rank 8: "
+            + f". Everything trained: {range_of(everything)}. Below, by number of memes with rank 8: "
             + ", ".join(f"{n}: {range_of(v)}" for n, v in by_count.items())
             + "."
         ),
         caption=(
-            f"Dots: {len(slow)} seeds; line: their mean. **Left:** the rank, all trained with one learning rate; the crosses are the largest "
-            f"rank with a third of it. **Right:** the number of memes. From `python benchmarks/meme_tuning.py`, {swept['steps']} steps."
+            f"Dots: {len(slow)} seeds; line: their mean. **Above:** the rank, all trained with one learning rate; the crosses are the largest "
+            f"rank with a third of it. **Below:** the number of memes. From `python benchmarks/meme_tuning.py`, {swept['steps']} steps."
         ),
     )
     say(

@@ -41,11 +41,13 @@ import math
 from dataclasses import replace
 
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from torch.nn.functional import avg_pool2d
 
 from mmlab import fit
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.compare.comparison import METRICS
 from mmlab.compare.controls import controls
 from mmlab.data.sets.av_mnist_mini import av_mnist_mini
@@ -53,7 +55,10 @@ from mmlab.data.tensors import TensorData
 from mmlab.methods.ogm_ge import OGMGE, discrepancy, modulation
 from mmlab.train.optimisers import Optimiser
 from mmlab.viz import claim, claimed, frames, record, say, show, table
+from mmlab.viz.diagram import Arrow, Box, diagram
+from mmlab.viz.theme import COLOURS, bars, use_theme
 
+use_theme()
 steps = steps or {"cpu": 300, "gpu": 2000}[profile]
 metrics = {name: METRICS[name] for name in ("accuracy", "ECE")}
 
@@ -124,13 +129,19 @@ say(
 def draw_race(strength, k):
     joint = race(strength, k)[0]
     alone = race(strength, 1.0, (0.0, 1.0))[0]
-    figure = Figure(figsize=(6.6, 2.7), layout="constrained")
+    runs = pd.DataFrame(
+        {
+            "leader, joint": joint[:, 0],
+            "follower, joint": joint[:, 1],
+            "follower, alone": alone[:, 1],
+        }
+    )[::25]
+    figure = Figure(figsize=(5.6, 3.0), layout="constrained")
     axes = figure.subplots()
-    axes.plot(joint[:, 0], color="tab:red", label="leader, joint")
-    axes.plot(joint[:, 1], color="tab:blue", label="follower, joint")
-    axes.plot(alone[:, 1], color="tab:blue", ls="--", label="follower, alone")
+    palette = [COLOURS[1], COLOURS[0], COLOURS[0]]
+    sns.lineplot(runs, palette=palette, dashes=["", "", (3, 2)], ax=axes)
     axes.set(xlabel="step", ylabel="contribution a·u·v", ylim=(0, 5.5))
-    axes.legend(fontsize=8, loc="upper left")
+    axes.legend(loc="upper left", title="")
     return figure
 
 
@@ -156,7 +167,35 @@ frames(
 
 # %% [markdown]
 # ## The cure
-#
+
+# %% tags=["hide-input"]
+# Code of the drawing
+boxes = {
+    "audio": Box(0, 0, "audio"),
+    "image": Box(0, 1, "image"),
+    "f1": Box(1, 0, "encoder", "trained"),
+    "f2": Box(1, 1, "encoder", "trained"),
+    "sum": Box(2, 0.5, "classifier,\na sum (1)", "trained"),
+    "loss": Box(3, 0.5, "cross-entropy", "loss"),
+    "k": Box(2, 1.9, "own scores (2),\nk of (3), (4)", "changed"),
+}
+arrows = [
+    Arrow("audio", "f1"), Arrow("image", "f2"), Arrow("f1", "sum"), Arrow("f2", "sum"), Arrow("sum", "loss"),
+    Arrow("sum", "k"), Arrow("k", "f2", back=True),
+]  # fmt: skip
+show(
+    diagram(boxes, arrows),
+    alt=(
+        "A drawing: audio and image have an encoder each, whose features go to one classifier that is a sum. From the own logits of the modalities "
+        "scores and a coefficient are computed, which goes back to the encoder of the leading modality, here the image, as a dashed arrow."
+    ),
+    caption=(
+        "OGM, where the image leads. Blue is trained. The coefficient multiplies the gradient of the leader's encoder (dashed), between backward "
+        "pass and step; the other encoder and the classifier are left alone."
+    ),
+)
+
+# %% [markdown]
 # OGM needs to know who leads. The classifier is a sum, so each modality has *its own logits*, with its share of the bias,
 #
 # $$f_m = W_m z_m + \frac{b}{M}, \qquad \sum_m f_m = f, \tag{1}$$
@@ -171,7 +210,7 @@ frames(
 #
 # $$\rho_m = \frac{s_m}{\frac{1}{M-1}\sum_{j \ne m} s_j}. \tag{3}$$
 #
-# Whoever is ahead gets a smaller gradient in its encoder,
+# The leader gets a smaller gradient in its encoder,
 #
 # $$k_m = \begin{cases} 1 - \tanh(\alpha\,\rho_m) & \rho_m > 1 \\ 1 & \text{otherwise} \end{cases} \tag{4}$$
 #
@@ -243,13 +282,14 @@ say(f"After 20 steps the weights differ by at most {furthest:.0e}.")
 leads = torch.linspace(0.5, 3, 501)
 figure = Figure(figsize=(5.6, 2.8), layout="constrained")
 axes = figure.subplots()
-for value in (0.1, 0.5, 1.0):
+for value, colour in zip((0.1, 0.5, 1.0), COLOURS, strict=False):
     k = modulation(leads, value)
     behind = leads <= 1
-    (line,) = axes.plot(leads[~behind], k[~behind], label=f"α = {value}")
-    axes.plot(leads[behind], k[behind], color=line.get_color())
+    sns.lineplot(
+        x=leads[~behind], y=k[~behind], color=colour, label=f"α = {value}", ax=axes
+    )
+    sns.lineplot(x=leads[behind], y=k[behind], color=colour, ax=axes)
 axes.set(xlabel="ρ, lead over the other", ylabel="k", ylim=(0, 1.05))
-axes.legend(fontsize=8)
 jumps = {value: math.tanh(value) for value in (0.1, 0.5, 1.0)}
 show(
     figure,
@@ -272,7 +312,7 @@ show(
 # 4. **Which parameters.** The code modulates the weights of convolutions only, and leaves the encoders' normalisation and
 #    biases. Copied to a network without convolutions, it silently does nothing. Ours modulates every parameter of an encoder.
 # 5. **The setting.** α is a required argument without a default, and the values behind the tables are asked for in a thread.
-# 6. **The selection.** The code keeps the epoch that is best *on the test set*; there is no validation split. And a later
+# 6. **The selection.** The code keeps the epoch with the highest score *on the test set*; there is no validation split. And a later
 #    user found the same actors in training and test of the CREMA-D split in use {cite}`agm_repository`.
 #
 # The tests of this package pin 1, 2 and 4. This chapter uses the last step of every run.
@@ -431,6 +471,15 @@ deviation = (
     ]
     * 100
 )
+sizes = {name: trained.spent[f"{name} alone"].parameters for name in shapes}
+two = Spent(2 * steps, sum(sizes.values()), ("lr",), len(rates))
+budgets = Budgets(
+    "OGM-GE",
+    trained.spent
+    | dict.fromkeys(["two models averaged", "two models multiplied"], two),
+)
+shown["parameters"] = budgets.columns()["parameters"].reindex(shown.index)
+deviation["parameters"] = float("nan")
 shown["learning rate"] = pd.Series(
     {row: chosen["lr"] for row, chosen in trained.chosen.items()}
 )
@@ -438,7 +487,7 @@ deviation["learning rate"] = float("nan")
 table(
     shown,
     f"Test set, per cent, mean ± standard deviation over {seeds} seeds, after {steps} steps for every trained row. The learning "
-    f"rate is the best of {len(rates)} on the validation items. ECE is the expected calibration error. In italics: rows that do "
+    f"rate was chosen among {len(rates)} on the validation items. ECE is the expected calibration error. In italics: rows that do "
     "not compete.",
     spread=deviation,
     best={"accuracy": "higher", "ECE": "lower", "audio encoder, probed": "higher"},
@@ -448,6 +497,7 @@ table(
         *(name for name in names if name.endswith("shuffled")),
     ],
     digits=dict.fromkeys(shown.columns, 1) | {"learning rate": 2},
+    budgets=budgets,
 )
 networks = [*variants, "two models averaged", "two models multiplied"]
 heard = probes["audio encoder, probed"].unstack("seed")
@@ -503,7 +553,7 @@ say(
 )
 
 # %% [markdown]
-# **Who is ahead in accuracy?** OGM-GE against each row, paired by seed:
+# **And the accuracy?** OGM-GE against each row, paired by seed:
 
 # %% tags=["hide-input"]
 
@@ -543,21 +593,26 @@ record(
     audio_encoder_probed=(100 * heard.mean(axis=1)).dropna().round(2).to_dict(),
     ece=(100 * results.mean["ECE"]).round(2).to_dict(),
     ogm_ge_minus=gaps.loc[rivals, "difference"].round(2).to_dict(),
+    budget=budgets.plain(),
 )
 
 # %% tags=["hide-input"]
 # Code of the figure: paired differences
-figure = Figure(figsize=(7.2, 3.2), layout="constrained")
-axes = figure.subplots()
 drawn = [row for row in rivals if row != "audio alone"]
-for place, row in enumerate(drawn):
-    axes.plot(gaps.loc[row, ["low", "high"]], [place] * 2, color="tab:blue")
-    axes.plot(gaps.loc[row, "difference"], place, "o", color="tab:blue")
-axes.axvline(0, color="grey", lw=0.8)
-axes.set_yticks(range(len(drawn)), drawn)
-axes.invert_yaxis()
-axes.set(xlabel="OGM-GE − row, points of accuracy")
-ahead = [row for row in drawn if gaps.loc[row, "high"] < 0]
+pairs = pd.DataFrame(
+    [
+        (row, 100 * (own - other))
+        for row in drawn
+        for own, other in zip(
+            results.values("OGM-GE"), results.values(row), strict=True
+        )
+    ],
+    columns=["row", "OGM-GE − row, points of accuracy"],
+)
+figure = bars(
+    pairs, "OGM-GE − row, points of accuracy", by="row", references={"none": 0.0}
+)
+left_of_zero = [row for row in drawn if gaps.loc[row, "high"] < 0]
 show(
     figure,
     alt="OGM-GE minus each row: "
@@ -567,8 +622,8 @@ show(
     )
     + ".",
     caption=(
-        "Paired differences and 95 % intervals over seeds; audio alone is far off to the right. Rows that this run puts ahead of "
-        f"OGM-GE: {', '.join(ahead) or 'none'}."
+        "Paired differences: small dots are seeds, the large dot is their mean with its 95 % interval; audio alone is far off to the right. Rows whose whole interval "
+        f"lies left of zero: {', '.join(left_of_zero) or 'none'}."
     ),
 )
 
@@ -598,30 +653,40 @@ k[~active] = 1.0
 
 # %% tags=["hide-input"]
 # Code of the figure: scores and coefficients
-figure = Figure(figsize=(8, 2.9), layout="constrained")
-left, right = figure.subplots(1, 2)
+figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+upper, lower = figure.subplots(2, 1, sharex=True)
+window = max(1, steps // 30)
+
+
+def smoothed(paths):
+    """Means over a few steps, and the steps in their middle."""
+    whole = paths.shape[1] // window * window
+    means = paths[:, :whole].reshape(len(paths), -1, window).mean(2)
+    return torch.arange(means.shape[1]) * window + window / 2, means
+
+
 for row, style in (("joint", "--"), ("OGM-GE", "-")):
-    for name, path, colour in zip(
-        shapes, paths[row], ("tab:blue", "tab:red"), strict=True
-    ):
-        left.plot(path, style, color=colour, label=f"{name}, {row}")
-left.set(xlabel="step", ylabel="score s")
-left.legend(fontsize=7)
-for name, path, colour in zip(shapes, k.T, ("tab:blue", "tab:red"), strict=True):
-    right.plot(path, color=colour, label=name)
-right.set(xlabel="step", ylabel="k, OGM-GE", ylim=(0, 1.05))
-right.legend(fontsize=8)
+    when, curves = smoothed(paths[row])
+    for name, path, colour in zip(shapes, curves, COLOURS, strict=False):
+        sns.lineplot(
+            x=when, y=path, color=colour, ls=style, label=f"{name}, {row}", ax=upper
+        )
+upper.set(ylabel="score s")
+when, curves = smoothed(k.T)
+for name, path, colour in zip(shapes, curves, COLOURS, strict=False):
+    sns.lineplot(x=when, y=path, color=colour, label=name, ax=lower)
+lower.set(xlabel="step", ylabel="k, OGM-GE", ylim=(0, 1.05))
 ends = {row: path[:, -20:].mean(1) for row, path in paths.items()}
 means = dict(zip(shapes, k[active].mean(0).tolist(), strict=True))
 show(
     figure,
     alt=(
-        f"Left: scores against the step. At the end the audio's is {ends['joint'][0]:.2f} in joint training and "
-        f"{ends['OGM-GE'][0]:.2f} under OGM-GE; the image's is {ends['joint'][1]:.2f} and {ends['OGM-GE'][1]:.2f}. Right: the "
+        f"Above: scores against the step. At the end the audio's is {ends['joint'][0]:.2f} in joint training and "
+        f"{ends['OGM-GE'][0]:.2f} under OGM-GE; the image's is {ends['joint'][1]:.2f} and {ends['OGM-GE'][1]:.2f}. Below: the "
         f"image's k is {means['image']:.2f} on average in the first half, the audio's {means['audio']:.2f}; both are 1 in the second."
     ),
     caption=(
-        "One seed. **Left:** the scores (2). **Right:** the coefficients (4); the modulation ends half-way. In its active half the "
+        f"One seed, means over {window} steps. **Above:** the scores (2). **Below:** the coefficients (4); the modulation ends half-way. In its active half the "
         f"image's encoder gets {means['image']:.0%} of its gradient on average."
     ),
 )
@@ -925,7 +990,7 @@ say(
 #
 # ```{dropdown} *Joint + own losses* and *two models multiplied* are nearly the same model. Why, and when would joint training be needed after all?
 # A sum of logits is a product of probabilities. If each summand is trained to be a classifier by itself, the sum is the product of two unimodal classifiers. Joint training
-# is needed where the label is in how the modalities belong together, as on the dial's *inter* end. There the log loss of the best sum is that of a coin.
+# is needed where the label is in how the modalities belong together, as on the dial's *inter* end. <!-- in general --> There the log loss of the best sum is that of a coin.
 # ```
 #
 # ## In five lines

@@ -25,8 +25,14 @@
 # the published weights were really trained with. And one question is left out too often: does the answer depend on the
 # picture at all? This chapter builds a small model of that kind and asks.
 #
-# Afterwards you can write the splice and the loss by hand, put a vision tower and a language model together, and say
-# whether an answer came from the picture. You need PyTorch, and to know what a transformer does.
+# **After this chapter you can**
+#
+# - write the splice and the loss by hand;
+# - put a vision tower and a language model together, and train them in one stage or in two;
+# - say whether an answer came from the picture;
+# - find the faults of such models that give no error message.
+#
+# You need PyTorch, and to know what a transformer does. Reading takes about half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -38,17 +44,19 @@ longer: int = 2  # times as many steps in stage 2, to ask whether time would hel
 tested: int | None = None  # pictures of the test part that are asked about
 more: int | None = None  # times as many steps
 
-# %%
+# %% tags=["hide-input"]
 from collections import Counter
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 
 from mmlab import fit
 from mmlab.bases.tiny_llava import tiny_base, untrained_base
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.data.conversations import (
     Conversations,
     Turn,
@@ -62,7 +70,10 @@ from mmlab.metrics.text import exact_match
 from mmlab.nn.splicing import IGNORE, IMAGE
 from mmlab.train.tuning import train_only
 from mmlab.viz import claim, frames, record, say, show, table
+from mmlab.viz.diagram import Arrow, Box, diagram
+from mmlab.viz.theme import COLOURS, lines, use_theme
 
+use_theme()
 tested = tested or {"cpu": 200, "gpu": 400}[profile]
 more = more or {"cpu": 1, "gpu": 4}[profile]
 
@@ -102,66 +113,37 @@ say(
 
 
 # %% tags=["hide-input"]
-def box(axes, x, y, width, text, colour):
-    how = {
-        "boxstyle": "round,pad=0.02",
-        "facecolor": colour,
-        "edgecolor": "0.35",
-        "linewidth": 0.8,
-    }
-    axes.add_patch(FancyBboxPatch((x, y), width, 0.62, **how))
-    axes.text(x + width / 2, y + 0.31, text, ha="center", va="center", fontsize=8)
-
-
-def arrow(axes, start, end):
-    how = {
-        "arrowstyle": "-|>",
-        "mutation_scale": 10,
-        "color": "0.35",
-        "shrinkA": 0,
-        "shrinkB": 0,
-    }
-    axes.add_patch(FancyArrowPatch(start, end, **how))
+# Code of the drawing
 
 
 def count_of(part):
     return f"{sum(p.numel() for p in part.parameters()):,} values"
 
 
-FROZEN, TRAINED = "0.85", "#c6dbef"
 vectors = base.language_model.get_input_embeddings()
-figure = Figure(figsize=(7.6, 2.9), layout="constrained")
-axes = figure.subplots()
-box(axes, 0.0, 2.2, 1.3, "picture", "white")
-box(
-    axes,
-    1.8,
-    2.2,
-    2.1,
-    f"vision tower, frozen\n{count_of(base.vision_tower)}",
-    FROZEN,
-)
-box(axes, 4.4, 2.2, 2.1, f"connector (2)\n{count_of(base.connector)}", TRAINED)
-box(axes, 0.0, 0.9, 1.3, "question", "white")
-box(axes, 1.8, 0.9, 2.1, f"word vectors\n{count_of(vectors)}", TRAINED)
-box(axes, 4.4, 0.9, 2.1, "splice (1)", "white")
-box(
-    axes, 7.0, 0.9, 2.2, f"language model\n{count_of(base.language_model)}", TRAINED
-)
-box(axes, 7.0, 2.2, 2.2, "answer; loss (3)", "#c7e9c0")
-for y in (2.51, 1.21):
-    arrow(axes, (1.32, y), (1.78, y))
-    arrow(axes, (3.92, y), (4.38, y))
-arrow(axes, (5.45, 2.18), (5.45, 1.56))
-arrow(axes, (6.52, 1.21), (6.98, 1.21))
-arrow(axes, (8.1, 1.56), (8.1, 2.18))
-axes.text(4.15, 2.95, "v", ha="center", fontsize=9, style="italic")
-axes.text(5.62, 1.85, "h", ha="center", fontsize=9, style="italic")
-axes.text(4.15, 0.68, "w", ha="center", fontsize=9, style="italic")
-axes.set(xlim=(-0.1, 9.4), ylim=(0.5, 3.2))
-axes.axis("off")
+boxes = {
+    "picture": Box(0, 0, "picture"),
+    "tower": Box(1, 0, f"vision tower\n{count_of(base.vision_tower)}", "frozen"),
+    "connector": Box(2, 0, f"connector (2)\n{count_of(base.connector)}", "trained"),
+    "answer": Box(3, 0, "answer,\nloss (3)", "loss"),
+    "question": Box(0, 1, "question"),
+    "words": Box(1, 1, f"word vectors\n{count_of(vectors)}", "trained"),
+    "splice": Box(2, 1, "splice (1)"),
+    "model": Box(
+        3, 1, f"language model\n{count_of(base.language_model)}", "trained"
+    ),
+}
+arrows = [
+    Arrow("picture", "tower"),
+    Arrow("tower", "connector", "v"),
+    Arrow("connector", "splice", "h"),
+    Arrow("question", "words"),
+    Arrow("words", "splice", "w"),
+    Arrow("splice", "model"),
+    Arrow("model", "answer"),
+]
 show(
-    figure,
+    diagram(boxes, arrows, row_height=0.85),
     alt=(
         "A drawing of the parts. A picture goes through the frozen vision tower and the connector; a question becomes word "
         "vectors; the splice joins both into one sequence, which the language model reads to give the answer."
@@ -193,7 +175,7 @@ def cells(encoded, picture_tokens):
     return listed
 
 
-def draw_sequence(axes, listed, per_row=19):
+def draw_sequence(axes, listed, per_row=7):
     for number, (word, kind) in enumerate(listed):
         row, column = divmod(number, per_row)
         axes.add_patch(
@@ -208,15 +190,15 @@ def draw_sequence(axes, listed, per_row=19):
             )
         )
         axes.text(
-            column + 0.5, -row + 0.43, word, ha="center", va="center", fontsize=5.6
+            column + 0.5, -row + 0.43, word, ha="center", va="center", fontsize=9
         )
     rows = -(-len(listed) // per_row)
     axes.set(xlim=(0, per_row), ylim=(-rows + 0.95, 1))
     axes.axis("off")
 
 
-figure = Figure(figsize=(8.6, 1.9), layout="constrained")
-left, axes = figure.subplots(1, 2, width_ratios=[1, 5.2])
+figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+left, axes = figure.subplots(2, 1, height_ratios=[1, 1.7])
 left.imshow(learn[0][0].permute(1, 2, 0) / 2 + 0.5)
 for line in range(8, 32, 8):
     left.axhline(line - 0.5, color="white", lw=0.6)
@@ -228,7 +210,7 @@ kinds = Counter(kind for _, kind in listed)
 show(
     figure,
     alt=(
-        f"Left: a picture of two figures, cut into {base.image_tokens} patches. Right: the sequence that the language "
+        f"Above: a picture of two figures, cut into {base.image_tokens} patches. Below: the sequence that the language "
         f"model reads, {len(listed)} boxes: {kinds['word']} grey ones with words of the question, "
         f"{kinds['picture']} blue ones without words for the picture, and {kinds['answer']} green ones with the answer "
         f"“{learn[0][1][0].answer}” and the end-of-text token."
@@ -457,6 +439,14 @@ table(
     best=dict.fromkeys(mean.columns, "higher"),
     reference=["the base", "best possible"],
     digits=2,
+    ceiling="best possible",
+)
+budgets = Budgets(
+    "TinyLLaVA, two stages",
+    {
+        name: Spent((connector_steps + joint_steps) * more)
+        for name in ("TinyLLaVA, two stages", "one stage")
+    },
 )
 exact = {k: [one_run["exact"] for one_run in v] for k, v in rows.items()}
 swapped = [
@@ -496,6 +486,7 @@ record(
     },
     one_stage=exact["one stage"],
     stage_1=exact["stage 1 only"],
+    budget=budgets.plain(),
 )
 
 # %% [markdown]
@@ -517,31 +508,26 @@ say(
 # ### Was stage 1 worth its steps?
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(7.2, 2.8), layout="constrained")
-axes = figure.subplots()
-
-
-def smooth(values, width=15):
-    width = min(width, len(values))
-    return np.convolve(values, np.ones(width) / width, mode="valid")
-
-
-for seed, (stages, both) in losses.items():
-    axes.semilogy(
-        smooth(stages),
-        color="tab:blue",
-        lw=1,
-        label="two stages" if not seed else None,
-    )
-    axes.semilogy(
-        smooth(both),
-        color="tab:orange",
-        lw=1,
-        label="one stage" if not seed else None,
-    )
-axes.axvline(connector_steps * more, color="0.5", ls=":", label="stage 2 begins")
-axes.set(xlabel="step", ylabel="loss (3), nats per token")
-axes.legend()
+# Code of the figure: training losses
+window = max(1, (connector_steps + joint_steps) * more // 18)
+curves = pd.DataFrame(
+    [
+        (name, seed, at + window, np.mean(values[at : at + window]))
+        for seed, pair in losses.items()
+        for name, values in zip(("two stages", "one stage"), pair, strict=True)
+        for at in range(0, len(values) - window + 1, window)
+    ],
+    columns=["training", "seed", "step", "loss (3), nats per token"],
+)
+figure = lines(curves, "step", "loss (3), nats per token", by="training")
+(axes,) = figure.axes
+axes.axvline(connector_steps * more, color=COLOURS[6], ls=":")
+axes.annotate(
+    "stage 2 begins",
+    (connector_steps * more, axes.get_ylim()[1]),
+    xytext=(4, -12),
+    textcoords="offset points",
+)
 end_two, end_one = (
     np.mean([np.mean(pair[i][-20:]) for pair in losses.values()]) for i in (0, 1)
 )
@@ -555,7 +541,7 @@ show(
         f"in one stage it ends at {end_one:.2f}."
     ),
     caption=(
-        f"Training losses, running means, {seeds} runs each. The dotted line is where the language model may move in two stages; "
+        f"Training losses, means over {window} steps, with the 95 % interval over {seeds} runs. The dotted line is where the language model may move in two stages; "
         f"there the mean loss is {plateau:.2f}."
     ),
 )
@@ -641,13 +627,13 @@ def partly_hidden(layout, what):
 
 def draw_hidden(layout, what):
     picture, words, chances = partly_hidden(layout, what)
-    figure = Figure(figsize=(7.0, 2.4), layout="constrained")
-    left, axes = figure.subplots(1, 2, width_ratios=[1, 2.4])
+    figure = Figure(figsize=(5.6, 2.2), layout="constrained")
+    left, axes = figure.subplots(1, 2, width_ratios=[1, 2.2])
     left.imshow(picture.permute(1, 2, 0) / 2 + 0.5)
     left.set(xticks=[], yticks=[])
-    axes.bar(range(5), chances, color="tab:blue")
-    axes.set(ylim=(0, 1), ylabel="probability")
-    axes.set_xticks(range(5), words)
+    places = [f"{number}. {word}" for number, word in enumerate(words, 1)]
+    sns.barplot(x=chances, y=places, color=COLOURS[0], ax=axes)
+    axes.set(xlim=(0, 1), xlabel="probability")
     return figure
 
 
@@ -740,7 +726,7 @@ say(
 say(
     f"The bias of our small model is {kept.abs().max():.2f} at most: without it the likeliest next word "
     f"changes at {(before != without).float().mean():.1%} of the positions, and {unbiased:.0%} of the answers are exact. "
-    "A score need not show such a fault. Equal logits do."
+    "A score need not show such a fault. Comparing the logits with another program's does."
 )
 
 # %% [markdown]

@@ -43,10 +43,12 @@ import math
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.compare.comparison import METRICS
 from mmlab.compare.controls import controls
 from mmlab.data.sets.av_mnist_mini import av_mnist_mini
@@ -62,7 +64,12 @@ from mmlab.metrics.classification import (
     reliability,
     temper,
 )
+from mmlab.train.side_by_side import fit_side_by_side
 from mmlab.viz import claim, claimed, frames, record, say, show, table
+from mmlab.viz.diagram import Arrow, Box, diagram
+from mmlab.viz.theme import COLOURS, lines, use_theme
+
+use_theme()
 
 
 def generator(seed=0):
@@ -115,9 +122,10 @@ shapes = {key: tuple(train.tensors[key].shape[1:]) for key in ("audio", "image")
 test = held_out.tensors
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(8.2, 2.0), layout="constrained")
-chosen = [(test["label"] == digit).nonzero()[0].item() for digit in range(10)]
-for axes, item in zip(figure.subplots(2, 10).T, chosen, strict=True):
+# Code of the figure: pairs
+figure = Figure(figsize=(5.6, 2.4), layout="constrained")
+chosen = [(test["label"] == digit).nonzero()[0].item() for digit in range(0, 10, 2)]
+for axes, item in zip(figure.subplots(2, 5).T, chosen, strict=True):
     axes[0].imshow(test["image"][item, 0], cmap="gray")
     axes[1].imshow(test["raw_audio"][item, 0], cmap="magma", origin="lower")
     axes[0].set_title(test["label"][item].item())
@@ -126,10 +134,10 @@ for axes, item in zip(figure.subplots(2, 10).T, chosen, strict=True):
 show(
     figure,
     alt=(
-        "Ten pairs, one for each digit from 0 to 9. Above, blurred pictures of 28 by 28 pixels in which some digits can "
+        "Five pairs, one for each even digit. Above, blurred pictures of 28 by 28 pixels in which some digits can "
         "be told and others not; below, spectrograms of 32 by 32 values that look mostly like noise."
     ),
-    caption=f"One test item of each digit. Above the picture, below what is heard at {snr:g} dB (time to the right, frequency upwards).",
+    caption=f"A test item of each even digit. Above the picture, below what is heard at {snr:g} dB (time to the right, frequency upwards).",
 )
 say(
     f"{len(train)} training, {len(validation)} validation and {len(held_out)} test items. {description}"
@@ -142,7 +150,27 @@ say(
 # classes, and the softmax makes probabilities:
 #
 # $$p_\theta(y = k \mid x) = \frac{e^{\ell_k}}{\sum_j e^{\ell_j}}, \qquad \ell = h(f(x)). \tag{1}$$
-#
+
+# %% tags=["hide-input"]
+# Code of the drawing
+boxes = {
+    "x": Box(0, 0, "one modality,\nitem x"),
+    "f": Box(1, 0, "encoder f", "trained"),
+    "h": Box(2, 0, "classifier h", "trained"),
+    "p": Box(3, 0, "softmax (1)"),
+    "L": Box(3, 1, "loss (2)", "loss"),
+    "y": Box(2, 1, "class y"),
+}
+arrows = [
+    Arrow("x", "f"), Arrow("f", "h", "z"), Arrow("h", "p", "ℓ"), Arrow("p", "L"), Arrow("y", "L")
+]  # fmt: skip
+show(
+    diagram(boxes, arrows),
+    alt="A drawing: an item goes through an encoder and a classifier to the softmax; its probabilities and the true class give the loss.",
+    caption="What goes where. Blue is trained. The features $z$ are what the fusion chapters will put together.",
+)
+
+# %% [markdown]
 # Training maximises the probability of what really was the class, on average over the logarithm:
 #
 # $$L(\theta) = -\,\mathbb E\,\log p_\theta(y \mid x) = \mathbb E\Big[\log \sum_j e^{\ell_j} - \ell_y\Big]. \tag{2}$$
@@ -153,8 +181,8 @@ say(
 # \underbrace{\sum_y p(y\mid x)\log\frac{p(y\mid x)}{p_\theta(y\mid x)}}_{\text{KL divergence}\ \ge\ 0},$$
 #
 # and the second term is zero only where the network is right about the *probabilities*. So the loss asks for more than the
-# right class: it asks for honest uncertainty. And it shows the ceiling. The best answer is the most probable class under the
-# truth, which is right with probability $\mathbb E \max_k p(y = k \mid x)$, the *Bayes rate* of this modality. Nothing that
+# right class: it asks for honest uncertainty. And it shows the ceiling. <!-- in general --> The best answer is the most probable class under the
+# truth, which is right with probability $\mathbb E \max_k p(y = k \mid x)$, the *Bayes rate* of this modality. <!-- in general --> Nothing that
 # sees only this modality can do better.
 #
 # The loss once more, by hand:
@@ -179,7 +207,7 @@ untrained = method.loss(train.batch(torch.arange(min(200, items))), generator())
 ]
 say(
     f"An untrained network has a loss of {untrained:.2f} nats; "
-    f"knowing nothing costs $\\log 10$ = {math.log(10):.2f}."
+    f"a guess with equal chances has $\\log 10$ = {math.log(10):.2f}."
 )
 
 # %% [markdown]
@@ -188,7 +216,8 @@ say(
 # On the *dial* ({py:func}`~mmlab.data.worlds.dependency_world.dependency_world`) everything can be computed. Two vectors share a
 # label. With strength $a$ each vector alone says something about it (*intra*); a sign in each, which alone is a fair coin, agrees with the
 # other's with probability $q$ for the one class and $1 - q$ for the other (*inter*). The Bayes rate of one vector, and of both, are known. Three settings: all is intra, all is inter,
-# and some of each.
+# and some of each. The networks of the seeds are small and are trained side by side
+# ({py:func}`~mmlab.train.side_by_side.fit_side_by_side`), which gives what training each alone would.
 
 # %%
 training = {"steps": steps, "lr": 2e-3, "schedule": "cosine", "weight_decay": 1e-2, "progress": False}  # fmt: skip
@@ -215,11 +244,18 @@ settings = {
 rows, spread = {}, {}
 for name, (intra, inter) in settings.items():
     fresh = dependency_world(4000, intra=intra, inter=inter, seed=100)
-    scores = []
-    for seed in range(seeds):
-        world = dependency_world(2000, intra=intra, inter=inter, seed=seed)
-        scores.append(score(trained("x1", world.pairs, seed, width=16, classes=2, steps=100), fresh.pairs))  # fmt: skip
-    scores = torch.tensor(scores)
+    worlds = [
+        dependency_world(2000, intra=intra, inter=inter, seed=seed).pairs
+        for seed in range(seeds)
+    ]
+    small = [
+        Unimodal.seeded(
+            seed, "x1", tuple(fresh.pairs.tensors["x1"].shape[1:]), 2, width=16
+        )
+        for seed in range(seeds)
+    ]
+    fit_side_by_side(small, worlds, **training | {"steps": min(steps, 100)})
+    scores = torch.tensor([score(method, fresh.pairs) for method in small])
     rows[name] = {"one modality": scores.mean().item(), "its Bayes rate": fresh.rate(["x1"]), "Bayes rate of both": fresh.bayes_rate}  # fmt: skip
     spread[name] = {"one modality": scores.std(correction=min(1, seeds - 1)).item()}
 dial, deviation = pd.DataFrame(rows).T, pd.DataFrame(spread).T.reindex(columns=list(rows[name]))  # fmt: skip
@@ -241,14 +277,15 @@ record(dial=dial.round(4).to_dict("index"))
 # Here the ceiling is unknown, and baselines have to do. {py:func}`~mmlab.compare.controls.controls` trains everything on the
 # training set, measures once after the last step, and adds what is easily left out: chance, and our own network with its input
 # exchanged between the test items. We add logistic regression: no hidden layer, one straight line per class. Networks choose
-# their learning rate among three, and lines the strength of their penalty among six, on the same validation items.
+# their learning rate among three, and lines the strength of their penalty among four, on the same validation items.
 #
 # The networks take a fixed number of small steps; a line is solved until it converges. That is a difference in budget, and it
 # matters below.
 
 
 # %%
-PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
+PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2)
+RATES = (1e-3, 2e-3, 5e-3)
 
 
 def line(look, scaled=True):
@@ -280,7 +317,7 @@ def bins(tensors):
     return tensors["raw_audio"].flatten(1).numpy()
 
 
-lines = {
+lines_of = {
     "image, logistic regression": line(pixels),
     "audio as it is, logistic regression": line(bins, scaled=False),
     "audio, logistic regression": line(bins),
@@ -317,7 +354,12 @@ compared = controls(
     seeds=range(seeds),
     rivals=[],
     validation=validation,
-    tries=[{"lr": 1e-3}, {"lr": 2e-3}, {"lr": 5e-3}],
+    tries=[{"lr": rate} for rate in RATES],
+)
+budgets = Budgets(
+    "image, perceptron",
+    compared.spent
+    | dict.fromkeys(lines_of, Spent(tuned=("penalty",), tries=len(PENALTIES))),
 )
 
 # %% tags=["hide-input"]
@@ -328,7 +370,7 @@ linear = pd.DataFrame(
             metric: measure(made, test["label"])
             for metric, measure in METRICS.items()
         }
-        for name, (made, _) in lines.items()
+        for name, (made, _) in lines_of.items()
     }
 ).T
 mean = pd.concat(
@@ -338,7 +380,7 @@ mean = pd.concat(
         compared.mean.loc[[*networks, "image, perceptron, image shuffled"]],
     ]
 )
-chosen = {name: penalty for name, (_, penalty) in lines.items()} | {
+chosen = {name: penalty for name, (_, penalty) in lines_of.items()} | {
     name: settings["lr"] for name, settings in compared.chosen.items()
 }
 mean["chosen"] = pd.Series(
@@ -350,16 +392,17 @@ table(
     spread=compared.spread.reindex(mean.index).assign(chosen=float("nan")),
     best={"accuracy": "higher", "macro F1": "higher", "AUC": "higher"},
     reference=["chance", "image, perceptron, image shuffled"],
+    budgets=budgets,
 )
 right = mean["accuracy"]
 answers = {
     name: (made.argmax(1) == test["label"]).double()
-    for name, (made, _) in lines.items()
+    for name, (made, _) in lines_of.items()
 }
 say(
     f"""**Reading the table.**
 
-- *The reference baseline.* The number that a fusion of the two has to beat is that of the better single modality, **{max(right["image, perceptron"], right["audio, perceptron"]):.3f}**, not chance.
+- *The reference baseline.* A fusion of the two is to be held against the higher of the two single modalities, **{max(right["image, perceptron"], right["audio, perceptron"]):.3f}**, and not against chance.
 - *A fusion without a network.* Logistic regression on both modalities has {right["both, logistic regression"]:.3f}. A fusion network below it has gained nothing by being a network.
 - *The spectrum of the noise.* Each bin of the raw spectrogram has its own level, the same in every item: the means of the bins have a deviation of {train.tensors["raw_audio"].mean(0).std():.2f}, the items within a bin {train.tensors["raw_audio"].std(0).mean():.2f}.
   What does that do?"""
@@ -419,14 +462,15 @@ record(
         "logistic regression": right[
             better.replace("perceptron", "logistic regression")
         ],
-    }
+    },
+    budget=budgets.plain(),
 )
 
 # %% [markdown]
 # ## How much does noise cost?
 #
-# The noise in the sound is a knob. Turn it. The picture does not change, so look for the noise at which the sound becomes the better single
-# modality: it sets the number that fusion has to beat.
+# The noise in the sound is a knob. Turn it. The picture does not change, so look for the noise at which the sound overtakes it: from
+# there on the sound is the reference for a fusion.
 
 # %%
 ratios = [-18.0, -12.0, -6.0, 0.0, 6.0]
@@ -442,30 +486,37 @@ picture = torch.tensor(
 )
 
 # %% tags=["hide-input"]
-middle = torch.stack([curve[ratio].mean() for ratio in ratios])
-low, high = (torch.stack([pick(curve[ratio]) for ratio in ratios]) for pick in (torch.min, torch.max))  # fmt: skip
+# Code of the widget: noise
+heard_well = pd.DataFrame(
+    [
+        (name, ratio, value)
+        for ratio in ratios
+        for name, values in (("audio", curve[ratio]), ("image", picture))
+        for value in values.tolist()
+    ],
+    columns=["network of", "SNR (dB)", "test accuracy"],
+)
 
 
 def draw_noise(ratio):
-    figure = Figure(figsize=(7.4, 2.9), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.8])
+    figure = Figure(figsize=(5.6, 2.9), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.7])
     left.imshow(heard[ratio], cmap="magma", origin="lower", vmin=-3, vmax=3)
     left.set(
         xticks=[],
         yticks=[],
         xlabel="time",
         ylabel="frequency",
-        title=f"a spoken {digit} at {ratio:g} dB",
+        title=f"“{digit}” at {ratio:g} dB",
     )
-    right.plot(ratios, middle, "o-", color="tab:orange", label="audio")
-    right.fill_between(ratios, low, high, color="tab:orange", alpha=0.25)
-    right.axhline(picture.mean(), color="tab:blue", label="image")
-    right.axhline(0.1, color="grey", ls=":", label="chance")
-    right.plot(ratio, curve[ratio].mean(), "o", ms=13, mfc="none", color="black")
-    right.set(
-        xlabel="SNR (dB)", ylabel="accuracy", ylim=(0, 1), title="test accuracy"
-    )
-    right.legend(loc="upper left", fontsize=8)
+    sns.lineplot(
+        heard_well, x="SNR (dB)", y="test accuracy", hue="network of",
+        errorbar=("pi", 100), marker="o", ax=right,
+    )  # fmt: skip
+    right.axhline(0.1, color=COLOURS[6], ls=":")
+    right.annotate("chance", (ratios[-1], 0.1), ha="right", va="bottom")
+    right.plot(ratio, curve[ratio].mean(), "o", ms=13, mfc="none", color=COLOURS[6])
+    right.set(ylim=(0, 1))
     return figure
 
 
@@ -492,29 +543,43 @@ record(
 # %% [markdown]
 # ## How much does more data buy?
 #
-# A learning curve answers a question that a single number cannot: is this modality used up, or would it only need more items? If
+# A learning curve answers a question that a single number cannot: is this modality used up, or would it only need more items? <!-- in general --> If
 # the curve is flat at the end, more of the same would not help *this network*, trained like this. The number of steps is the same
-# for all sizes, so a small set is gone through many more times. The validation set never grows, and neither does the test set.
+# for all sizes, so a small set is gone through many more times; the learning rate is the one chosen above. The validation set never grows, and neither does the test set.
 
 # %%
 sizes = sorted({min(count, items) for count in (100, 300, 1000, items)})
 learned = {}
 for modality in shapes:
     for size in sizes:
-        learned[modality, size] = [trained(modality, train.subset(range(size)), seed) for seed in range(seeds)]  # fmt: skip
+        row = f"{modality}, perceptron"
+        learned[modality, size] = [
+            compared.trained[row][seed]
+            if size == len(train)
+            else trained(
+                modality, train.subset(range(size)), seed, **compared.chosen[row]
+            )
+            for seed in range(seeds)
+        ]  # the largest set is that of the table above
 learning = {key: torch.tensor([score(m, held_out) for m in methods]) for key, methods in learned.items()}  # fmt: skip
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(5.6, 3.2), layout="constrained")
-axes = figure.subplots()
-for modality, colour in (("image", "tab:blue"), ("audio", "tab:orange")):
-    at = torch.stack([learning[modality, size] for size in sizes])
-    axes.semilogx(sizes, at.mean(1), "o-", color=colour, label=modality)
-    axes.fill_between(sizes, at.amin(1), at.amax(1), color=colour, alpha=0.25)
-axes.axhline(0.1, color="grey", ls=":", label="chance")
-axes.set(xlabel="training items", ylabel="test accuracy", ylim=(0, 0.9), xticks=sizes, xticklabels=sizes)  # fmt: skip
+# Code of the figure: learning curves
+points = pd.DataFrame(
+    [
+        (modality, size, value)
+        for (modality, size), values in learning.items()
+        for value in values.tolist()
+    ],
+    columns=["modality", "training items", "test accuracy"],
+)
+figure = lines(
+    points, "training items", "test accuracy", by="modality", log_x=True,
+    references={"chance": 0.1},
+)  # fmt: skip
+(axes,) = figure.axes
+axes.set(ylim=(0, 0.9), xticks=sizes, xticklabels=sizes)
 axes.minorticks_off()
-axes.legend()
 gains = {m: (learning[m, sizes[-1]].mean() - learning[m, sizes[-2 % len(sizes)]].mean()).item() for m in shapes}  # fmt: skip
 show(
     figure,
@@ -523,7 +588,7 @@ show(
         f"{learning['image', sizes[-1]].mean():.2f}, audio from {learning['audio', sizes[0]].mean():.2f} to {learning['audio', sizes[-1]].mean():.2f}."
     ),
     caption=(
-        f"Learning curves, mean and range of {seeds} seeds. The last increase of the data changed the accuracy by {100 * gains['image']:+.1f} points on the picture "
+        f"Learning curves, mean and 95 % interval of {seeds} seeds. The last increase of the data changed the accuracy by {100 * gains['image']:+.1f} points on the picture "
         f"and by {100 * gains['audio']:+.1f} on the sound."
     ),
 )
@@ -570,18 +635,20 @@ table(
         {name: deviation_of(frame) for name, frame in calibrated.items()}
     ).T,
 )
-figure = Figure(figsize=(7.0, 3.1), layout="constrained")
+# Code of the figure: reliability
+figure = Figure(figsize=(5.6, 3.0), layout="constrained")
 for axes, (size, pair) in zip(figure.subplots(1, len(curves), sharey=True, squeeze=False)[0], curves.items(), strict=True):  # fmt: skip
-    axes.plot([0, 1], [0, 1], color="grey", ls=":")
+    axes.plot([0, 1], [0, 1], color=COLOURS[6], ls=":")
     for (confidence, right, count), name, colour in zip(
-        pair, ("as trained", "tempered"), ("tab:red", "tab:green"), strict=True
+        pair, ("as trained", "tempered"), COLOURS[1:3], strict=True
     ):
-        axes.plot(
-            confidence[count > 9], right[count > 9], "o-", color=colour, label=name
-        )
+        sns.lineplot(
+            x=confidence[count > 9], y=right[count > 9], marker="o", color=colour,
+            label=name, ax=axes, legend=False,
+        )  # fmt: skip
     axes.set(
         xlabel="confidence",
-        title=f"{size} training items",
+        title=f"{size} items",
         xlim=(0, 1),
         ylim=(0, 1),
     )
@@ -619,7 +686,7 @@ claim(
 # ## Points for free: choosing the epoch on the test set
 #
 # Some published code keeps the checkpoint that scores highest *on the test set* and prints that number. Among many checkpoints,
-# some are lucky on these items. If $n$ checkpoints were independent and all right with probability $a$, the best on $N$ items
+# some are lucky on these items. <!-- in general --> If $n$ checkpoints were independent and all right with probability $a$, the best on $N$ items
 # would look better by about
 #
 # $$\sqrt{\frac{a(1-a)}{N}}\;\sqrt{2\log n}.$$
@@ -717,52 +784,51 @@ for frame in (means, spreads):
     frame.index = [f"{schedule}, {size} items" for schedule, size in frame.index]
 table(
     means,
-    f"The image network's last of {len(right)} checkpoints, the checkpoint that is best on a test set of this size, and that checkpoint on the other test "
+    f"The image network's last of {len(right)} checkpoints, the one that is right most often on a test set of this size, and that checkpoint on the other test "
     f"items, for two schedules of the learning rate. Mean over disjoint test sets, ± deviation over {seeds} seeds.",
     spread=spreads,
     digits={"points for free": 1, "real points": 1},
 )
-figure = Figure(figsize=(7.4, 3.1), layout="constrained")
 grid = [50, 100, 200, 500]
+long = hygiene.reset_index().melt(
+    ["schedule", "test items", "seed"], ["points for free", "real points"]
+)
+long["points"] = long["variable"].map(
+    {
+        "points for free": "what is printed",
+        "real points": "what is gained on new items",
+    }
+)
+figure = Figure(figsize=(5.6, 5.4), layout="constrained")
 for axes, schedule in zip(
-    figure.subplots(1, 2, sharey=True), ("constant", "cosine"), strict=True
+    figure.subplots(2, 1, sharex=True), ("constant", "cosine"), strict=True
 ):
     level = hygiene.loc[schedule, "last"].mean()
     independent = [
         100 * math.sqrt(level * (1 - level) / n * 2 * math.log(len(right)))
         for n in grid
     ]
-    axes.plot(
-        grid,
-        independent,
-        color="grey",
-        ls="--",
-        label="if checkpoints were independent",
-    )
-    for column, marker, colour, name in (
-        ("points for free", "o-", "tab:red", "what is printed"),
-        ("real points", "s-", "tab:green", "what is gained on new items"),
-    ):
-        rows = [f"{schedule}, {size} items" for size in grid]
-        axes.errorbar(
-            grid,
-            means.loc[rows, column],
-            spreads.loc[rows, column],
-            fmt=marker,
-            color=colour,
-            label=name,
-        )
-    axes.axhline(0, color="black", lw=0.6)
+    sns.lineplot(
+        long[long["schedule"] == schedule], x="test items", y="value", hue="points",
+        style="points", markers=True, dashes=False, errorbar="sd", ax=axes,
+        legend=schedule == "constant",
+    )  # fmt: skip
+    axes.plot(grid, independent, color=COLOURS[6], ls="--")
+    axes.annotate(
+        "if checkpoints were independent", (grid[1], independent[1]), xytext=(4, 4),
+        textcoords="offset points",
+    )  # fmt: skip
+    axes.axhline(0, color=COLOURS[6], lw=0.8)
     axes.set(
         xlabel="items in the test set",
         xscale="log",
         xticks=grid,
         xticklabels=grid,
         title=f"{schedule} rate",
+        ylabel="points over the last",
     )
     axes.minorticks_off()
-figure.axes[0].set(ylabel="points over the last checkpoint")
-figure.axes[0].legend(fontsize=8)
+figure.axes[0].legend(title="")
 show(
     figure,
     alt="Points over the last checkpoint when the checkpoint is chosen on the test set. "
@@ -894,7 +960,7 @@ check_coins((best_on_test, on_new_items))
 # %% tags=["hide-input"]
 bound = 0.5 + math.sqrt(0.25 / 100) * math.sqrt(2 * math.log(20))
 say(
-    f"The best of twenty coins is right on {best_on_test:.1%} of the test items. "
+    f"The luckiest of twenty coins is right on {best_on_test:.1%} of the test items. "
     f"The rule of thumb says {bound:.1%}; for so few checkpoints it is a bound, and not tight."
 )
 
@@ -969,10 +1035,10 @@ on_training = [score(m, train) for m in learned["audio", sizes[-1]]]
 
 # %% tags=["hide-input"]
 say(
-    f"*A larger network.* Twice the width gives {torch.tensor(wider).mean():.3f} instead of {learning['audio', sizes[-1]].mean():.3f}. If it helps, the small one was "
-    "at fault; if it does not, nothing is shown, since both may share a weakness. *The learning curve and the training set.* The small network is right on "
-    f"{torch.tensor(on_training).mean():.1%} of its training items. Where that is above the test accuracy, the network has learned what does not carry over, and more data *or* more regularisation may help; a flat end of "
-    "the learning curve would say that data alone does not help *this* network. Neither gives the Bayes rate: only a world whose law is known does."
+    f"*A larger network.* Twice the width gives {torch.tensor(wider).mean():.3f} instead of {learning['audio', sizes[-1]].mean():.3f}. A clearly higher number would put the "
+    "blame on the small one; an equal one shows nothing, since both may share a weakness. *The learning curve and the training set.* The small network is right on "
+    f"{torch.tensor(on_training).mean():.1%} of its training items. Where that is above the test accuracy, the network has learnt what does not carry over, and more data *or* more regularisation are worth a try; a flat end of "
+    "the learning curve would say that more data alone changes nothing for *this* network. Neither gives the Bayes rate: only a world whose law is known does."
 )
 
 # %% [markdown]
@@ -988,16 +1054,16 @@ say(
 #
 # ```{dropdown} Why does temperature scaling not change the accuracy, and could it change the accuracy of a fused answer?
 # It keeps the order of the classes within one answer. But a product of two answers weighs them by how sure they are: tempering one of them changes the weights, and so may
-# change which class wins.
+# change which class is the most probable.
 # ```
 #
 # ```{dropdown} The epoch was chosen on the validation set. Is the accuracy on the validation set an honest number?
-# No, for the reason of this chapter: it is the best of many. Only a set that took no part in any choice gives an honest one.
+# No, for the reason of this chapter: it is the largest of many. Only a set that took no part in any choice gives an honest one.
 # ```
 #
 # ## In five lines
 #
-# - The better single modality is the number that fusion has to beat, and a tuned line on both is the next.
+# - Hold a fusion against the higher single modality, and then against a tuned line on both.
 # - Cross-entropy is entropy plus a divergence: it asks for probabilities. The Bayes rate is the ceiling of a modality.
 # - Tune baselines on validation items, rates and penalties, and say how many values each row tried.
 # - A temperature keeps the accuracy and changes the confidence. Print both.

@@ -112,6 +112,7 @@ def bars(
     by: str = "method",
     order: Sequence[str] | None = None,
     references: Mapping[str, float] | None = None,
+    panel: str | None = None,
 ) -> Figure:
     """A point for each run and the mean with its 95 % interval, one row for each method, with references as lines.
 
@@ -122,23 +123,32 @@ def bars(
         value: Column of the score.
         by: Column of the rows' names.
         order: Rows to show, from the top.
-        references: Levels such as chance or the ceiling, by name.
+        references: Levels such as chance or the ceiling, by name; in every panel.
+        panel: Column whose values have a panel each, one above the other, with its rows alone.
     """
     import seaborn as sns
 
-    _check(frame, [value, by])
-    rows = list(order) if order is not None else list(dict.fromkeys(frame[by]))
-    shown = frame[frame[by].isin(rows)]
-    figure, (axes,) = _panels(1, 0.7 + 0.38 * len(rows))
-    sns.stripplot(shown, x=value, y=by, order=rows, ax=axes, color=COLOURS[4], size=4, jitter=0.15)
-    several = shown.groupby(by).size().max() > 1
-    sns.pointplot(
-        shown, x=value, y=by, order=rows, ax=axes, color=COLOURS[0], linestyle="none", markersize=6,
-        errorbar=_t_interval if several else None, capsize=0.2, err_kws={"linewidth": 1.5},
-    )  # fmt: skip
-    axes.set(ylabel="")
-    _reference_lines(axes, references, horizontal=False)
+    _check(frame, [value, by, *([panel] if panel else [])])
+    parts = dict(tuple(frame.groupby(panel, sort=False))) if panel else {"": frame}
+    rows = {name: _rows(part, by, order) for name, part in parts.items()}
+    count = max(len(names) for names in rows.values())
+    figure, panels = _panels(len(parts), 0.7 + 0.38 * count)
+    for axes, (name, part) in zip(panels, parts.items(), strict=True):
+        shown = part[part[by].isin(rows[name])]
+        sns.stripplot(shown, x=value, y=by, order=rows[name], ax=axes, color=COLOURS[4], size=4, jitter=0.15)
+        several = shown.groupby(by).size().max() > 1
+        sns.pointplot(
+            shown, x=value, y=by, order=rows[name], ax=axes, color=COLOURS[0], linestyle="none", markersize=6,
+            errorbar=_t_interval if several else None, capsize=0.2, err_kws={"linewidth": 1.5},
+        )  # fmt: skip
+        axes.set(ylabel="", title=str(name))
+        _reference_lines(axes, references, horizontal=False)
     return figure
+
+
+def _rows(frame: pd.DataFrame, by: str, order: Sequence[str] | None) -> list[str]:
+    there = list(dict.fromkeys(frame[by]))
+    return there if order is None else [name for name in order if name in there]
 
 
 def image_rows(rows: Mapping[str, Sequence[Any]], *, columns: Sequence[str] = (), size: float = 0.8) -> Figure:

@@ -212,6 +212,7 @@ def test_a_citation_is_made_from_the_cff_and_the_bibliography(root):
     (root / "CITATION.cff").write_text(CFF)
     text = citation("toy", "Of toys", root)
     assert "The authors; Jane Doe (2031). Of toys. In *A book*, version" in text
+    assert "(2031). Why toys? In *A book*" in citation("toy", "Why toys?", root)
     assert "@misc{mmlab_toy," in text
     assert "= {{The authors} and Doe, Jane}," in text
     assert "<https://example.org/book/notebooks/toy.html>" in text

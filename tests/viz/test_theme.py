@@ -108,3 +108,11 @@ def test_rows_of_images_have_names_and_headings() -> None:
 def test_what_cannot_be_drawn_is_refused(draw, words) -> None:
     with pytest.raises(ValueError, match=words):
         draw()
+
+
+def test_panels_of_bars_have_rows_of_their_own() -> None:
+    frame = RUNS[RUNS.steps == 10].assign(world="one")
+    two = frame[frame.method == "ours"].assign(world="two")
+    figure = bars(pd.concat([frame, two]), "accuracy", panel="world")
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    assert [len(axes.get_yticks()) for axes in figure.axes] == [2, 1]

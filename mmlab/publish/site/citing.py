@@ -29,7 +29,8 @@ def citation(stem: str, title: str, root: Path) -> str:
     address = f"{site.rstrip('/')}/notebooks/{stem}.html"
     year = str(about.get("date-released") or project.config(root)["copyright"])[:4]
     who = "; ".join(map(_name, about["authors"]))
-    words = f"{who} ({year}). {title}. In *{about['title']}*, version {__version__}. <{address}>"
+    stop = "" if title[-1:] in ".?!" else "."  # a question has its mark already
+    words = f"{who} ({year}). {title}{stop} In *{about['title']}*, version {__version__}. <{address}>"
     fields = {
         "title": f"{{{title}}}",
         "author": " and ".join(map(_bibtex_name, about["authors"])),
