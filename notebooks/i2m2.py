@@ -145,12 +145,13 @@ show(
         "What is shaded is observed. **Left:** the label shapes each modality. **Middle:** it shapes only whether the two go "
         "together. **Right:** both. I2M2 is the model on the right; the others are what remains when arrows are dropped."
     ),
+    label="graphs",
 )
 
 # %% [markdown]
 # ## From the graph to a product
 #
-# Read the right-hand graph. The joint probability is the product of each node given its parents, and we want $y$ given all
+# Read the right-hand graph of [](#figure-graphs). The joint probability is the product of each node given its parents, and we want $y$ given all
 # the rest:
 #
 # $$p(y \mid x, x', v{=}1) \;\propto\; p(y)\; p(x \mid y)\; p(x' \mid y)\; p(v{=}1 \mid x, x', y). \tag{1}$$
@@ -338,6 +339,7 @@ frames(
         "In between, watch the distances to the dashed line."
     ),
     start={"intra a": 0.6, "inter q": 0.85},
+    label="dial",
 )
 
 # %% tags=["hide-input"]
@@ -393,7 +395,7 @@ record(dial={name: row.to_dict() for name, row in means.iterrows()})
 # A way to read the middle: the easy evidence explains most labels first, the error shrinks, and little is left to drive the search
 # for the sign rule, which is an exclusive-or. The dots of the widget show in how many seeds each reading found it. I2M2 has about
 # twice the parameters of the others, and all share one learning rate, so this comparison alone does not say why it differs where it does. What the paper may claim
-# from such a figure is *robustness*: to be near the higher of the two at both ends, without having to know which end it is.
+# from [](#figure-dial) is *robustness*: to be near the higher of the two at both ends, without having to know which end it is.
 #
 # ## Pictures and sounds of digits
 #
@@ -403,7 +405,7 @@ record(dial={name: row.to_dict() for name, row in means.iterrows()})
 # the images are scikit-learn's and the speaker is synthetic; with `MMLAB_DATA` they are MNIST and real recordings, and the
 # {doc}`measurements <../book/measured>` use those.
 #
-# Notice how the pairs are made: given the digit, image and sound are drawn *independently*. That is the left-hand graph above. So
+# Notice how the pairs are made: given the digit, image and sound are drawn *independently*. That is the left-hand graph of [](#figure-graphs). So
 # the intra-modality product is not just a good model here, it is the *true* one, and this holds for the original AV-MNIST as well.
 # Nothing on this data says anything about interactions.
 #

@@ -663,6 +663,7 @@ show(
         f"The coefficient, one seed, means over {width} steps. Below the dotted line the heads are surer of the truth than the fused "
         "classifier, and the trick slows the fused classifier down."
     ),
+    label="coefficient",
 )
 say(
     "Standard deviation of ξ over the first and the second half of the training: "
@@ -917,7 +918,7 @@ say(
 #
 # ```{dropdown} Can ξ be below 1?
 # Yes: if the heads are surer of the truth than the fused classifier, r is above 1. That can happen early in training, if the heads learn faster, and
-# with overfitted heads. Then the fused classifier is slowed down just when it is behind. Look for it in the figure above.
+# with overfitted heads. Then the fused classifier is slowed down just when it is behind. Look for it in [](#figure-coefficient).
 # ```
 #
 # ```{dropdown} Somebody shows you a gain from 64.1 to 65.6 on one data set. What do you ask?

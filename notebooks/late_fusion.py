@@ -156,6 +156,7 @@ show(
         f"A class that lies in the agreement of two modalities. The product of experts gets {right['product']:.2f} on fresh items, concatenation {right['concatenation']:.2f}. "
         "No product of one opinion on x1 and one on x2 looks like a chessboard, however it was trained."
     ),
+    label="chessboard",
 )
 
 # %% [markdown]
@@ -222,7 +223,7 @@ show(
 #
 # With equally frequent classes this has the *order* of the mean (3), but its departures from the prior are $M$ times as large: even
 # there, the mean is too modest. A mean is never surer than its surest member, a product can be. And both see each modality through
-# one opinion. The log-odds of two classes in (4) are a sum, $\sum_m s_m(x_m)$. On the chessboard above a sum can be right on three
+# one opinion. The log-odds of two classes in (4) are a sum, $\sum_m s_m(x_m)$. On the chessboard of [](#figure-chessboard) a sum can be right on three
 # of the four squares at most. <!-- in general --> In log loss even that does not pay: the best sum is constant, a coin. (The loss is convex in the two
 # functions $s_m$, and by symmetry its gradient vanishes at zero.) The same holds for the mean: its loss is convex in the two
 # opinions $p_m$, and by symmetry its gradient vanishes where both are one half.

@@ -153,6 +153,7 @@ show(
         "mixtures, which must find both parts; person 6 is its own partner. **SoftClip**: everybody who is similar in view b. "
         "**NT-Xent**: three people, both views in one list; each must find its other view, and is not compared with itself (grey)."
     ),
+    label="targets",
 )
 
 # %% [markdown]
@@ -345,7 +346,7 @@ dirty = a.clone()
 dirty.mul_(often[:, None]).add_((1 - often[:, None]) * a[partner])  # the other bug
 moved = 1 - F.cosine_similarity(dirty, a).mean()
 say(
-    f"Written instead of added, the rows of the picture above sum to "
+    f"Written instead of added, the rows of the mixup matrix above sum to "
     f"{', '.join(f'{value:.1f}' for value in short)}: person 6, unmixed, is asked to find nobody and does not train. Mixed in place with weights as the method draws them, the partner's "
     f"embeddings have turned by {moved:.2f} in cosine on average before the third pair sees them."
 )
@@ -466,7 +467,9 @@ for name, found in compared.items():
         for row, x in found.chosen.items()
     }
     table(
-        mean.assign(parameters=sizes, tuned=spent["tuned"], chosen=pd.Series(chosen)),
+        mean.assign(
+            parameters=sizes, tuned=spent["tuned"], chosen=pd.Series(chosen)
+        ),
         f"Label **{name}**: mean ± standard deviation over {seeds} seeds, after {steps} steps for every network. *Chosen* on validation people: learning rate and weight decay. In italics: what does not compete.",
         spread=spread.assign(parameters=np.nan, tuned=np.nan, chosen=np.nan),
         best={

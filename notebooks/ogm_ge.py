@@ -297,6 +297,7 @@ show(
     + ", ".join(f"{drop:.2f} (α = {value})" for value, drop in jumps.items())
     + ", then falls towards 0.",
     caption="The coefficient jumps where the modalities are *equal*, by tanh α.",
+    label="jump",
 )
 
 # %% [markdown]
@@ -304,7 +305,7 @@ show(
 #
 # Reading the authors' code and its issue threads {cite}`ogm_ge_repository` shows what a user of the method should know.
 #
-# 1. **The jump.** At $\rho = 1$ the coefficient drops by $\tanh\alpha$ (the figure). Nothing in the idea asks for that.
+# 1. **The jump.** At $\rho = 1$ the coefficient drops by $\tanh\alpha$ ([](#figure-jump)). Nothing in the idea asks for that.
 # 2. **The noise does not restore the variance.** The gradient's part shrinks to $k^2$ of its variance, and the noise adds
 #    a full one. It also goes to the encoder that is *not* slowed down. One of the exercises works this out.
 # 3. **The optimiser.** Adam {cite}`kingma2015adam` divides by the size of the gradient. A factor that changes slowly is
@@ -320,7 +321,7 @@ show(
 # ## The experiment
 #
 # AV-MNIST-mini with a *clear* image and speech in noise: this time the image keeps most of its energy, so that it should
-# lead; the last figure shows when it does. Both are halved in size, to save time. The rows:
+# lead; [](#figure-scores) shows when it does. Both are halved in size, to save time. The rows:
 #
 # | row | what it is |
 # | --- | --- |
@@ -689,6 +690,7 @@ show(
         f"One seed, means over {window} steps. **Above:** the scores (2). **Below:** the coefficients (4); the modulation ends half-way. In its active half the "
         f"image's encoder gets {means['image']:.0%} of its gradient on average."
     ),
+    label="scores",
 )
 
 # %% [markdown]

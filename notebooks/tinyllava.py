@@ -544,6 +544,7 @@ show(
         f"Training losses, means over {window} steps, with the 95 % interval over {seeds} runs. The dotted line is where the language model may move in two stages; "
         f"there the mean loss is {plateau:.2f}."
     ),
+    label="stages",
 )
 claim(
     "two-stages-against-one",
@@ -901,7 +902,7 @@ check_size((picture_tokens, connector_values, pictures))
 # Suppose a model never looks at the picture, and is otherwise as good as can be. In training all captions have the form
 # *colour shape layout colour shape*, then the end: six tokens. The ordered pair of figures is one of the `pairs` that
 # training shows, the layout one of `layouts`, all equally likely and independent. What is the smallest loss (3) that the
-# model can have on many training captions? Hold it against the figure of the two stages: what has the connector learnt
+# model can have on many training captions? Hold it against [](#figure-stages): what has the connector learnt
 # at the dotted line?
 # ```
 
