@@ -627,6 +627,7 @@ table(
     best={"accuracy": "higher", "ECE": "lower"},
     reference=["chance"],
     digits=1,
+    paired=scores.loc[order],
     budgets=budgets,
 )
 
@@ -799,6 +800,9 @@ table(
     spread=deviation_of(groups).unstack().loc[SHOWN],
     best={"−12 dB": "higher", "0 dB": "higher"},
     digits=1,
+    paired=by_level.pivot(
+        index=["method", "seed"], columns="snr", values="accuracy"
+    ).loc[SHOWN],
 )
 at_zero = by_level[by_level["snr"] == "0 dB"].set_index(["method", "seed"])[
     "accuracy"
@@ -876,6 +880,10 @@ table(
     spread=deviation_of(groups).unstack().loc[TRIED, cases].rename(index=shown_as),
     best=dict.fromkeys(cases, "higher"),
     digits=1,
+    paired=harm.assign(seed=harm.groupby(["method", "case"]).cumcount())
+    .pivot(index=["method", "seed"], columns="case", values="accuracy")
+    .loc[TRIED]
+    .rename(index=shown_as),
 )
 by_case = harm.assign(seed=harm.groupby(["method", "case"]).cumcount())
 by_case = by_case.set_index(["case", "method", "seed"])["accuracy"].sort_index()

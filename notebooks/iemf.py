@@ -728,6 +728,13 @@ table(
     f"right answers) in per cent, mean ± standard deviation over {seeds} seeds",
     spread=robust_spread,
     best={name: "lower" if "ECE" in name else "higher" for name in robust.columns},
+    paired=pd.DataFrame(
+        {name: found.scores["accuracy"] for name, found in tested.items()}
+        | {
+            f"ECE, {name}": tested[name].scores["ECE"]
+            for name in ("as trained", "noisy audio")
+        }
+    ),
     digits=1,
 )
 say(

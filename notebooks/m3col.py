@@ -479,6 +479,7 @@ for name, found in compared.items():
             "ECE": "lower",
         },
         reference=["chance", "most frequent class", *shuffled, *ceiling],
+        paired=found.scores,
         budgets=found.budgets,
     )
 
@@ -709,6 +710,9 @@ for metric, better in (("accuracy", "higher"), ("ECE", "lower")):
         f"**{metric}** with damaged test sets ({first}), mean ± standard deviation over {seeds} seeds. Nothing was trained for this.",
         spread=spread,
         best=dict.fromkeys(frame.columns, better),
+        paired=pd.DataFrame(
+            {name: found.scores[metric] for name, found in again.items()}
+        ).loc[rows],
     )
 
 

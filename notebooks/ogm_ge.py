@@ -498,6 +498,9 @@ table(
         *(name for name in names if name.endswith("shuffled")),
     ],
     digits=dict.fromkeys(shown.columns, 1) | {"learning rate": 2},
+    paired=results.scores.loc[
+        [name for name in names if name in results.predictors]
+    ].join(probes),
     budgets=budgets,
 )
 networks = [*variants, "two models averaged", "two models multiplied"]
@@ -744,6 +747,9 @@ table(
     ).loc[kept],
     best=dict.fromkeys(robust.columns, "higher"),
     digits=1,
+    paired=pd.DataFrame(
+        {name: found.scores["accuracy"] for name, found in tested.items()}
+    ),
 )
 claim(
     "ogm-under-adamw",

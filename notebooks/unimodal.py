@@ -392,6 +392,12 @@ table(
     spread=compared.spread.reindex(mean.index).assign(chosen=float("nan")),
     best={"accuracy": "higher", "macro F1": "higher", "AUC": "higher"},
     reference=["chance", "image, perceptron, image shuffled"],
+    paired=pd.concat(
+        [
+            compared.scores.loc[[*networks]],
+            linear.assign(seed=-1).set_index("seed", append=True),
+        ]
+    ),
     budgets=budgets,
 )
 right = mean["accuracy"]
