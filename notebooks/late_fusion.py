@@ -450,6 +450,7 @@ training = {
     "progress": False,
 }
 rates = [{"lr": 3e-3}, {"lr": 1e-2}, {"lr": 3e-2}]
+tried = ", ".join(f"{settings['lr']:g}" for settings in rates)
 
 
 def built(kind, modality_dropout=0.0):
@@ -543,7 +544,7 @@ mean["learning rate"] = pd.Series(
 ).reindex(mean.index)
 table(
     mean,
-    f"AV-MNIST-mini at {snr:g} dB, test set: mean ± deviation of {seeds} seeds. Parameters are those that train; the learning rate was chosen on validation items among {', '.join(f'{r['lr']:g}' for r in rates)}. The line chose C = {penalty:g}.",
+    f"AV-MNIST-mini at {snr:g} dB, test set: mean ± deviation of {seeds} seeds. Parameters are those that train; the learning rate was chosen on validation items among {tried}. The line chose C = {penalty:g}.",
     spread=spread.reindex(mean.index).assign(
         **dict.fromkeys(["parameters", "steps", "learning rate"], float("nan"))
     ),
