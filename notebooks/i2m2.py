@@ -40,7 +40,7 @@ seeds: int = 3
 steps: int | None = (
     None  # of each part, and again of the product; the baselines get four times as many
 )
-dial_steps: int = 300
+dial_steps: int = 240
 items: int | None = None  # digits to train on
 
 # %% tags=["hide-input"]
@@ -73,7 +73,7 @@ from mmlab.viz.theme import COLOURS, use_theme
 
 use_theme()
 large = profile == "gpu"
-steps = steps or {"cpu": 120, "gpu": 1200}[profile]
+steps = steps or {"cpu": 100, "gpu": 1200}[profile]
 items = items or {"cpu": 3000, "gpu": 6000}[profile]
 
 
@@ -520,8 +520,11 @@ def compete(snr, seed, ensemble=3):
     """Trained methods by name, and the test pairs; a single concatenation leaves out what only the main table shows."""
     data, _, test = digits(snr, seed)
     made = {name: alone(name, snr, seed, 4 * steps, rate[name]) for name in INTRA}
-    for number in range(ensemble):
-        late = build("concatenation", 10 * seed + 1 + number)
+    made["concatenation 0"] = alone(
+        "concatenation", snr, seed, 4 * steps, rate["concatenation"]
+    )
+    for number in range(1, ensemble):
+        late = build("concatenation", 10 * seed + number)
         made[f"concatenation {number}"] = trained(
             late, data, 4 * steps, 10 * seed + number, rate["concatenation"]
         )
