@@ -210,7 +210,7 @@ def _choose(
     tries: Sequence[Mapping[str, Any]],
     seeds: Sequence[int],
 ) -> tuple[dict[str, Any], dict[int, Method]]:
-    """The settings with the highest mean accuracy on the validation set, of equal ones the first, and what they trained.
+    """The settings with the highest mean accuracy on the validation set, of equals the first, and what they trained.
 
     Settings whose training diverges are out.
     """

@@ -105,9 +105,14 @@ def _draw_box(axes: Axes, box: Box) -> None:
     corner = (box.column - _HALF_WIDTH, box.row - _HALF_HEIGHT)
     axes.add_patch(
         FancyBboxPatch(
-            corner, 2 * _HALF_WIDTH, 2 * _HALF_HEIGHT, boxstyle="round,pad=0,rounding_size=0.06",
-            facecolor=_FACES[box.kind], edgecolor=COLOURS[6], linewidth=1.0,
-        )  # fmt: skip
+            corner,
+            2 * _HALF_WIDTH,
+            2 * _HALF_HEIGHT,
+            boxstyle="round,pad=0,rounding_size=0.06",
+            facecolor=_FACES[box.kind],
+            edgecolor=COLOURS[6],
+            linewidth=1.0,
+        )
     )
     axes.text(box.column, box.row, box.text, ha="center", va="center", fontsize=10, linespacing=1.15)
 
@@ -125,9 +130,16 @@ def _draw_arrow(axes: Axes, start: Box, end: Box, arrow: Arrow) -> None:
     colour = COLOURS[1] if arrow.back else COLOURS[6]
     axes.add_patch(
         FancyArrowPatch(
-            *ends, arrowstyle="-|>", mutation_scale=12, color=colour, linestyle="--" if arrow.back else "-",
-            shrinkA=1, shrinkB=1, linewidth=1.2, connectionstyle=f"arc3,rad={arrow.bend}",
-        )  # fmt: skip
+            *ends,
+            arrowstyle="-|>",
+            mutation_scale=12,
+            color=colour,
+            linestyle="--" if arrow.back else "-",
+            shrinkA=1,
+            shrinkB=1,
+            linewidth=1.2,
+            connectionstyle=f"arc3,rad={arrow.bend}",
+        )
     )
     if arrow.text:
         middle = [(a + b) / 2 for a, b in zip(*ends, strict=True)]
