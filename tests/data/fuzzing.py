@@ -485,6 +485,8 @@ def targets(folder: Path) -> dict[str, Target]:
         **result,
         **_scan_targets(folder),
         **_saved_targets(folder),
+        **_adapter_targets(folder),
+        **_audit_targets(),
         **fusion_targets(folder),
         **language_targets(),
     }
@@ -549,6 +551,50 @@ def _saved_targets(folder: Path) -> dict[str, Target]:
             others = {other: more for other, more in good.items() if other != name}
             result[f"{title}, {Path(name).name}"] = Target(name, content, read, check, others=others)
     return result
+
+
+def _adapter_targets(folder: Path) -> dict[str, Target]:
+    """Adapters of LoRA, as peft writes them."""
+    from peft import LoraConfig, get_peft_model
+
+    from mmlab.store.adapters import load_adapter, save_adapter
+
+    def base() -> nn.Module:
+        torch.manual_seed(0)
+        return Tiny()
+
+    tuned: Any = get_peft_model
+    save_adapter(tuned(base(), LoraConfig(r=2, target_modules=["layer"])), folder / "adapter")
+    good = {f"adapter/{file.name}": file.read_bytes() for file in (folder / "adapter").glob("adapter_*")}
+    x = torch.ones(1, 3)
+
+    def check(read: Any) -> None:
+        assert read.peft_config["default"].r == 2
+        assert read.base_model.model.layer(x).shape == (1, 2)
+
+    return {
+        f"load_adapter, {Path(name).name}": Target(
+            name, content, lambda path: load_adapter(base(), path.parent), check,
+            others={other: more for other, more in good.items() if other != name},
+        )
+        for name, content in good.items()
+    }  # fmt: skip
+
+
+def _audit_targets() -> dict[str, Target]:
+    """Tables beside pictures, as the search for leaks reads them."""
+    from mmlab.compare.audit import read_items
+
+    def check(read: Any) -> None:
+        assert read
+        assert all(type(part) is str for item in read for part in (item.name, item.subject, item.caption))
+
+    table = 'file_name,subject_id,caption\nx.png,7,"a, b"\n,8,\u0930\u093e\u092e\n'.encode()
+    lines = b'{"text": "a b", "patient": 7}\n{"text": "c", "patient": "8"}\n'
+    return {
+        "read_items, .csv": Target("set/t.csv", table, lambda path: read_items(path.parent), check),
+        "read_items, .jsonl": Target("set/t.jsonl", lines, lambda path: read_items(path.parent), check),
+    }
 
 
 def _run(path: Path) -> Path:

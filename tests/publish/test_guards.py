@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def python(code, **more):
 
 
 ASK = """
+import shutil
 import subprocess, sys
 from mmlab.publish.run.offline import block_network
 block_network()
@@ -85,6 +87,51 @@ def test_a_child_in_python_is_offline_too(start):
     assert "offline" in " ".join(found)
 
 
+LEAVE = """
+import os, subprocess, sys
+from mmlab.publish.run import namespace
+{before}
+alone = namespace.leave_network()
+print(alone)
+print(subprocess.run(sys.argv[1:], capture_output=True, timeout=5).returncode if sys.argv[1:] else os.environ)
+"""
+
+
+def leave(*command, before=""):
+    environment = {**os.environ, "PYTHONPATH": str(key.PACKAGE.parent)}
+    code = [sys.executable, "-c", LEAVE.format(before=before), *command]
+    done = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split("\n", 1)
+
+
+def test_a_program_of_any_kind_finds_no_other_machine():
+    """A program that knows no Python: bash opens sockets itself. The kernel says at once that there is no way."""
+    if leave()[0] != "True" or not shutil.which("bash"):
+        pytest.skip("this system lets nobody have a network namespace, or has no bash")
+    assert leave("bash", "-c", "exec 3<>/dev/tcp/192.0.2.1/80")[1].strip() == "1"
+
+
+def test_where_there_is_no_namespace_proxies_lead_nowhere():
+    alone, told = leave(before="namespace._possible = lambda: False")
+    assert alone == "False"
+    for name in ("http_proxy", "HTTPS_PROXY", "all_proxy"):
+        assert f"'{name}': 'http://127.0.0.1:9'" in told
+    assert python(f"{ASK}ask('socket.connect', None, ('127.0.0.1', 9))") == ["refused"]
+    if shutil.which("curl"):
+        before = "namespace._possible = lambda: False"
+        assert (
+            leave("curl", "http://example.invalid/", before=before)[1].strip() == "7"
+        )  # the proxy does not answer: it never came to ask for the name
+
+
+def test_a_chapter_runs_apart_and_its_kernel_still_answers(root, write):
+    write("one", "import os\nprint(os.readlink('/proc/self/ns/net') if os.path.exists('/proc/self/ns') else '')")
+    execute("one", root=root)
+    shown = outputs(root)[0]["text"]
+    if leave()[0] == "True":
+        assert "".join(shown).strip() != str(Path("/proc/self/ns/net").readlink())
+
+
 def outputs(root, stem="one"):
     cells = json.loads((root / "out" / "cpu" / f"{stem}.ipynb").read_text())["cells"]
     return [output for cell in cells for output in cell.get("outputs", [])]
@@ -108,7 +155,7 @@ def test_a_kernel_gets_the_variables_that_are_named_and_no_others(root, write, m
     write("one", "import json, os\nfrom mmlab.viz import record", "record(seen=dict(os.environ))")
     seen = execute("one", root=root).metrics["seen"]
     assert "hunter2" not in seen.values()
-    assert not seen.keys() & set(secrets)
+    assert not seen.keys() & (set(secrets) - {"http_proxy"})  # which may lead nowhere
     assert (seen["LC_TIME"], seen["ONE_MORE"], seen["OMP_NUM_THREADS"]) == ("C", "given", "1")
     assert "PATH" in seen
 

@@ -65,6 +65,7 @@ class Job:
             "parameters": dict(given),
             "cell_timeout": math.ceil(cell_limit),
             "start_timeout": math.ceil(START_TIMEOUT),
+            "offline": profile == "cpu",
             "folder": str(folder / "work"),  # what a notebook writes goes when the run ends
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")

@@ -40,8 +40,8 @@ def block_network() -> None:
     """Refuse, from now on and for good, to look up or connect to any host but this one.
 
     Works through an audit hook, which no library can take off again. Kernels reach their client over ZeroMQ, which
-    does not pass through here. Python processes that are started with this environment get the same hook; programs of
-    other kinds do not.
+    does not pass through here. Python processes that are started with this environment get the same hook. Programs of
+    other kinds do not: :mod:`mmlab.publish.run.namespace` is for them.
     """
     sys.addaudithook(_refuse)
     if _FOLDER in os.environ:  # this is a child: its own children find the folder as it did
@@ -61,6 +61,8 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if place == 1 or event == "socket.getnameinfo":  # the address of a socket
         if not isinstance(host, tuple):  # a socket of the file system, or one that is connected already
             return
+        if host[:2] == ("127.0.0.1", 9):  # a proxy that leads nowhere, see mmlab.publish.run.namespace
+            host = ("another machine",)
         host = host[0]
     name = host.decode(errors="replace") if isinstance(host, bytes) else str("" if host is None else host)
     if not _is_here(name):

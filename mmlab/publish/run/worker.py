@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmlab.publish.run.namespace import leave_network
 from mmlab.publish.run.outputs import empty_figure, unrun_cell
 from mmlab.publish.run.processes import MARK, adopt_orphans, end_all, end_descendants
 
@@ -26,10 +27,13 @@ def main(job_file: Path) -> None:
     """Run the notebook that a job file describes, and leave ``result.json`` beside it.
 
     Args:
-        job_file: JSON: ``notebook``, ``output``, ``parameters``, ``cell_timeout``, ``start_timeout``, ``folder``.
+        job_file: JSON: ``notebook``, ``output``, ``parameters``, ``cell_timeout``, ``start_timeout``, ``folder``,
+            ``offline``.
     """
     job = json.loads(job_file.read_text(encoding="utf-8"))
     adopt_orphans()
+    if job["offline"]:
+        leave_network()  # before there is a second thread
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     status, error = _run(job)
     end_descendants(os.getpid())  # what cells started and left behind
