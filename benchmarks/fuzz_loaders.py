@@ -48,14 +48,18 @@ def main() -> int:
             refused, right, same = (counts.get(key, 0) for key in ("refused", "right", "same"))
             print(f"{name:32} {options.count:7} {refused:8} {right:6} {same:5} {seconds:8}", flush=True)
             results[name] = {"inputs": options.count, "refused": refused, "right": right, "same": same}
-    if options.count >= 10_000:
-        path = ROOT / "benchmarks" / "results" / "fuzz_loaders.json"
-        before = json.loads(path.read_text())["loaders"] if path.exists() else {}
-        results = {name: before[name] for name in targets if name in before} | results
-        results = {name: results[name] for name in targets if name in results}
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"seed": options.seed, "loaders": results}, indent=1) + "\n")
+            if options.count >= 10_000:
+                keep(results, list(targets), options.seed)
     return sum("failed" in result for result in results.values())
+
+
+def keep(results: dict[str, dict[str, object]], order: list[str], seed: int) -> None:
+    """Write results into ``results/fuzz_loaders.json``, beside those of other loaders that are there."""
+    path = ROOT / "benchmarks" / "results" / "fuzz_loaders.json"
+    known = (json.loads(path.read_text())["loaders"] if path.exists() else {}) | results
+    path.parent.mkdir(exist_ok=True)
+    loaders = {name: known[name] for name in order if name in known}
+    path.write_text(json.dumps({"seed": seed, "loaders": loaders}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ The one rule for words, which scores, answers and vocabularies share:
    that cannot be seen. So both spellings of "é" are one letter, and full-width letters are letters.
 2. A word is a run of letters, digits and the marks on them (Hindi vowels, accents), with apostrophes inside: "don't".
 3. Scripts that write without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) have a word for each character.
-4. An emoji, or another sign that is no punctuation, is a word, whatever its skin tone. Punctuation separates words.
+4. An emoji, or another sign beyond ASCII that is no punctuation (€, ≠, →), is a word, whatever its skin tone.
+   Punctuation separates words.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ _DENSE = (
 """Scripts without spaces, as the inside of a character class."""
 
 
+_ONE_SIGN = str.maketrans("’ʼ\u2212\u2044", "''-/")
+"""Apostrophes, the minus sign and the slash of fractions, as keyboards have them."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SentenceSplits(Splits):
     """Splits whose items have a sentence.
@@ -67,7 +72,7 @@ def normal(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return re.sub("[’ʼ]", "'", _pattern("unseen").sub("", text))
+    return _pattern("unseen").sub("", text).translate(_ONE_SIGN)
 
 
 def words(text: str) -> list[str]:
@@ -98,7 +103,9 @@ def _pattern(name: str) -> re.Pattern[str]:
     if name == "dense":
         return re.compile(f"[{_DENSE}][{marks}]*")
     letter = f"(?:(?![{_DENSE}])[^\\W_][{marks}]*)"
-    return re.compile(f"[{_DENSE}][{marks}]*|{letter}+(?:'{letter}+)*|[{_characters('So')}]")
+    return re.compile(
+        f"[{_DENSE}][{marks}]*|{letter}+(?:'{letter}+)*|[{_characters('So', 'Sm', 'Sc')}][\U000e0020-\U000e007f]*"
+    )
 
 
 def _characters(*categories: str) -> str:

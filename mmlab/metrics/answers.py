@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +21,9 @@ def normalised_answer(text: str) -> str:
 
     The rules are those of the benchmark's evaluation (Antol et al. 2015), but for contractions: there a table puts the
     missing apostrophes in, here all apostrophes are left out, so that "dont" and "don't" are the same, too. Before
-    them, text of any script is put into one form (:func:`mmlab.data.words.normal`). What the rules leave nothing of, as
-    "!!!" or "the", stays as it is: it is not the same as no answer.
+    them, text of any script is put into one form (:func:`mmlab.data.words.normal`), and the marks of other
+    scripts are left out. What the rules leave nothing of, as "!!!" or "the", stays as it is: it is not the same as no
+    answer.
     """
     whole = " ".join(normal(text).split())
     text = whole
@@ -30,6 +32,8 @@ def normalised_answer(text: str) -> str:
         beside_blank = f"{mark} " in text or f" {mark}" in text
         text = text.replace(mark, "" if joined or beside_blank else " ")
     text = re.sub(r"\.(?!\d)", "", text)
+    if not text.isascii():  # the marks of other scripts, of which the benchmark has none
+        text = "".join(" " if not c.isascii() and unicodedata.category(c).startswith("P") else c for c in text)
     kept = [_DIGITS.get(word, word) for word in text.lower().split() if word not in ("a", "an", "the")]
     return " ".join(kept).replace("'", "") or whole
 

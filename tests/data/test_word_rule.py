@@ -20,6 +20,12 @@ SCRIPTS = {
     "German": ("Straße STRASSE", ["strasse", "strasse"]),
     "emoji": ("so \N{FIRE}\N{FIRE}!", ["so", "\N{FIRE}", "\N{FIRE}"]),
     "apostrophes": ("Don’t don't rock'n'roll", ["don't", "don't", "rock'n'roll"]),
+    "signs": ("5 € ≠ 5 → ∞", ["5", "€", "≠", "5", "→", "∞"]),
+    "Amharic": ("ድመቱ፡ተኝቷል።", ["ድመቱ", "ተኝቷል"]),
+    "families and flags": (
+        "\U0001f468\u200d\U0001f469 \U0001f1e9\U0001f1ea",
+        list("\U0001f468\U0001f469\U0001f1e9\U0001f1ea"),
+    ),
     "full width": ("ＡＢＣ １２", ["abc", "12"]),
 }
 
@@ -57,6 +63,10 @@ def test_bleu_of_a_script_without_spaces() -> None:
     [
         ("\N{FACE WITH TEARS OF JOY}", "\N{FIRE}"),
         ("", "!!!"),
+        ("5 €", "5 ¥"),
+        ("x ≠ y", "x y"),
+        ("→", "←"),
+        ("\U0001f3f4\U000e0065\U000e006e\U000e007f", "\U0001f3f4\U000e0073\U000e0063\U000e007f"),
         ("?", "!!!"),
         ("schön", "sch n"),
         ("猫", "犬"),
@@ -91,3 +101,20 @@ def test_answers_and_vocabulary_follow_the_rule() -> None:
     assert not says_yes("ＮＯ, nothing")
     assert vocabulary(["Cafe\u0301", "café"]) == ("<padding>", "<unknown>", "café")
     assert normal("I’m") == "i'm"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("½", "1/2"),
+        ("\u22125", "-5"),
+        ("是。", "是"),
+        ("«oui»", "oui"),
+        ("نعم؟", "نعم"),
+        ("ＹＥＳ！", "yes"),
+        ("Yes.", "yes"),
+    ],
+)
+def test_what_keyboards_write_otherwise_is_the_same(one: str, other: str) -> None:
+    assert exact_match([one], [[other]]).item() == 1
+    assert vqa_accuracy(one, [other] * 10) == 1
