@@ -5,11 +5,15 @@ Two paired sets: ``hcp_rest_task30`` (half 1 of a rest scan to half 2, 30 people
 standard deviations are over folds and seeds. Whoever is predicted is never in the training set, and everything that is
 chosen is chosen within the training set. A fold tests six or seven people, among whom identification is easy; so it is
 also measured among all people at once, each predicted by the fold that did not train on them (one value per seed).
+Differences of two predictors have an interval over people: each person's measure is the mean over the seeds first.
 
-    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py [--without-bridge | --ceilings]
+    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py            # everything, then the result
+    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py pain 0     # one seed of one set, kept
+    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py halves 0 bridge   # of it, one predictor
+    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/connectome_real.py write      # the result, from what was kept
 
 The noise ceiling is what somebody would reach who knew each person's own matrix without noise; it is estimated from two
-measurements of the target. With ``--ceilings`` only that is measured, and put into the results that are there.
+measurements of the target.
 
 Beside the bridge and the baselines on edges stand C2C, with the number of its directions chosen among the training
 subjects, and the same predictors in tangent coordinates. Singular matrices, and some of these are, have no logarithm:
@@ -21,8 +25,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +42,15 @@ from provenance import write_result  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmlab import fit  # noqa: E402
-from mmlab.compare.connectome_baselines import baselines, change_ridge, mean_shift, shrunk_shift  # noqa: E402
+from mmlab.compare.connectome_baselines import (  # noqa: E402
+    change_ridge,
+    group_mean,
+    identity,
+    mean_shift,
+    pca_ridge,
+    shrunk_shift,
+)
+from mmlab.compare.intervals import decide  # noqa: E402
 from mmlab.data.connectome import ConnectomePairs, Regions  # noqa: E402
 from mmlab.data.correlation import edges, matrices  # noqa: E402
 from mmlab.data.sets.hcp_rest_task30 import hcp_rest_task30  # noqa: E402
@@ -45,7 +58,7 @@ from mmlab.data.sets.mist122_rest_pain import mist122_rest_pain  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.methods.bridge_matching import BridgeMatching  # noqa: E402
 from mmlab.methods.c2c import C2C  # noqa: E402
-from mmlab.metrics.connectome import COLUMNS, correlate, evaluate, identification  # noqa: E402
+from mmlab.metrics.connectome import COLUMNS, correlate, evaluate, identification, rowwise_correlation  # noqa: E402
 from mmlab.metrics.correlation_geometry import correlation_of, from_tangent, to_tangent  # noqa: E402
 
 Predictor = Callable[[ConnectomePairs, ConnectomePairs, int], Tensor]
@@ -56,15 +69,17 @@ STEPS = (0, 10, 20, 40, 80, 160, 320)
 DIRECTIONS = (1, 2, 3, 5, 10, 20)
 SHRINKAGE = 0.1
 HALVES, PAIN = "hcp_rest_task30, half 1 to half 2", "mist122_rest_pain, passive to regulate"
-RESULT = Path(__file__).parent / "results" / "connectome_real.json"
+RIVALS = ("mean shift", "shrunk shift", "ridge on PCA scores", "ridge on the change")
+PARTS = Path(tempfile.gettempdir()) / "mmlab-connectome-real"
+Rows = dict[str, list[dict[str, Any]]]
 
 
 def bridge_matching(train: ConnectomePairs, test: ConnectomePairs, seed: int) -> Tensor:
     """Mean of 32 samples of a bridge in the span of the training pairs.
 
     Outside that span nothing can be learnt from 25 people: there, the source is kept, shrunk by the least-squares slope
-    of the training set. The bridge starts as the shrunk shift, too. The number of training steps is the best of a few
-    in a cross-validation among the training subjects; none at all is among the choices.
+    of the training set. Inside, the bridge starts as every bridge does, from a ridge regression. The number of training
+    steps is the best of a few in a cross-validation among the training subjects; none at all is among the choices.
     """
     error = torch.zeros(len(STEPS), dtype=torch.float64)
     for inner, held_out in train.folds(4, seed):
@@ -85,6 +100,7 @@ def _bridge_path(train: ConnectomePairs, test: ConnectomePairs, steps: tuple[int
     data = TensorData({"source": source @ basis / scale, "target": target @ basis / scale}, subjects=train.subjects)
     torch.manual_seed(seed)
     bridge = BridgeMatching(shape=(basis.shape[1],), width=64, depth=0, sigma=0.5)
+    bridge.start_from(data)
     start, outside = test_source @ basis / scale, test_source - test_source @ basis @ basis.T
     predictions = []
     for before, now in zip((0, *steps), steps, strict=False):
@@ -92,7 +108,7 @@ def _bridge_path(train: ConnectomePairs, test: ConnectomePairs, steps: tuple[int
             fit(bridge, data, steps=now - before, batch_size=len(train), lr=1e-3, seed=seed + now, progress=False)
         bridge.eval()
         rng = torch.Generator().manual_seed(seed)
-        mean = torch.stack([bridge.sample(start, steps=10, rng=rng) for _ in range(32)]).mean(0)
+        mean = bridge.sample(start.repeat(32, 1), steps=10, rng=rng).reshape(32, *start.shape).mean(0)
         predictions.append(mean_target + outside + scale * mean @ basis.T)
     return predictions
 
@@ -144,42 +160,42 @@ def _shrunk(values: Tensor) -> Tensor:
     return (1 - SHRINKAGE) * full + SHRINKAGE * torch.eye(full.shape[-1], dtype=torch.float64)
 
 
-def cross_validate(pairs: ConnectomePairs, predictors: Mapping[str, Predictor], *, blocks: bool) -> pd.DataFrame:
-    """Every measure of every predictor in every fold of every seed: one row each.
+def cross_validate(pairs: ConnectomePairs, predictors: Mapping[str, Predictor], seed: int, *, blocks: bool) -> Rows:
+    """Every measure of every predictor in every fold of one seed.
 
     Args:
         pairs: All subjects.
-        predictors: What to compare with the baselines, by name.
+        predictors: What to measure, by name.
+        seed: Seed of the folds.
         blocks: Whether the regions have networks, so that block measures mean something.
+
+    Returns:
+        ``folds``: one row for each fold, and one for all people together; ``people``: one for each person.
     """
-    rows: list[dict[str, object]] = []
+    folds: list[dict[str, Any]] = []
+    people: list[dict[str, Any]] = []
     networks = pairs.regions.networks if blocks else None
-    for seed in SEEDS:
-        together: dict[str, Tensor] = {}
-        for fold, (train, test) in enumerate(pairs.folds(FOLDS, seed)):
-            predictions = baselines(train, test)
-            seconds = dict.fromkeys(predictions, float("nan"))
-            for name, predictor in predictors.items():
-                began = time.perf_counter()
-                predictions[name] = predictor(train, test, seed)
-                seconds[name] = time.perf_counter() - began
-            mean = train.target.mean(0)
-            here = [pairs.subjects.index(subject) for subject in test.subjects]
-            for name, prediction in predictions.items():
-                together.setdefault(name, torch.empty_like(pairs.target))[here] = prediction
-                measures = evaluate(prediction, test.target, mean, networks)
-                rows.append(
-                    {"prediction": name, "seed": seed, "fold": fold, "subjects": len(test), **measures}
-                    | ({"seconds": seconds[name]} if name in predictors else {})
-                )
-            print(f"  seed {seed}, fold {fold}: {len(train)} to train, {len(test)} to test", flush=True)
-        for name, prediction in together.items():
-            similarity = correlate(prediction, pairs.target)
-            both = identification(similarity), identification(similarity.T)
-            rows.append(
-                {"prediction": name, "seed": seed, "among all, forward": both[0], "among all, backward": both[1]}
-            )
-    return pd.DataFrame(rows)
+    together = {name: torch.empty_like(pairs.target) for name in predictors}
+    for fold, (train, test) in enumerate(pairs.folds(FOLDS, seed)):
+        here = [pairs.subjects.index(subject) for subject in test.subjects]
+        mean = train.target.mean(0)
+        for name, predictor in predictors.items():
+            began = time.perf_counter()
+            prediction = predictor(train, test, seed)
+            row = {"prediction": name, "seed": seed, "fold": fold, "subjects": len(test)}
+            row["seconds"] = time.perf_counter() - began
+            folds.append(row | evaluate(prediction, test.target, mean, networks))
+            together[name][here] = prediction
+            error = (prediction - test.target).square().mean(1).sqrt().tolist()
+            personal = rowwise_correlation(prediction - mean, test.target - mean, scale=prediction).tolist()
+            for subject, rmse, r in zip(test.subjects, error, personal, strict=True):
+                people.append({"prediction": name, "seed": seed, "person": subject, "rmse": rmse, "demeaned_r": r})
+        print(f"  seed {seed}, fold {fold}: {len(train)} to train, {len(test)} to test", flush=True)
+    for name, prediction in together.items():
+        similarity = correlate(prediction, pairs.target)
+        both = identification(similarity), identification(similarity.T)
+        folds.append({"prediction": name, "seed": seed, "among all, forward": both[0], "among all, backward": both[1]})
+    return {"folds": folds, "people": people}
 
 
 def noise_ceiling(first: Tensor, second: Tensor, scans: int) -> dict[str, float]:
@@ -220,73 +236,112 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     return text.rename(columns=COLUMNS)
 
 
-def ahead(frame: pd.DataFrame, name: str, rival: str, measure: str, better: str) -> str:
-    """In how many folds a predictor is ahead of a rival, and by how much on average over folds."""
-    wide = frame.dropna(subset="fold").pivot(index=["seed", "fold"], columns="prediction", values=measure)
-    gain = (wide[rival] - wide[name]) if better == "lower" else (wide[name] - wide[rival])
-    return f"{measure}: ahead of {rival!r} in {int((gain > 0).sum())} of {len(gain)} folds, by {gain.mean():+.4f}"
+def gaps(people: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Each method less each rival, with an interval over people of the mean over seeds."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for measure, better in (("rmse", "lower"), ("demeaned_r", "higher")):
+        wide = people.pivot_table(index="person", columns="prediction", values=measure)  # the mean over seeds
+        for name in names:
+            for rival in (rival for rival in RIVALS if rival in wide):
+                made = decide(wide[name], wide[rival], direction=better, over="items")
+                values = {"difference": made.difference, "low": made.low, "high": made.high}
+                found.setdefault(name, {}).setdefault(rival, {})[measure] = {
+                    key: round(value, 5) for key, value in values.items()
+                } | {"outcome": made.outcome}
+    return found
 
 
-def main() -> None:
-    """Run both sets, print tables and verdicts, write the JSON."""
-    predictors: dict[str, Predictor] = {
-        "C2C": c2c,
-        "mean shift, tangent space": in_tangent_space(lambda train, test, _: mean_shift(train, test)),
-        "shrunk shift, tangent space": in_tangent_space(lambda train, test, _: shrunk_shift(train, test)),
-        "ridge on the change, tangent space": in_tangent_space(change_ridge),
+def pair_sets() -> dict[str, tuple[str, ConnectomePairs, bool]]:
+    """Short name, title, pairs, and whether the regions have networks."""
+    return {
+        "halves": (HALVES, hcp_rest_task30("half1", "half2"), False),
+        "pain": (PAIN, mist122_rest_pain("passive", "regulate"), True),
     }
-    if "--without-bridge" not in sys.argv:
-        predictors |= {"bridge matching": bridge_matching, "tangent bridge": in_tangent_space(bridge_matching)}
-    sets = {
-        HALVES: (hcp_rest_task30("half1", "half2"), False),
-        PAIN: (mist122_rest_pain("passive", "regulate"), True),
-    }
+
+
+def measure(short: str, seed: int, group: str) -> None:
+    """One seed of one set, for one group of predictors, kept in a file of its own."""
+    _, pairs, blocks = pair_sets()[short]
+    PARTS.mkdir(exist_ok=True)
+    found = cross_validate(pairs, GROUPS[group], seed, blocks=blocks)
+    (PARTS / f"{short}-{seed}-{group}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def write() -> None:
+    """Put together what was kept, print tables and verdicts, write the JSON."""
+    results: dict[str, Any] = {}
     limits = ceilings()
-    if "--ceilings" in sys.argv:
-        found = json.loads(RESULT.read_text(encoding="utf-8"))
-        _write({title: {**found[title], "noise ceiling": limits[title]} for title in sets})
-        return
-    results = {}
-    for title, (pairs, blocks) in sets.items():
-        print(f"\n{title}: {len(pairs)} people, {pairs.source.shape[1]} edges")
-        frame = cross_validate(pairs, predictors, blocks=blocks)
-        table = summary(frame)
-        with pd.option_context("display.width", 250, "display.max_columns", 20):
-            print(table.T.to_string())
-        verdicts = [
-            ahead(frame, name, rival, measure, better)
-            for name in predictors
-            for rival in ("mean shift", "shrunk shift", "ridge on the change")
-            for measure, better in (("rmse", "lower"), ("demeaned_r", "higher"), ("identification_demeaned", "higher"))
+    for short, (title, pairs, _) in pair_sets().items():
+        kept = [
+            json.loads((PARTS / f"{short}-{seed}-{group}.json").read_text(encoding="utf-8"))
+            for group in GROUPS
+            for seed in SEEDS
         ]
-        print("\n".join(verdicts))
-        means = frame.groupby("prediction", sort=False).mean(numeric_only=True).drop(columns=["seed", "fold"])
-        spreads = frame.groupby("prediction", sort=False).std(numeric_only=True).drop(columns=["seed", "fold"])
+        frame, people = (pd.DataFrame([row for part in kept for row in part[key]]) for key in ("folds", "people"))
+        print(f"\n{title}: {len(pairs)} people, {pairs.source.shape[1]} edges")
+        with pd.option_context("display.width", 250, "display.max_columns", 20):
+            print(summary(frame).T.to_string())
+        methods = [name for group in ("solved", "bridge", "tangent bridge") for name in GROUPS[group]]
         results[title] = {
             "people": len(pairs),
             "edges": pairs.source.shape[1],
             "folds": FOLDS,
             "seeds": list(SEEDS),
-            "mean": _plain(means),
-            "standard deviation over folds and seeds": _plain(spreads),
-            "verdicts": verdicts,
+            "mean": _plain(frame, "mean"),
+            "standard deviation over folds and seeds": _plain(frame, "std"),
+            "minus rival": gaps(people, methods),
             "acknowledgement": pairs.acknowledgement,
             "noise ceiling": limits[title],
         }
+        print(json.dumps(results[title]["minus rival"], indent=1))
         if pairs.acknowledgement:
             print(pairs.acknowledgement)
-    _write(results)
-
-
-def _write(results: dict[str, Any]) -> None:
     write_result(results, __file__)
 
 
-def _plain(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+def main() -> None:
+    """Everything, or one part of it."""
+    asked = sys.argv[1:]
+    if asked == ["write"]:
+        write()
+    elif asked:
+        for group in asked[2:] or GROUPS:
+            measure(asked[0], int(asked[1]), group)
+    else:
+        for short in pair_sets():
+            for seed in SEEDS:
+                for group in GROUPS:
+                    measure(short, seed, group)
+        write()
+
+
+def _plain(frame: pd.DataFrame, statistic: str) -> dict[str, dict[str, float]]:
+    grouped = frame.groupby("prediction", sort=False).agg(statistic, numeric_only=True).drop(columns=["seed", "fold"])
     return {
         str(name): {str(key): round(float(value), 5) for key, value in row.items() if not np.isnan(float(value))}
-        for name, row in frame.iterrows()
+        for name, row in grouped.iterrows()
     }
+
+
+GROUPS: dict[str, dict[str, Predictor]] = {
+    "rivals": {
+        "identity": lambda train, test, _: identity(train, test),
+        "group mean": lambda train, test, _: group_mean(train, test),
+        "mean shift": lambda train, test, _: mean_shift(train, test),
+        "shrunk shift": lambda train, test, _: shrunk_shift(train, test),
+        "ridge on PCA scores": pca_ridge,
+        "ridge on the change": change_ridge,
+    },
+    "solved": {"C2C": c2c},
+    "bridge": {"bridge matching": bridge_matching},
+    "tangent rivals": {
+        "mean shift, tangent space": in_tangent_space(lambda train, test, _: mean_shift(train, test)),
+        "shrunk shift, tangent space": in_tangent_space(lambda train, test, _: shrunk_shift(train, test)),
+        "ridge on the change, tangent space": in_tangent_space(change_ridge),
+    },
+    "tangent bridge": {"tangent bridge": in_tangent_space(bridge_matching)},
+}
+"""What is measured together; one part of a seed of a set takes minutes."""
 
 
 if __name__ == "__main__":

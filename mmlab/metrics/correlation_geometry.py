@@ -200,8 +200,8 @@ def _matrix_function(matrix: Tensor, name: str) -> Tensor:
 
 
 def _check_positive(values: Tensor) -> None:
-    if float(values.min()) <= 0:
+    if (least := float(values.detach().min())) <= 0:
         raise ValueError(
-            f"A matrix has the eigenvalue {float(values.min()):.3g} and no logarithm: "
+            f"A matrix has the eigenvalue {least:.3g} and no logarithm: "
             "use more shrinkage, or project_to_correlation first."
         )

@@ -9,6 +9,7 @@ from mmlab.diffusion.gaussian import matrix_root
 from mmlab.wording import require_at_least
 
 __all__ = [
+    "conditional_energy_distance",
     "energy_distance",
     "excess_energy",
     "exchange_test",
@@ -74,18 +75,45 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     return max(float(between), 0.0)
 
 
-def exchange_test(x: Tensor, y: Tensor, rng: torch.Generator, draws: int = 999) -> float:
+def conditional_energy_distance(x: Tensor, y: Tensor, given: Tensor) -> float:
+    """Energy distance of two laws given a source, from one draw of each for the same sources.
+
+    Pairs of points count by how near their sources are, exp(-d/h), where h is half the mean distance of sources: so x
+    and y are compared where they have the same source, and not with the spread of all sources on top. With one source
+    for all it is the energy distance; it is zero in the limit only if the laws are equal given almost every source,
+    since the product of the two kernels is characteristic.
+
+    Args:
+        x: N points, (N, ...); x[i] was made for given[i].
+        y: As many points, for the same sources in the same order.
+        given: The sources, (N, ...).
+
+    Returns:
+        The distance, in units of the data.
+
+    Raises:
+        ValueError: As in :func:`energy_distance`, or if x, y and given are not equally many.
+    """
+    kernel, nearness = _exchangeable(x, y, given)
+    return max(float(kernel.sum() / nearness.sum()), 0.0)
+
+
+def exchange_test(
+    x: Tensor, y: Tensor, rng: torch.Generator, draws: int = 999, *, given: Tensor | None = None
+) -> float:
     """Do x[i] and y[i], made for the same source i, come from the same law? Energy distance against its own null.
 
     If they do, exchanging the two changes nothing, whoever is exchanged. So the energy distances after random exchanges
-    are its exact null. Points that contain their source, ``torch.cat([source, target], 1)``, compare the laws given the
-    source; bare targets compare only what is left when all sources are mixed.
+    are its exact null. Bare targets compare only what is left when all sources are mixed: a sampler that ignores its
+    source passes. With ``given`` the laws given the source are compared (:func:`conditional_energy_distance`). Points
+    that contain their source, ``torch.cat([source, target], 1)``, do so as well, but with far less power.
 
     Args:
         x: N points, (N, ...).
         y: As many points, for the same sources in the same order.
         rng: Draws the exchanges.
         draws: Number of them.
+        given: The sources, (N, ...).
 
     Returns:
         The p-value, from 1/(draws + 1) to 1.
@@ -93,14 +121,9 @@ def exchange_test(x: Tensor, y: Tensor, rng: torch.Generator, draws: int = 999) 
     Raises:
         ValueError: As in :func:`energy_distance`; and if there are not as many x as y, or draws is below 1.
     """
-    _comparable(x, y)
-    if len(x) != len(y):
-        raise ValueError(f"An exchange needs as many x as y, made for the same sources: not {len(x)} and {len(y)}.")
     require_at_least(draws=(draws, 1))
-    a, b = _finite(x, y)
-    across = _lengths(a, b)
-    kernel = across + across.T - _lengths(a, a) - _lengths(b, b)  # (N, N); its mean is the energy distance
-    signs = torch.randint(0, 2, (len(a), draws), generator=rng, device=rng.device).to(kernel) * 2 - 1
+    kernel, _ = _exchangeable(x, y, given)
+    signs = torch.randint(0, 2, (len(x), draws), generator=rng, device=rng.device).to(kernel) * 2 - 1
     null = (signs * (kernel @ signs)).sum(0)
     return (1 + int((null >= kernel.sum() * (1 - 1e-12)).sum())) / (draws + 1)
 
@@ -203,6 +226,26 @@ def _comparable(x: Tensor, y: Tensor) -> None:
         raise ValueError(f"Points of shape {tuple(x.shape[1:])} and {tuple(y.shape[1:])} cannot be compared.")
     if not 0 < min(len(x), len(y)) <= max(len(x), len(y)) <= LARGEST_SET:
         raise ValueError(f"The exact distance takes 1 to {LARGEST_SET} points a set, not {len(x)} and {len(y)}.")
+
+
+def _exchangeable(x: Tensor, y: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(N, N): what each pair of points adds to the energy distance, and the weight that is in it already.
+
+    Exchanging x[i] with y[i] turns the signs of row and column i.
+    """
+    _comparable(x, y)
+    if len(x) != len(y) or (given is not None and len(given) != len(x)):
+        counts = f"{len(x)} and {len(y)}" if given is None else f"{len(x)}, {len(y)} and {len(given)} sources"
+        raise ValueError(f"An exchange needs as many x as y, made for the same sources: not {counts}.")
+    a, b = _finite(x, y)
+    across = _lengths(a, b)
+    kernel = across + across.T - _lengths(a, a) - _lengths(b, b)  # its mean is the energy distance
+    if given is None:
+        return kernel, torch.ones_like(kernel)
+    sources, _ = _finite(given, given)
+    apart = _lengths(sources, sources)
+    nearness = (-2 * apart / apart.mean().clamp_min(1e-300)).exp()
+    return kernel * nearness, nearness
 
 
 def _finite(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,13 @@
 """Transport distances and maps against closed forms."""
 
+import math
+
 import pytest
 import torch
 
 from mmlab.diffusion.gaussian import bures_wasserstein
 from mmlab.metrics.transport import (
+    conditional_energy_distance,
     energy_distance,
     excess_energy,
     exchange_test,
@@ -107,6 +110,31 @@ def test_the_exchange_test_is_the_energy_distance_of_what_is_exchanged():
     assert exchange_test(x, y, generator(), draws=4000) == pytest.approx(exact, abs=0.03)
 
 
+def test_the_conditional_energy_distance_of_two_sources_by_hand():
+    """Each source alone has 2|x - y|; across, what each pair adds is weighed by exp(-d/h)."""
+    x, y, given = torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [6.0]]), torch.tensor([[0.0], [4.0]])
+    weight = math.exp(-4 / 1.0)  # the mean of 0, 4, 4 and 0 is 2, and h = 1
+    across = abs(1 - 6) + abs(3 - 2) - abs(1 - 3) - abs(2 - 6)
+    expected = (2 * 1 + 2 * 3 + 2 * weight * across) / (2 + 2 * weight)
+    assert conditional_energy_distance(x, y, given) == pytest.approx(expected)
+    assert conditional_energy_distance(x, y, given * 0) == pytest.approx(energy_distance(x, y))
+
+
+def test_given_the_source_the_exchange_test_keeps_its_level_and_sees_what_ignores_it():
+    levels, joint, sharp = [], [], []
+    for seed in range(40):
+        source, one, two, other = torch.randn(4, 60, 1, generator=generator(seed))
+        x, y = source + one, source + two
+        levels.append(exchange_test(x, y, generator(seed), draws=99, given=source))
+        ignorant = other + one  # the right law of all targets
+        sharp.append(exchange_test(ignorant, y, generator(seed), draws=99, given=source))
+        together = torch.cat([source, ignorant], 1), torch.cat([source, y], 1)
+        joint.append(exchange_test(*together, generator(seed), draws=99))
+    assert 0.3 < sum(levels) / len(levels) < 0.7
+    assert sum(level <= 0.05 for level in levels) <= 7
+    assert sum(sharp) < sum(joint) / 2
+
+
 def test_energy_distances_refuse_what_has_none():
     x = torch.zeros(3, 2)
     with pytest.raises(ValueError, match="cannot be compared"):
@@ -115,6 +143,8 @@ def test_energy_distances_refuse_what_has_none():
         energy_distance(x, x / 0)
     with pytest.raises(ValueError, match="as many x as y"):
         exchange_test(x, torch.zeros(2, 2), generator())
+    with pytest.raises(ValueError, match="not 3, 3 and 2 sources"):
+        exchange_test(x, x, generator(), given=x[:2])
     with pytest.raises(ValueError, match="draws=0 is too small"):
         exchange_test(x, x, generator(), draws=0)
 
