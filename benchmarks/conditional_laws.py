@@ -1,11 +1,16 @@
 """What samplers draw where the law is known, and what they expect where there are few pairs and many values.
 
-Laws: the energy distance of (source, sample) from the truth, beside the floor of a second true draw and the distance
-of the conditional mean; the share of samples in the gap of two modes; the error of the mean of samples where sources
-tell nothing. Rest to motor: 200 people to learn from, 100 to test, 780 edges; the settings of the training are chosen
-on worlds 10 to 12 and measured on others. Hemispheres: a low-rank world of 160 people to learn from and 40 to test.
+Laws: the energy distance from the truth given the source, beside the floor of a second true draw, the distance of the
+conditional mean and that of a sampler that ignores its source; the share of samples in the gap of two modes; the error
+of the mean of samples where sources tell nothing. The Schrödinger bridge knows no pairs, and is asked for the law of
+all targets. Rest to motor: 200 people to learn from, 100 to test, 780 edges; the settings of the training are chosen on
+worlds 10 to 12 and measured on others. Hemispheres: a low-rank world of 160 people to learn from and 40 to test.
 
-    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py laws | rest_motor | hemispheres | write
+    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py                  # everything, then the result
+    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py laws 21 1        # one part, kept: seed and size,
+    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py rest_motor 10    # a world,
+    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py hemispheres 40   # a seed
+    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py write            # the result, from what was kept
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,30 +36,34 @@ from mmlab.compare.connectome_baselines import baselines  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.data.worlds.conditional_laws_world import ConditionalLaw, Law, conditional_laws_world  # noqa: E402
 from mmlab.data.worlds.rest_motor_world import rest_motor_world  # noqa: E402
-from mmlab.metrics.transport import energy_distance, exchange_test  # noqa: E402
+from mmlab.metrics.transport import conditional_energy_distance, energy_distance, exchange_test  # noqa: E402
 from mmlab.registry import load  # noqa: E402
 
 SIBLINGS = ("bridge_matching", "ddbm", "score_diffusion", "flow_matching")
+ON_CORRELATIONS = ("tangent_bridge", "diffeo_cfm")
+UNPAIRED = ("schrodinger_bridge",)
+LAW_SEEDS, SIZES = (21, 22, 23), (1, 2)
 SETTINGS: dict[str, dict[str, Any]] = {
     "constant rate": {},
     "cosine": {"schedule": "cosine"},
     "cosine and average": {"schedule": "cosine", "ema_decay": 0.99},
 }
-CHOOSE, TEST = (10, 11, 12), (30, 31)
+CHOOSE, TEST = (10, 11, 12), (30, 31, 32)
+HEMISPHERES = (40, 41, 42)
 PARTS = Path(tempfile.gettempdir()) / "mmlab-conditional-laws"
 
 
 def build(stem: str, size: int, width: int, seed: int) -> Any:
-    """A sibling over vectors, with the arguments with which it claims to draw."""
+    """A method over vectors, with the arguments with which it claims to draw."""
     cls: Any = load(stem)
-    return cls.seeded(seed, (size,), width=width, **cls.draws.arguments)
+    arguments = cls.draws.arguments if cls.draws else {"coupling": "sinkhorn"}
+    return cls.seeded(seed, (size,), width=width, **arguments)
 
 
-def laws(seed: int = 11, points: int = 1000) -> Iterator[dict[str, Any]]:
-    """One row for each sibling and law."""
-    for size in (1, 2):
-        for name in get_args(Law):
-            yield from _law(name, size, seed, points)
+def laws(seed: int, size: int, points: int = 1000) -> Iterator[dict[str, Any]]:
+    """One row for each law and method."""
+    for name in get_args(Law):
+        yield from _law(name, size, seed, points)
 
 
 def _law(name: Law, size: int, seed: int, points: int) -> Iterator[dict[str, Any]]:
@@ -62,40 +71,56 @@ def _law(name: Law, size: int, seed: int, points: int) -> Iterator[dict[str, Any
     data = conditional_laws_world(name, size, 8000, seed)
     source = law.sources(points, rng)
     truth, again = law.sample(source, rng), law.sample(source, rng)
-    drawn = {"truth": again, "mean": law.mean(source)}
-    for stem in SIBLINGS:
-        method = build(stem, size, 64, seed)
-        fit(method, data, steps=300, batch_size=256, lr=3e-3, schedule="cosine", seed=seed, progress=False)
-        drawn[stem] = method.sample(source, rng=torch.Generator().manual_seed(seed))
+    repeated = {"truth": torch.stack([law.sample(source, rng) for _ in range(20)])}
+    drawn = {
+        "truth": again,
+        "conditional mean": law.mean(source),
+        "source ignored": law.sample(law.sources(points, rng), rng),
+    }
+    unpaired = UNPAIRED if seed == LAW_SEEDS[0] else ()  # it takes longer than all others together
+    for stem in (*SIBLINGS, *(ON_CORRELATIONS if size == 1 else ()), *unpaired):
+        draw = _trained(stem, data, size, seed)
+        drawn[stem] = draw(source)
         if name == "unrelated":
-            repeated = [method.sample(source, rng=rng) for _ in range(20)]
-            drawn[f"{stem}, mean"] = torch.stack(repeated).mean(0)
-    true = torch.cat([source, truth], 1)
+            repeated[stem] = torch.stack([draw(source) for _ in range(20)])
     for row, sample in drawn.items():
-        made = torch.cat([source, sample], 1)
+        test = torch.Generator().manual_seed(seed)
         yield {
             "law": name,
             "size": size,
+            "seed": seed,
             "row": row,
-            "energy": energy_distance(made, true),
-            "p": exchange_test(made, true, torch.Generator().manual_seed(seed)),
+            "energy": conditional_energy_distance(sample, truth, source),
+            "p": exchange_test(sample, truth, test, given=source),
+            "energy of all": energy_distance(sample, truth),
             "gap": law.gap(source, sample) if name == "two_modes" else None,
-            "rmse": _rmse(sample, truth),
+            "rmse of the mean": _rmse(repeated[row].mean(0), truth)
+            if row in repeated and name == "unrelated"
+            else None,
         }
 
 
-def rest_motor() -> Iterator[dict[str, Any]]:
-    """Errors of bridge matching by the settings of its training; those for the tests are chosen without them."""
-    chosen: dict[str, list[float]] = {name: [] for name in SETTINGS}
-    for seed in CHOOSE:
-        for row in _few_pairs(seed, list(SETTINGS)):
-            yield row | {"use": "choose"}
-            if row["row"] in chosen:
-                chosen[row["row"]].append(row["rmse"])
-    best = min(chosen, key=lambda name: sum(chosen[name]))
-    for seed in TEST:
-        for row in _few_pairs(seed, sorted({best, "constant rate"})):
-            yield row | {"use": "test", "chosen": row["row"] == best}
+def _trained(stem: str, data: TensorData, size: int, seed: int) -> Callable[[Tensor], Tensor]:
+    """A function that draws for sources; methods of correlations see the hyperbolic tangents of half the values."""
+    method = build(stem, size, 64, seed)
+    correlations = stem in ON_CORRELATIONS
+    if correlations:
+        data = TensorData({key: (value / 2).tanh() for key, value in data.tensors.items()})
+    fit(method, data, steps=300, batch_size=256, lr=3e-3, schedule="cosine", seed=seed, progress=False)
+    rng = torch.Generator().manual_seed(seed)
+
+    def draw(source: Tensor) -> Tensor:
+        if not correlations:
+            return method.sample(source, rng=rng)
+        return 2 * method.sample((source / 2).tanh(), rng=rng).clamp(-1 + 1e-6, 1 - 1e-6).atanh()
+
+    return draw
+
+
+def rest_motor(seed: int) -> Iterator[dict[str, Any]]:
+    """Errors of bridge matching on one world by the settings of its training."""
+    for row in _few_pairs(seed, list(SETTINGS)):
+        yield row | {"use": "choose" if seed in CHOOSE else "test"}
 
 
 def _few_pairs(seed: int, names: list[str]) -> Iterator[dict[str, Any]]:
@@ -110,9 +135,9 @@ def _few_pairs(seed: int, names: list[str]) -> Iterator[dict[str, Any]]:
         yield {"seed": seed, "row": name, "rmse": _rmse(_mean_of_samples(method, test.source), test.target)}
 
 
-def hemispheres(people: int = 200, size: int = 400, rank: int = 12) -> Iterator[dict[str, Any]]:
+def hemispheres(seed: int, people: int = 200, size: int = 400, rank: int = 12) -> Iterator[dict[str, Any]]:
     """Left to right in a world of positive weights, whose people differ in a few directions that both sides share."""
-    rng = torch.Generator().manual_seed(40)
+    rng = torch.Generator().manual_seed(seed)
     traits = torch.randn(people, rank, generator=rng)
     sides = [torch.randn(rank, size, generator=rng) * 0.3 / rank**0.5 for _ in range(2)]
     level = torch.randn(2, size, generator=rng)
@@ -122,38 +147,67 @@ def hemispheres(people: int = 200, size: int = 400, rank: int = 12) -> Iterator[
     train = TensorData({"source": x[:160], "target": y[:160]})
     test = TensorData({"source": x[160:], "target": y[160:]})
     for name, made in baselines(train, test).items():
-        yield {"row": name, "rmse": _rmse(made, y[160:])}
+        yield {"seed": seed, "row": name, "rmse": _rmse(made, y[160:])}
     for stem in SIBLINGS:
-        method = build(stem, size, 128, 40)
-        fit(method, train, steps=200, lr=1e-3, schedule="cosine", ema_decay=0.99, seed=40, progress=False)
-        yield {"row": stem, "rmse": _rmse(_mean_of_samples(method, x[160:]), y[160:])}
+        method = build(stem, size, 128, seed)
+        fit(method, train, steps=200, lr=1e-3, schedule="cosine", ema_decay=0.99, seed=seed, progress=False)
+        yield {"seed": seed, "row": stem, "rmse": _rmse(_mean_of_samples(method, x[160:]), y[160:])}
 
 
 def _mean_of_samples(method: Any, source: Tensor, samples: int = 20) -> Tensor:
     rng = torch.Generator().manual_seed(0)
-    return torch.stack([method.sample(source, steps=10, rng=rng) for _ in range(samples)]).mean(0)
+    drawn = method.sample(source.repeat(samples, 1), steps=10, rng=rng)
+    return drawn.reshape(samples, *source.shape).mean(0)
 
 
 def _rmse(made: Tensor, truth: Tensor) -> float:
     return float((made - truth).square().mean().sqrt())
 
 
-RUNS = {"laws": laws, "rest_motor": rest_motor, "hemispheres": hemispheres}
+RUNS: dict[str, tuple[Callable[..., Iterator[dict[str, Any]]], list[tuple[int, ...]]]] = {
+    "laws": (laws, [(seed, size) for size in SIZES for seed in LAW_SEEDS]),
+    "rest_motor": (rest_motor, [(seed,) for seed in CHOOSE + TEST]),
+    "hemispheres": (hemispheres, [(seed,) for seed in HEMISPHERES]),
+}
+"""Each part with the arguments of its pieces, which take a few minutes each."""
+
+
+def _kept(part: str, piece: tuple[int, ...]) -> Path:
+    return PARTS / f"{'-'.join(map(str, (part, *piece)))}.json"
+
+
+def measure(part: str, piece: tuple[int, ...]) -> None:
+    """One piece, row by row."""
+    PARTS.mkdir(exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for row in RUNS[part][0](*piece):
+        rows.append(row)
+        print(row, flush=True)
+    _kept(part, piece).write_text(json.dumps(rows), encoding="utf-8")
+
+
+def write() -> None:
+    """The result, from all pieces."""
+    write_result(
+        {
+            part: [row for piece in pieces for row in json.loads(_kept(part, piece).read_text(encoding="utf-8"))]
+            for part, (_, pieces) in RUNS.items()
+        },
+        __file__,
+    )
 
 
 def main() -> None:
-    """Measure one part, row by row, or write the result from all parts."""
-    PARTS.mkdir(exist_ok=True)
-    part = sys.argv[1] if len(sys.argv) > 1 else "write"
-    if part == "write":
-        found = {name: PARTS / f"{name}.json" for name in RUNS if (PARTS / f"{name}.json").exists()}
-        write_result({name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items()}, __file__)
+    """Measure one piece, or everything."""
+    part, *piece = sys.argv[1:] or ["all"]
+    if part in RUNS:
+        measure(part, tuple(map(int, piece)))
         return
-    rows: list[dict[str, Any]] = []
-    for row in RUNS[part]():
-        rows.append(row)
-        print(row, flush=True)
-        (PARTS / f"{part}.json").write_text(json.dumps(rows), encoding="utf-8")
+    if part == "all":
+        for name, (_, pieces) in RUNS.items():
+            for each in pieces:
+                measure(name, each)
+    write()
 
 
 if __name__ == "__main__":
