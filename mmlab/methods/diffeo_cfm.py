@@ -188,7 +188,7 @@ class DiffeoCFM(Method):
         """The dataset in coordinates z, which :meth:`loss` takes as well: the factorisations are done only once."""
         batch = read_all(dataset)
         keys = ["target"] if self.condition == "label" else ["source", "target"]
-        made = {f"{key}_flat": self._flat(batch, key) for key in keys}
+        made = {f"{key}_flat": self._flat(batch, key).to(self.centre.dtype) for key in keys}
         return TensorData(made | ({"label": batch["label"]} if self.condition == "label" else {}))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
