@@ -36,7 +36,8 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds: int = 3
+seeds: int = 3  # worlds of connectomes
+planar_seeds: int = 4  # draws of the shapes in the plane
 steps: int | None = None  # of every training run on the plane
 brain_steps: int = 150  # of every training run on the connectomes
 points: int = 1000  # to test with, in the plane
@@ -74,8 +75,11 @@ from mmlab.metrics.transport import (
     wasserstein2,
 )
 from mmlab.viz import claim, frames, record, say, show, table, table_over_seeds
+from mmlab.viz.diagram import in_rows
+from mmlab.viz.theme import use_theme
 
 steps = steps or {"cpu": 300, "gpu": 2000}[profile]
+use_theme()
 
 
 # %% [markdown]
@@ -98,12 +102,12 @@ pairings = {
     "paired optimally": optimal_partners(points0[:, None], points1[:, None]),
 }
 off = {}
-figure = Figure(figsize=(8.2, 3.0), layout="constrained")
+figure = Figure(figsize=(5.6, 5.4))
 for axes, (title, partners) in zip(
-    figure.subplots(1, 2, sharey=True), pairings.items(), strict=True
+    figure.subplots(2, 1, sharex=True), pairings.items(), strict=True
 ):
     axes.plot(
-        [0, 1], torch.stack([points0, points1[partners]]), color="tab:gray", lw=0.8
+        [0, 1], torch.stack([points0, points1[partners]]), color="0.5", lw=0.8
     )
 
     def average(x, t, partners=partners):
@@ -114,10 +118,10 @@ for axes, (title, partners) in zip(
 
     solution = integrate(average, points0, steps=100, solver="rk4")
     off[title] = (solution.end - points1[partners]).abs()
-    axes.plot(solution.times, solution.path, color="tab:blue", lw=1.6)
+    axes.plot(solution.times, solution.path, color="C0", lw=1.6)
     axes.plot([0] * 12, points0, "o", [1] * 12, points1, "o", color="black", ms=4)
-    axes.set(xlabel="time t", title=title)
-figure.axes[0].set_ylabel("x")
+    axes.set(xlabel="time t", ylabel="x", title=title)
+    axes.label_outer()
 show(
     figure,
     alt=(
@@ -127,8 +131,8 @@ show(
         + "."
     ),
     caption=(
-        "Grey: the lines of the training pairs. Blue: paths along their average velocity. **Left:** the lines cross, the "
-        "paths may not, and so they bend. **Right:** optimal lines do not cross. The average is taken with a little blur, so that "
+        "Grey: the lines of the training pairs. Blue: paths along their average velocity. **Above:** the lines cross, the "
+        "paths may not, and so they bend. **Below:** optimal lines do not cross. The average is taken with a little blur, so that "
         "where sources lie close together, paths are bundled, and one may end at a neighbour's target. From the end of its own line a path ends "
         + ", ".join(
             f"{value.mean():.2f} away {title} (at most {value.max():.2f})"
@@ -136,6 +140,7 @@ show(
         )
         + "."
     ),
+    label="lines",
 )
 
 # %% [markdown]
@@ -166,7 +171,31 @@ show(
 #
 # $$L(\theta) = \mathbb E_{(x_0, x_1),\, t,\, z} \left\| v_\theta(x_t, t) - (x_1 - x_0) \right\|^2 . \tag{3}$$
 #
-# That is all. Here it is by hand, and a check that the package does the same.
+# That is all: [](#figure-training), and below by hand, with a check that the package does the same.
+
+# %% tags=["hide-input"]
+show(
+    in_rows(
+        [
+            {"sources": "sources", "targets": "targets"},
+            {"coupling": "coupling: who goes with whom"},
+            {"point": "point $x_t$, (1)", "velocity": "velocity $x_1 - x_0$, (2)"},
+            {"network": "network $v_\\theta$"},
+            {"loss": "squared error, (3)"},
+        ],
+        [
+            ("sources", "coupling"), ("targets", "coupling"), ("coupling", "point"), ("coupling", "velocity"),
+            ("point", "network", "and $t$"), ("network", "loss"), ("velocity", "loss"),
+        ],
+        trained=["network"],
+    ),
+    alt=(
+        "Boxes joined by arrows. Sources and targets are paired by a coupling; a pair gives a point on its line and a velocity; the network sees the "
+        "point and the time, and its answer is compared with the velocity."
+    ),
+    caption="One training step. Blue is trained. To sample, start at a source and follow the network's velocity.",
+    label="training",
+)  # fmt: skip
 
 
 # %%
@@ -223,7 +252,7 @@ for tolerance in (1e-1, 1e-2, 1e-3, 1e-4):
 costs = pd.DataFrame(costs, columns=["solver", "calls", "error"])
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(6.2, 3.2), layout="constrained")
+figure = Figure(figsize=(5.6, 3.6))
 axes = figure.subplots()
 for solver, part in costs.groupby("solver", sort=False):
     axes.loglog(part["calls"], part["error"], "o-", ms=4, label=solver)
@@ -248,6 +277,7 @@ show(
         f"{at_16['midpoint']:.1e}, and that of the classical Runge–Kutta method {at_16['rk4']:.1e}. Compare solvers by "
         f"calls, not by steps. The adaptive solver, which is told an accuracy and no steps, has {adaptive}."
     ),
+    label="solvers",
 )
 
 # %% [markdown]
@@ -271,7 +301,7 @@ show(
 # %%
 kept, rows = {}, []
 for target in ("eight_gaussians", "s_curve"):
-    for seed in range(seeds):
+    for seed in range(planar_seeds):
         world = planar_world("normal", target, fresh=points, seed=seed)
         source, truth = (world.test.tensors[key] for key in ("source", "target"))
         known = [world.train.tensors[key] for key in ("source", "target")]
@@ -353,8 +383,9 @@ for target in ("eight gaussians", "s curve"):
             "the partner of the nearest among twice the points",
             "partner of the nearest, twice the points",
         ),
+        ("other true points, the floor", "floor"),
     ):
-        slug = f"{target} {short}".lower().replace(" ", "-")
+        slug = f"{target} {short.replace(',', '')}".lower().replace(" ", "-")
         claim(
             f"w2-{slug}",
             runs.of(own, f"W2, {target}"),
@@ -447,12 +478,12 @@ distance = {key: wasserstein2(flow.end, truth) for key, flow in few.items()}
 
 
 def draw_flow(coupling, count):
-    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(4.4, 4.4))
     axes = figure.subplots()
     path = few[coupling, count].path
     axes.plot(*truth[:600].T, ".", color="lightgray", ms=3)
-    axes.plot(*path[:, :60].permute(2, 0, 1), color="tab:blue", lw=0.5)
-    axes.plot(*path[-1, :600].T, ".", color="tab:red", ms=2)
+    axes.plot(*path[:, :60].permute(2, 0, 1), color="C0", lw=0.5)
+    axes.plot(*path[-1, :600].T, ".", color="C1", ms=2)
     axes.set(
         xlim=(-8, 8),
         ylim=(-8, 8),
@@ -475,9 +506,10 @@ frames(
     draw_flow,
     describe_flow,
     caption=(
-        "Grey: true points; red: samples; blue: some paths. In one step the independent coupling sends everybody to the "
+        "Grey: true points; orange: samples; blue: some paths. In one step the independent coupling sends everybody to the "
         f"middle, the average of all targets: W2 {distance['independent', 1]:.2f}. With the optimal coupling it is {distance['optimal', 1]:.2f} in one step."
     ),
+    label="steps",
 )
 say(
     f"In one step W2 is {distance['independent', 1]:.2f} with the independent coupling and {distance['optimal', 1]:.2f} with the optimal "
@@ -497,7 +529,7 @@ record(w2_one_step={c: distance[c, 1] for c in ("independent", "optimal")})
 # - *Zipped*: rest and motor come from two loaders that are shuffled independently, so each pair is two people. That is
 #   what the original notebook did.
 #
-# Beside them stand the bridge, plain regression with the bridge's network, and the rivals that need no gradient. All networks have the same steps; those of flow and bridge differ.
+# Beside them stand the bridge, plain regression with the bridge's network, and the rivals that need no gradient. All have the same steps; the networks of flow and bridge differ.
 
 # %%
 EDGES = rest_motor_world(subjects=subjects, regions=40).pairs.source.shape[1]
@@ -540,7 +572,20 @@ table_over_seeds(
     over="world",
     best=DIRECTIONS,
     reference=LIMITS,
+    ceiling="ceiling",
 )
+allowed = found.budgets(next(iter(variants)))
+sizes = {
+    row: spent.parameters
+    for row, spent in allowed.spent.items()
+    if spent.parameters
+}
+say(
+    "Trained parameters: "
+    + ", ".join(f"{row} {count:,}" for row, count in sizes.items())
+    + "."
+)
+
 
 # %% tags=["hide-input"]
 GIVEN, FORGOTTEN, ZIPPED = variants
@@ -565,6 +610,7 @@ for measure in ("RMSE", "demeaned r"):
             undecided=f"- {measure}: *{ours}* ({{ours}}) and *{rival}* ({{theirs}}) cannot be told apart.",
         )
 record(
+    budget=allowed.plain(),
     rest_motor={
         short: [round(found.of(name, measure).mean(), 4) for measure in DIRECTIONS]
         for short, name in (
@@ -637,7 +683,7 @@ claim(
 
 # %%
 blind = []
-for seed in range(seeds):
+for seed in range(planar_seeds):
     world = planar_world("normal", "s_curve", fresh=points, seed=seed)
     torch.manual_seed(seed)
     method = FlowMatching((2,), width=64, depth=2, see_time=False)

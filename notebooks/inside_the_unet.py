@@ -49,6 +49,7 @@ from matplotlib.patches import Rectangle
 
 import mmlab
 from mmlab import fit, generator
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.data.worlds.coloured_digits_world import (
     coloured_digits_world,
     paint,
@@ -68,8 +69,11 @@ from mmlab.viz import (
     table,
     table_over_seeds,
 )
+from mmlab.viz.theme import lines as lines_over_seeds
+from mmlab.viz.theme import use_theme
 
 steps = steps or {"cpu": 80, "gpu": 1500}[profile]
+use_theme()
 SIGMA, SAMPLING, SIDE = 1.0, 16, 8
 HUES = torch.arange(48) / 48
 
@@ -110,8 +114,8 @@ def anatomy(network, side):
 
 
 found = anatomy(unet(), SIDE)
-colours = {"Conv2d": "0.8", "ResidualBlock2d": "tab:blue", "SelfAttention2d": "tab:orange"}  # fmt: skip
-figure = Figure(figsize=(8.6, 3.3), layout="constrained")
+colours = {"Conv2d": "0.8", "ResidualBlock2d": "C0", "SelfAttention2d": "C1"}  # fmt: skip
+figure = Figure(figsize=(5.6, 3.4))
 axes = figure.subplots()
 stack = []
 for i, (name, kind, channels, side) in enumerate(found):
@@ -126,16 +130,16 @@ for i, (name, kind, channels, side) in enumerate(found):
         stack.append((i, height))
     elif name == "up" and kind == "ResidualBlock2d":
         j, from_height = stack.pop()
-        arch = {"arrowstyle": "-|>", "color": "tab:green", "connectionstyle": "arc3,rad=-0.3"}  # fmt: skip
+        arch = {"arrowstyle": "-|>", "color": "C2", "connectionstyle": "arc3,rad=-0.3"}  # fmt: skip
         axes.annotate(
             "", (i, height + 0.3), (j, from_height + 0.3), arrowprops=arch
         )
 for label, kind in {"convolution": "Conv2d", "residual block (told the time)": "ResidualBlock2d", "attention": "SelfAttention2d"}.items():  # fmt: skip
     axes.add_patch(Rectangle((0, 0), 0, 0, color=colours[kind], alpha=0.75, label=label))  # fmt: skip
-axes.plot([], [], color="tab:green", label="skip connection")
-axes.set(xlim=(-0.8, len(found) - 0.2), ylim=(-0.75, 2.35), xlabel="layers, in the order of the pass",
+axes.plot([], [], color="C2", label="skip connection")
+axes.set(xlim=(-0.8, len(found) - 0.2), ylim=(-0.5, 2.35), xlabel="layers, in order",
          yticks=[0, 1], yticklabels=[f"{SIDE // 2} × {SIDE // 2}", f"{SIDE} × {SIDE}"], ylabel="pixels", xticks=[])  # fmt: skip
-axes.legend(fontsize=8, ncols=4, loc="lower center")
+axes.legend(fontsize=8.5, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 show(
     figure,
     alt=(
@@ -143,6 +147,7 @@ show(
         "arches lead from each box on the way down to one on the way up."
     ),
     caption="The network of this chapter; numbers are channels. Each block on the way up sees the block before it and, through a green arch, one from the way down.",
+    label="anatomy",
 )
 
 # %% [markdown]
@@ -203,9 +208,9 @@ ideal = [walk(grey, lambda x, t: perfect(x, grey, t)[0], seed) for seed in range
 
 
 # %% tags=["hide-input"]
-def gallery(rows, count=10, height=0.62):
+def gallery(rows, count=8, height=0.56):
     """Rows of images, each with its name."""
-    figure = Figure(figsize=(8.4, height * len(rows) + 0.1), layout="constrained")
+    figure = Figure(figsize=(5.6, height * len(rows) + 0.1))
     grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axes, (name, images) in zip(grid, rows.items(), strict=True):
         strip = torch.cat([framed(image) for image in images[:count]], dim=2)
@@ -224,7 +229,7 @@ def framed(image):
 show(
     gallery({"source": grey, "drawn target": truth, "mean answer": grey / 2,
              "perfect, once": ideal[0], "perfect, again": ideal[-1]}),
-    alt="Five rows of ten digits: grey, coloured as drawn, grey at half brightness, and twice coloured by the perfect network, in other hues than drawn.",
+    alt="Five rows of eight digits: grey, coloured as drawn, grey at half brightness, and twice coloured by the perfect network, in other hues than drawn.",
     caption="Neither row of the perfect network hits the drawn hues: nobody can. A least-squares regression gives the third row, the right answer to a wrong question.",
 )  # fmt: skip
 
@@ -303,27 +308,28 @@ for t in TIMES:
 blind = pd.DataFrame(blind, index=TIMES.tolist())
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(8.4, 3.1), layout="constrained")
-left_axes, right_axes = figure.subplots(1, 2)
+figure = Figure(figsize=(5.6, 6.0))
+left_axes, right_axes = figure.subplots(2, 1)
 left_axes.plot(blind.index, blind["time"], "o-", label="perfect blind network")
 left_axes.plot(blind.index, blind["noise"].clip(upper=0.2), "--", color="0.5", label="from the noise alone, (4)")  # fmt: skip
 left_axes.set(xlabel="time t", ylabel="error of the time read off", ylim=(0, 0.1))
 right_axes.plot(blind.index, blind["error"], color="black", label="what even the perfect network errs")  # fmt: skip
-right_axes.plot(blind.index, blind["drift"], "s-", color="tab:red", label="added by blindness: drift")  # fmt: skip
+right_axes.plot(blind.index, blind["drift"], "s-", color="C1", label="added by blindness: drift")  # fmt: skip
 right_axes.plot(blind.index, blind["endpoint"], "o-", label="added by blindness: endpoint")  # fmt: skip
 right_axes.set(xlabel="time t", ylabel="RMS error of the endpoint", ylim=(0, None))  # fmt: skip
 for axes in (left_axes, right_axes):
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=9)
 show(
     figure,
     alt=(
-        f"Left: the time is read with an error of {blind['time'].iloc[0]:.3f} at the ends, where formula (4) agrees, and of up to {blind['time'].max():.3f} between, where the formula first runs below and then leaves the frame. Right: the perfect network's own "
+        f"Above: the time is read with an error of {blind['time'].iloc[0]:.3f} at the ends, where formula (4) agrees, and of up to {blind['time'].max():.3f} between, where the formula first runs below and then leaves the frame. Below: the perfect network's own "
         f"error falls from {blind['error'].iloc[0]:.2f} to {blind['error'].iloc[-1]:.2f}; blindness adds at most {blind['endpoint'].max():.3f} for the endpoint and {blind['drift'].max():.3f} for the drift."
     ),
     caption=(
-        f"**Left:** how well an image of {3 * SIDE**2} values tells the time: near the ends as (4) says; towards the middle first above it, since $t$ and $1-t$ are confused, and at half time below it, where (4) has no bound and the colour tells the time. **Right:** what blindness to time adds for a perfect network, "
+        f"**Above:** how well an image of {3 * SIDE**2} values tells the time: near the ends as (4) says; towards the middle first above it, since $t$ and $1-t$ are confused, and at half time below it, where (4) has no bound and the colour tells the time. **Below:** what blindness to time adds for a perfect network, "
         "beside what it errs in any case. These are closed forms: nothing was trained."
     ),
+    label="clock",
 )
 worst = {kind: blind[kind].idxmax() for kind in ("endpoint", "drift")}
 say(
@@ -438,6 +444,7 @@ def train(name, seed):
 
 
 methods = {(name, seed): train(name, seed) for seed in range(seeds) for name in PARTS}  # fmt: skip
+spent = {name: Spent.on(methods[name, 0], steps) for name in PARTS}
 
 # %% [markdown]
 # ### The measures, and the rivals
@@ -590,24 +597,25 @@ record(
         for column in (KEY, "class kept", "saturation", "excess")
     },
     blind_endpoint=round(float(blind["endpoint"].max()), 4),
+    budget=Budgets("everything", spent).plain(),
 )  # fmt: skip
 
 # %% tags=["hide-input"]
 colourful = "saturation"
 wrong = {
-    name: int((world.read(images[:10]) != test["label"][:10]).sum())
+    name: int((world.read(images[:8]) != test["label"][:8]).sum())
     for name, images in drawn.items()
 }
 show(
     gallery({"source": grey} | {name: drawn[name] for name in (*PARTS, "one step of everything", *LIMITS)}),
     alt=(
-        "Nine rows of ten digits: the sources, the five networks, one step, and two perfect networks, which draw clean digits in one colour each. Saturation: "
+        "Nine rows of eight digits: the sources, the five networks, one step, and two perfect networks, which draw clean digits in one colour each. Saturation: "
         f"{', '.join(f'{name} {average.loc[name, colourful]:.2f}' for name in (*PARTS, 'one step of everything'))}. Read as another digit than the source: "
         f"{', '.join(f'{name} {wrong[name]}' for name in (*PARTS, *LIMITS))}."
     ),
     caption=(
-        "The first ten test digits, first seed. Hues that run into each other are the short training's. The last two rows are closed forms. "
-        f"Of these ten, the classifier reads another digit than the source's in {wrong['everything']} of *everything*, {wrong['without the source']} *without the source*, and {wrong['perfect, without the source']} of *perfect, without the source*."
+        "The first eight test digits, first seed. The last two rows are closed forms. "
+        f"Of these eight, the classifier reads another digit than the source's in {wrong['everything']} of *everything*, {wrong['without the source']} *without the source*, and {wrong['perfect, without the source']} of *perfect, without the source*."
     ),
 )  # fmt: skip
 
@@ -617,20 +625,24 @@ show(
 # The excess over (1) can be looked at time by time.
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(7.0, 3.2), layout="constrained")
-axes = figure.subplots()
-for name, colour in zip(PARTS, ("black", "tab:blue", "tab:orange", "tab:green", "tab:red"), strict=True):  # fmt: skip
-    curves = pd.DataFrame([distances[name, seed] for seed in range(seeds)])
-    axes.plot(curves.columns, curves.mean(), "o-", ms=4, color=colour, label=name)
-    axes.fill_between(curves.columns, curves.min(), curves.max(), color=colour, alpha=0.15, lw=0)  # fmt: skip
-axes.plot(blind.index, blind["endpoint"], "--", color="tab:blue", label="perfect, blind")  # fmt: skip
-axes.set(xlabel="time t", ylabel="RMS distance from (1)", ylim=(0, None))
-axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+over_time = pd.DataFrame(
+    {"network": name, "t": t, "distance from (1)": value}
+    for (name, _), curve in distances.items()
+    for t, value in curve.items()
+)
+figure = lines_over_seeds(
+    over_time, "t", "distance from (1)", by="network", height=3.8
+)
+axes = figure.axes[0]
+axes.plot(blind.index, blind["endpoint"], "k--", label="perfect, blind")
+axes.set(xlabel="time t", ylim=(0, None))
+axes.legend(fontsize=9, title="")
 mean_excess = {name: float(average.loc[name, "excess"]) for name in PARTS}
 show(
     figure,
     alt=f"Distance from the perfect network over time, mean {', '.join(f'{name} {value:.3f}' for name, value in mean_excess.items())}; a dashed line near zero is what blindness adds for a perfect network.",
-    caption=f"Mean and range over seeds. The dashed line is the least distance that any network without a clock can have. It says nothing about the *difference* between two imperfect networks, which is that of the blue and the black line: {mean_excess['without time'] - mean_excess['everything']:+.3f} on average.",
+    caption=f"Mean and 95 % interval over seeds. The dashed line is the least distance that any network without a clock can have. It says nothing about the *difference* between two imperfect networks, which for *without time* and *everything* is {mean_excess['without time'] - mean_excess['everything']:+.3f} on average.",
+    label="over-time",
 )
 
 
@@ -658,11 +670,16 @@ def describe_time(t):
     return f"At t = {t} the saturation of the expected end is {colour:.2f} for the perfect network, {', '.join(f'{v:.2f} {n}' for n, v in others.items())}."
 
 
+pale = perfect(states(torch.tensor(0.02)), grey, torch.tensor(0.02))[0]
 frames(
     {"t": [0.02, 0.1, 0.2, 0.35, 0.5, 0.8, 0.95]},
     draw_time,
     describe_time,
-    caption="The state on its way, and what networks believe is at its end. Turn t up from the start: at first everybody expects grey; then a hue is decided, long before an eye could find it in the state. In the lowest row, which does not see the source, the digit itself has to be guessed.",
+    caption=(
+        f"The state on its way, and what networks believe is at its end. Turn t up from the start: at t = 0.02 the perfect network expects pale colours, with a saturation of {float(saturation(pale).mean()):.2f}; then a "
+        "hue is decided. Can you see it in the state? In the lowest row, which does not see the source, the digit itself has to be guessed."
+    ),
+    label="on-the-way",
     start={"t": 0.2},
 )
 

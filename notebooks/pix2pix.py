@@ -34,7 +34,7 @@
 
 # %% tags=["parameters"]
 seeds: int = 3
-steps: int = 150  # of every training run on this page
+steps: int = 125  # of every training run on this page
 images: int = 200  # test digits
 people: int = 60  # test people
 regions: int = 16
@@ -50,6 +50,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from mmlab import fit, generator
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.compare.connectome_baselines import (
     change_ridge,
     group_mean,
@@ -70,6 +71,10 @@ from mmlab.methods.pix2pix import (
 )
 from mmlab.metrics.connectome import evaluate
 from mmlab.viz import claim, frames, record, say, show, table_over_seeds
+from mmlab.viz.diagram import in_rows
+from mmlab.viz.theme import use_theme
+
+use_theme()
 
 DRAWS = 4
 FITTING = {"lr": 4e-3, "betas": (0.5, 0.999), "clip_norm": None, "progress": False}
@@ -91,7 +96,7 @@ grey, colour = test["source"], test["target"]
 # %% tags=["hide-input"]
 
 
-def strip(rows, names, count=12, size=0.68):
+def strip(rows, names, count=8, size=0.52):
     """Rows of images (S, 3, H, W), the first few side by side."""
     figure = Figure(
         figsize=(1.4 + size * count, size * len(rows)), layout="constrained"
@@ -118,14 +123,37 @@ show(
         ["source", "target", "as likely", "the hedge"],
     ),
     alt=(
-        "Twelve digits in four rows: grey; in one bright colour each; in other bright colours; and in a darker grey, "
+        "Eight digits in four rows: grey; in one bright colour each; in other bright colours; and in a darker grey, "
         "the answer of least mean absolute error."
     ),
     caption=(
         "Grey sources, their targets, and other targets that were as likely. **Last row:** the answer with the least "
         "expected absolute error to whatever the colour was. It looks like none of the targets."
     ),
+    label="hedge",
 )
+show(
+    in_rows(
+        [
+            {"source": "source $x$", "noise": "dropout $z$"},
+            {"generator": "generator $G$, a U-Net"},
+            {"made": "made image", "target": "target $y$"},
+            {"judge": "discriminator $D$, beside the source"},
+            {"adversarial": "$-\\log D$, (2)", "distance": "absolute error, (3)"},
+        ],
+        [
+            ("source", "generator"), ("noise", "generator"), ("generator", "made"), ("made", "judge"), ("target", "judge"),
+            ("judge", "adversarial"), ("made", "distance"), ("target", "distance"),
+        ],
+        trained=["generator", "judge"],
+    ),
+    alt=(
+        "Boxes joined by arrows. Source and dropout give the generator's image; the discriminator sees it or the target, beside the source; the "
+        "generator's loss has two terms, one of the discriminator and the distance to the target."
+    ),
+    caption="Pix2pix. Blue is trained: the discriminator to tell the two images apart, by (1), the generator on the two terms below.",
+    label="game",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What the absolute error asks for
@@ -219,18 +247,16 @@ on_learned = (
 least = -torch.trapezoid(p * best.log() + q * (1 - best).log(), grid) / 2
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(8.2, 3.0), layout="constrained")
-left, right = figure.subplots(1, 2)
+figure = Figure(figsize=(5.6, 5.6))
+left, right = figure.subplots(2, 1)
 near = (grid.abs() < 2.8).nonzero()[:, 0]
-left.fill_between(grid[near], p[near], alpha=0.25, label="real p", color="tab:blue")
-left.fill_between(
-    grid[near], q[near], alpha=0.25, label="made q", color="tab:orange"
-)
+left.fill_between(grid[near], p[near], alpha=0.25, label="real p", color="C0")
+left.fill_between(grid[near], q[near], alpha=0.25, label="made q", color="C1")
 left.plot(grid[near], best[near], "k--", lw=1.2, label="p / (p + q)")
-left.plot(grid[near], learned[near].sigmoid(), color="tab:red", label="learned D")
+left.plot(grid[near], learned[near].sigmoid(), color="C2", label="learned D")
 left.set(xlabel="y", ylabel="density, or D")
-left.legend(fontsize=8, loc="upper center", ncols=2)
-left.set_ylim(0, 1.35)
+left.legend(fontsize=9, loc="upper center", ncols=2)
+left.set_ylim(0, 1.45)
 logits = torch.linspace(-6, 6, 200)
 right.plot(logits, torch.sigmoid(-logits), label="−log D")
 right.plot(logits, torch.sigmoid(logits), label="log (1 − D)")
@@ -240,20 +266,21 @@ right.set(
     ylabel="pull on the generator",
     ylim=(0, 1.05),
 )
-right.legend(fontsize=8, loc="center left")
+right.legend(loc="center left")
 off = torch.trapezoid((p + q) / 2 * (learned.sigmoid() - best).abs(), grid)
 show(
     figure,
     alt=(
-        "Left: two bumps of real data, one wide bump of made data between them; the learned discriminator lies on the curve "
-        f"p over p plus q wherever there are data, {off:.2f} away on average. Right: the pull of minus log D is 1 at very negative logits, that of "
+        "Above: two bumps of real data, one wide bump of made data between them; the learned discriminator lies on the curve "
+        f"p over p plus q wherever there are data, {off:.2f} away on average. Below: the pull of minus log D is 1 at very negative logits, that of "
         "log of 1 minus D is 0 there."
     ),
     caption=(
-        "**Left:** a trained discriminator finds $p/(p+q)$; it is low in the middle, where a blur puts its mass and real data have "
-        "none. (It is free where there are hardly any data.) **Right:** how hard two losses pull a made image towards real (the size of their slopes). Far left of the "
+        "**Above:** a trained discriminator finds $p/(p+q)$; it is low in the middle, where a blur puts its mass and real data have "
+        "none. (It is free where there are hardly any data.) **Below:** how hard two losses pull a made image towards real (the size of their slopes). Far left of the "
         "line a fake is seen through: there only $-\\log D$ pulls."
     ),
+    label="best-judge",
 )
 say(
     f"The learned discriminator has a loss of {on_learned:.3f}; the least possible is {least:.3f}, and knowing nothing "
@@ -330,7 +357,7 @@ whole = reached(judges["one"], side=8).float().mean()
 formula = [receptive_field([4] * (n + 2), [2] * n + [1, 1]) for n in range(4)]
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(6.6, 2.5), layout="constrained")
+figure = Figure(figsize=(5.6, 2.4))
 for axes, (name, pixels) in zip(figure.subplots(1, 3), seen.items(), strict=True):
     axes.imshow(pixels, cmap="Blues", vmin=0, vmax=1.4)
     axes.set(title=name, xlabel="pixel")
@@ -346,6 +373,7 @@ show(
         f"What one logit sees, measured by its gradient. (4) gives patches of {', '.join(map(str, formula))} pixels for no, one, two and "
         "three halvings. **Right:** with batch normalisation and one image per batch, every logit sees everything."
     ),
+    label="patch",
 )
 
 # %% [markdown]
@@ -446,7 +474,7 @@ def measured(world, draws):
     }
 
 
-results, samples, accuracy, on_the_way = {}, {}, [], []
+results, samples, accuracy, on_the_way, spent = {}, {}, [], [], {}
 for seed, world in enumerate(worlds):
     source = world.test.tensors["source"]
     answers = {
@@ -456,9 +484,11 @@ for seed, world in enumerate(worlds):
     }
     method, _, _ = trained(world, seed, adversarial_weight=0.0)
     answers["L1 alone"] = draws_of(method, source)
+    spent["L1 alone"] = Spent.on(method, steps)
     stops = [steps // 2, 3 * steps // 4]
     method, history, seen_then = trained(world, seed, stops)
     answers["Pix2pix"] = draws_of(method, source)
+    spent["Pix2pix"] = Spent.on(method, steps)
     last = history.values("discriminator/accuracy")[-30:]
     accuracy.append(float(sum(last) / len(last)))
     on_the_way.append(seen_then)
@@ -480,7 +510,8 @@ record(
     **{
         measure: {name: rows.loc[name, measure].tolist() for name in mean.index}
         for measure in ("saturation", "spread", "error", "kept")
-    }
+    },
+    budget=Budgets("Pix2pix", spent).plain(),
 )
 show(
     strip(
@@ -488,13 +519,14 @@ show(
         ["target", "L1 alone", "pix2pix", "again", "again"],
     ),
     alt=(
-        "Twelve digits in five rows: bright targets; dull, greyish digits by L1 alone; and three draws of pix2pix, all digits "
+        "Eight digits in five rows: bright targets; dull, greyish digits by L1 alone; and three draws of pix2pix, all digits "
         f"in one colour with a saturation of {results['Pix2pix', 0]['saturation']:.2f}, nearly the same in all three rows."
     ),
     caption=(
         "The first world's test digits. L1 alone hedges. Pix2pix commits itself to a colour: one, for everything. "
         f"**Last three rows:** three draws for the same sources. The rival that takes any colour, not shown, has saturation {mean.loc['any colour', 'saturation']:.2f}, and a spread of {mean.loc['any colour', 'spread']:.2f} where pix2pix has {mean.loc['Pix2pix', 'spread']:.2f}."
     ),
+    label="draws",
 )
 
 # %% [markdown]
@@ -578,6 +610,7 @@ frames(
     draw=draw_knob,
     alt=describe_knob,
     caption=(f"One training each. Saturation: {coloured}."),
+    label="price",
 )
 
 # %% [markdown]
@@ -611,8 +644,8 @@ collapsed["targets"] = [collapse(world.test.tensors["target"]) for world in worl
 record(collapse=collapsed)
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(9.0, 2.9), layout="constrained")
-axes = figure.subplots(1, 3)
+figure = Figure(figsize=(5.6, 5.4))
+axes = list(figure.subplot_mosaic("ab;cc").values())
 colours = {"cmap": "hsv", "vmin": 0, "vmax": 1}
 for place, name in zip(axes, ("any colour", "Pix2pix"), strict=False):
     one, another = (hue(samples[name][k]) for k in (0, 1))
@@ -643,13 +676,14 @@ low = min(collapsed["Pix2pix"])
 show(
     figure,
     alt=(
-        "Hue of one draw against another for the same source: any colour fills the square, pix2pix is one spot on the diagonal. Right: "
+        "Hue of one draw against another for the same source: any colour fills the square, pix2pix is one spot on the diagonal. Below: "
         f"the mean hue of all test digits moves during each of {seeds} trainings."
     ),
     caption=(
-        "**Left:** a sampler that takes any colour. **Middle:** pix2pix, all test digits, two draws each. **Right:** that one hue on the way, for each "
+        "**Left:** a sampler that takes any colour. **Right:** pix2pix, all test digits, two draws each. **Below:** that one hue on the way, for each "
         "training (red is at 0 and at 1)."
     ),
+    label="collapse",
 )
 say(
     f"On a scale from 0 (all hues) to 1 (one hue), the test targets are at most at {max(collapsed['targets']):.2f}, and the answers of pix2pix at least at "
@@ -657,8 +691,8 @@ say(
 )
 
 # %% [markdown]
-# Does the discriminator not notice? It does: it sees that too many made digits are of one colour, and learns to distrust that colour. But it sees one pair at a time, so it cannot say
-# "more variety". All that it can say is "not this colour", and it says so to all answers at once. They move on together, and it follows. (The saturation swings on the way, too: the table shows one moment of a game.)
+# Does the discriminator not notice? One reading of the lower panel of [](#figure-collapse): it sees that too many made digits are of one colour, and learns to distrust that colour. But it sees one pair at a time, so it cannot say
+# "more variety". It can say "not this colour", to all answers at once, and they move on together. Nothing on this page separates that reading from others. (The saturation swings on the way, too: the table shows one moment of a game.)
 #
 # In theory the adversarial term asks for the spread: a discriminator that is optimal at every moment measures $\mathrm{JS}(p, q)$, which vanishes only where the made answers are distributed as the real ones are, spread included. Two things work against it here: the discriminator only takes turns, and lags; and the
 # L1 term, with the weight of λ, prefers a point: of all distributions of answers, the one with the least expected distance is one. Which of the two is to blame, a run with λ = 0 and many steps of the discriminator could tell; this page has none. The authors saw it themselves: only minor randomness in what comes out {cite}`pix2pix`. Where you need a distribution, take a method that has one in its objective:
@@ -942,13 +976,13 @@ check_fixed(fixed_colour)
 # ```
 #
 # ```{dropdown} You replace the dropout by a noise image beside the source. Will the spread come back?
-# By itself, hardly: the input is not what is missing. In theory (2) rewards a spread, through the Jensen–Shannon divergence. At λ = 100 the L1 term punishes it, and a discriminator that lags cannot ask for it.
+# Dropout is noise already, and here it is ignored, so another input alone is a weak hope; try it. In theory (2) rewards a spread, through the Jensen–Shannon divergence. At λ = 100 the L1 term punishes it, and a discriminator that lags cannot ask for it.
 # ```
 #
 # ## In five lines
 #
 # - L1 alone learns medians, pixel by pixel; with colours drawn evenly that is grey.
-# - An optimal discriminator measures the Jensen–Shannon divergence, in which the spread counts. A lagging one asks for a colour, and not for all of them.
+# - An optimal discriminator measures the Jensen–Shannon divergence, in which the spread counts. The one of this page, beside $\lambda = 100$, got a colour, and the same one for everybody.
 # - $\lambda$ sets a price: work out the difference in L1, times $\lambda$, and compare it with what $-\log D$ can fall by.
 # - A patch that is larger than the image is no patch. Measure what a logit sees.
 # - Put the network with L1 alone, a rule that knows the world, and a linear model beside it: the lists above say what this run can tell apart.

@@ -50,6 +50,7 @@ from sklearn.linear_model import LogisticRegression
 
 import mmlab
 from mmlab import generator
+from mmlab.compare.budget import Budgets
 from mmlab.compare.connectome_baselines import baselines
 from mmlab.compare.translation import (
     TRAINING,
@@ -83,9 +84,13 @@ from mmlab.metrics.correlation_geometry import (
 )
 from mmlab.viz import claim, frames, record, say, show, table, table_over_seeds
 from mmlab.viz.connectome_sheet import connectome_sheet
+from mmlab.viz.diagram import in_rows
+from mmlab.viz.theme import lines as lines_over_worlds
+from mmlab.viz.theme import use_theme
 
 regions = regions or {"cpu": 24, "gpu": 100}[profile]
 subjects = subjects or {"cpu": 260, "gpu": 600}[profile]
+use_theme()
 
 
 # %% [markdown]
@@ -137,35 +142,63 @@ clouds = {
     "a second scan": rescan(worlds[0].true_motor[worlds[0].indices(test)]),
 }
 real = place(test.target)
-figure = Figure(figsize=(9.2, 2.9), layout="constrained")
+figure = Figure(figsize=(5.6, 5.4))
 for axes, (name, values) in zip(
-    figure.subplots(1, 4, sharey=True), clouds.items(), strict=True
+    figure.subplots(2, 2, sharex=True, sharey=True).flat,
+    clouds.items(),
+    strict=True,
 ):
     axes.plot(*real[:, :2].T, ".", color="0.75", ms=5, label="their scans")
-    axes.plot(
-        *place(values)[:, :2].T, ".", color="tab:red", ms=4, label="predicted"
-    )
-    axes.set(title=name, xlabel="component 1")
-figure.axes[0].set_ylabel("component 2")
-figure.axes[0].legend(fontsize=8, loc="lower left")
+    axes.plot(*place(values)[:, :2].T, ".", color="C1", ms=4, label="predicted")
+    axes.set(title=name, xlabel="component 1", ylabel="component 2")
+    axes.label_outer()
+figure.axes[0].legend(fontsize=9, loc="lower left")
 width = {name: float(place(v).std(0).mean()) for name, v in clouds.items()}
 errors = {name: rmse(v, test.target) for name, v in clouds.items()}
 show(
     figure,
     alt=(
-        "Four scatter plots of the test people in the plane of two principal components, real scans in grey and predictions in red. "
+        "Four scatter plots of the test people in the plane of two principal components, real scans in grey and predictions in orange. "
         f"Widths: {', '.join(f'{name} {w:.2f}' for name, w in width.items())}; real {real.std(0).mean():.2f}."
     ),
     caption=(
-        f"Grey: motor scans of {people} test people. Red: four predictions of them. RMSE: {', '.join(f'{name} {e:.3f}' for name, e in errors.items())}. "
+        f"Grey: motor scans of {people} test people. Orange: four predictions of them. RMSE: {', '.join(f'{name} {e:.3f}' for name, e in errors.items())}. "
         f"Mean width of the clouds: {', '.join(f'{name} {w:.2f}' for name, w in width.items())}, real {real.std(0).mean():.2f}. The second scan is new noise on the true matrix, "
         "what a perfect sampler that also knew the person's state would give."
     ),
+    label="clouds",
 )
 
 # %% [markdown]
 # ## The rules
 #
+# [](#figure-rules) shows what is measured of what.
+
+# %% tags=["hide-input"]
+show(
+    in_rows(
+        [
+            {"rest": "rest scan of a test person"},
+            {"method": "method, trained on other people"},
+            {"one": "one sample", "many": "mean of $K$ samples"},
+            {"tax": "spread of the samples", "limit": "mean of infinitely many, (1)"},
+            {"real": "real? Fréchet, (2), validity", "honest": "honest? coverage", "close": "close? RMSE, demeaned $r$"},
+        ],
+        [
+            ("rest", "method"), ("method", "one"), ("method", "many"), ("many", "limit"), ("many", "tax"), ("tax", "limit"),
+            ("one", "real"), ("tax", "honest"), ("limit", "close"),
+        ],
+        trained=["method"],
+    ),
+    alt=(
+        "Boxes joined by arrows. A trained method turns a rest scan into samples: one of them is judged for realness, their spread for honesty, and "
+        "the mean of infinitely many for closeness."
+    ),
+    caption="What is judged by what. A regression has one answer in place of all samples.",
+    label="rules",
+)  # fmt: skip
+
+# %% [markdown]
 # ### Closeness, without the tax on samples
 #
 # Let $y$ be the scan to come, $m$ the mean of infinitely many samples of a method for this person, and $\hat x_1, \dots, \hat x_K$ samples, drawn without knowledge of $y$.
@@ -215,8 +248,8 @@ def in_the_limit(samples, target, group):
 #
 # ### The budget
 #
-# Everything trained gets the same people, steps, batches of 64, optimiser, rate, width of 64 and dropout. What differs is part of a method: the depth (0 for the networks that start from a linear
-# regression, 1 for the Schrödinger bridge and WGAN-QC, which do not), the weight decay of 30 in tangent coordinates and 10 elsewhere, and the L1 term of {doc}`wgan_qc`.
+# Everything trained gets the same people, steps, batches of 64, optimiser, rate, weight decay, width of 64 and dropout. What differs is part of a method: the depth (0 for the networks that start from a linear
+# regression, 1 for the Schrödinger bridge and WGAN-QC, which do not), and the L1 term of {doc}`wgan_qc`. The number of trained parameters stands in the receipt.
 # All of these are taken over from chapters on other worlds. The number of directions of C2C and all that ridge regression chooses are found by cross-validation among the training people.
 # {doc}`pix2pix` is absent: its network of images takes several times as long as all others together. Its own chapter has it on this world, smaller.
 #
@@ -303,9 +336,7 @@ PLAIN = "plain regression, same network"
 SAMPLERS = {
     "bridge matching": Entry(Trained(bridge, TUNED, **sampled)),
     "tangent bridge": Entry(
-        Trained(
-            tangent, TUNED | {"weight_decay": 30.0}, prepare=in_tangent_space, **sampled
-        )
+        Trained(tangent, TUNED, prepare=in_tangent_space, **sampled)
     ),
     "DDBM": Entry(Trained(ddbm, TUNED, **sampled)),
     "score diffusion": Entry(Trained(diffusion, TUNED, **sampled)),
@@ -533,43 +564,34 @@ record(
         for column in ("RMSE", "demeaned r", "Fréchet")
     },
     coverage={name: of(name, "coverage").round(4).tolist() for name in SAMPLERS},
+    budget=Budgets(
+        "tangent bridge",
+        {name: entry.rival.spent for name, entry in FIELD.items() if name != "C2C"},
+    ).plain(),
 )  # fmt: skip
 
 # %% [markdown]
 # ### How many samples are averaged?
 #
-# The tax of (1), seen. Without the correction the order of the methods depends on how many samples one draws; with it, a few samples give the limit, up to chance.
+# The tax of (1), seen in [](#figure-averaging).
 
 # %% tags=["hide-input"]
 counts = [k for k in (1, 2, 5, 10, 20, 50) if k <= draws]
-figure = Figure(figsize=(9.2, 3.4), layout="constrained")
-panels = figure.subplots(1, 2)
-ends = {}
+averaged, ends = [], {}
 for name, entry in SAMPLERS.items():
-    lines = []
     for k in counts:
         for seed in worlds:
             drawn, (learned, asked) = entry.made[seed][:k], found.splits[seed]
             group = learned.target.mean(0)
             taxed = in_the_limit(drawn.mean(0)[None], asked.target, group)
-            free = (
-                in_the_limit(drawn, asked.target, group)
-                if k > 1
-                else {"RMSE": math.nan, "demeaned r": math.nan}
-            )
-            lines.append(
-                {"k": k, **taxed} | {f"{key}, limit": v for key, v in free.items()}
-            )
-    curve = pd.DataFrame(lines).groupby("k").mean()
-    for axes, measure in zip(panels, ("RMSE", "demeaned r"), strict=True):
-        (line,) = axes.semilogx(curve.index, curve[measure], "o-", ms=3, label=name)
-        axes.semilogx(
-            curve.index, curve[f"{measure}, limit"], ":", color=line.get_color()
-        )
-    ends[name] = (
-        f"{name} {curve['RMSE'].iloc[0]:.3f} to {curve['RMSE'].iloc[-1]:.3f}, limit {average.loc[name, 'RMSE']:.3f}"
-    )
-for axes, measure in zip(panels, ("RMSE", "demeaned r"), strict=True):
+            averaged.append({"method": name, "samples": k, "world": seed} | taxed)
+averaged = pd.DataFrame(averaged)
+figure = lines_over_worlds(
+    averaged, "samples", ["RMSE", "demeaned r"], log_x=True, height=3.6
+)
+for axes, measure in zip(figure.axes, ("RMSE", "demeaned r"), strict=True):
+    for place_of, name in enumerate(SAMPLERS):
+        axes.axhline(average.loc[name, measure], color=f"C{place_of}", lw=1, ls=":")
     axes.axhline(
         average.loc[PLAIN, measure], color="black", lw=1, ls="--", label=PLAIN
     )
@@ -580,12 +602,18 @@ for axes, measure in zip(panels, ("RMSE", "demeaned r"), strict=True):
         ls="-.",
         label="ridge on the change",
     )
-    axes.set(xlabel="samples averaged", ylabel=measure)
-panels[1].legend(fontsize=7, loc="lower right")
+figure.axes[0].legend(fontsize=9, title="")
+figure.axes[-1].set_xlabel("samples averaged")
+taxed = averaged.groupby(["method", "samples"])["RMSE"].mean()
+for name in SAMPLERS:
+    ends[name] = (
+        f"{name} {taxed[name].iloc[0]:.3f} to {taxed[name].iloc[-1]:.3f}, limit {average.loc[name, 'RMSE']:.3f}"
+    )
 show(
     figure,
     alt=f"RMSE and demeaned r against the number of samples averaged. RMSE: {'; '.join(ends.values())}; {PLAIN} {average.loc[PLAIN, 'RMSE']:.3f}, ridge on the change {average.loc['ridge on the change', 'RMSE']:.3f}.",
-    caption="Solid: the mean of $k$ samples as it is, mean over the worlds. Dotted: the limit as estimated from the same samples by (1). The horizontal lines draw nothing and are not taxed: plain regression with the network of the bridge (dashed) and ridge regression on the change.",
+    caption="Lines: the mean of $k$ samples as it is, with 95 % intervals over the worlds. Dotted: the limit by (1), from all samples. The other horizontal lines draw nothing and are not taxed: plain regression with the network of the bridge (dashed) and ridge regression on the change.",
+    label="averaging",
 )  # fmt: skip
 
 # %% [markdown]
@@ -597,13 +625,13 @@ marks = {name: chr(ord("A") + i) for i, name in enumerate([*SAMPLERS, "WGAN-QC"]
 plain_ones = [name for name in average.index if name not in (*marks, *LIMITS)]
 marks |= {name: str(i + 1) for i, name in enumerate(plain_ones)}
 wide = contest.groupby("method").std(numeric_only=True)
-figure = Figure(figsize=(8.4, 4.6), layout="constrained")
+figure = Figure(figsize=(5.6, 7.0))
 axes = figure.subplots()
 for name, mark in marks.items():
     if name in HIDDEN:
         continue
     x, y = average.loc[name, "RMSE"], average.loc[name, "Fréchet"]
-    colour = "0.35" if mark.isdigit() else "tab:blue"
+    colour = "0.35" if mark.isdigit() else "C0"
     axes.errorbar(
         x,
         y,
@@ -624,7 +652,13 @@ axes.set(
     xlabel="RMSE, no tax (closer: left)",
     ylabel="Fréchet distance of one sample (more real: down)",
 )
-axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), handlelength=0)
+axes.legend(
+    fontsize=9,
+    loc="upper center",
+    bbox_to_anchor=(0.5, -0.12),
+    ncols=2,
+    handlelength=0,
+)
 shown = average.loc[[name for name in marks if name not in HIDDEN]]
 left_most, lowest = str(shown["RMSE"].idxmin()), str(shown["Fréchet"].idxmin())
 show(
@@ -637,6 +671,7 @@ show(
         f"Letters: methods that draw; digits: those with one answer. Bars: standard deviation over worlds. Furthest left by its mean is *{left_most}* ({marks[left_most]}), lowest is *{lowest}* ({marks[lowest]}). The dashed line is what nobody can pass from rest; a second scan of "
         f"the same people would be at a distance of {average.loc['a second scan', 'Fréchet']:.2f}. The group mean and the shuffled pairs are left out."
     ),
+    label="two-ways",
 )  # fmt: skip
 
 # %% [markdown]
@@ -662,7 +697,7 @@ table(
 # %% [markdown]
 # ## Few steps or many?
 #
-# A sample takes network calls. DDBM's sampler calls about three times a step, flow matching's twice, the others once. Each trained sampler now draws six samples per person with different numbers of steps. *Spread* is
+# A sample takes network calls. DDBM's sampler calls about three times a step, flow matching's twice, the others once. Each trained sampler now draws six samples for each of fifty test people with different numbers of steps. *Spread* is
 # the standard deviation of the samples; closeness is without tax, as before.
 
 # %%
@@ -672,8 +707,9 @@ for name, entry in SAMPLERS.items():
     for seed in worlds:
         learned, asked = found.splits[seed]
         for count in COUNTS:
-            made = entry.rival.draw(asked.source, seed, samples=6, steps=count)
-            close = in_the_limit(made, asked.target, learned.target.mean(0))
+            few = asked.subset(range(min(50, len(asked))))
+            made = entry.rival.draw(few.source, seed, samples=6, steps=count)
+            close = in_the_limit(made, few.target, learned.target.mean(0))
             spread = float(made.var(0).mean().sqrt())
             swept.append(
                 {
@@ -703,10 +739,8 @@ for name in SAMPLERS:
 
 
 def draw_steps(count):
-    figure = Figure(figsize=(8.0, 2.9), layout="constrained")
-    for axes, column in zip(
-        figure.subplots(1, 2, sharey=True), ("RMSE", "spread"), strict=True
-    ):
+    figure = Figure(figsize=(5.6, 5.4))
+    for axes, column in zip(figure.subplots(2, 1), ("RMSE", "spread"), strict=True):
         part = (
             swept[column].groupby(["method", "steps"], sort=False).mean().unstack()
         )
@@ -715,15 +749,15 @@ def draw_steps(count):
             part[count].clip(upper=0.25),
             part.index,
             "o",
-            color="tab:blue",
+            color="C0",
             label=f"{count}",
         )
         axes.set(
             xlabel=column,
             xlim={"RMSE": (0.095, 0.14), "spread": (-0.01, 0.22)}[column],
         )
-    axes.legend(fontsize=8, title="steps", loc="upper right")
-    figure.axes[0].invert_yaxis()
+        axes.invert_yaxis()
+    axes.legend(fontsize=9, title="steps", loc="upper right")
     return figure
 
 
@@ -743,6 +777,7 @@ frames(
     describe_steps,
     caption="Black bars: twenty steps. What does one more step change, the closeness or the spread? The text of each frame has the numbers; a dot at the edge of the frame is outside it.",
     start={"steps": 5},
+    label="few-steps",
 )  # fmt: skip
 
 # %% [markdown]
@@ -796,6 +831,7 @@ show(
     sheet.figure,
     alt=sheet.alt,
     caption="Which is the scan, A or B? Decide before you read the next cell.",
+    label="sheet",
 )
 
 # %% tags=["hide-output"]

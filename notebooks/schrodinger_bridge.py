@@ -46,6 +46,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import fit, generator
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.compare.seeds import over_seeds
 from mmlab.data.tensors import TensorData
 from mmlab.data.worlds.coloured_digits_world import (
@@ -67,8 +68,11 @@ from mmlab.viz import (
     show,
     table_over_seeds,
 )
+from mmlab.viz.diagram import in_rows
+from mmlab.viz.theme import use_theme
 
 steps = steps or {"cpu": 190, "gpu": 2000}[profile]
+use_theme()
 
 
 # %% [markdown]
@@ -97,18 +101,18 @@ def choices(plan):
 
 
 def draw_plan(sigma):
-    figure = Figure(figsize=(5.6, 3.2), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.2))
     axes = figure.subplots()
     strength = plans[sigma] / plans[sigma].max()
     for i, j in (strength > 0.02).nonzero().tolist():
         axes.plot(
             *torch.stack([sources[i], targets[j]]).T,
-            color="tab:gray",
+            color="0.5",
             lw=0.8,
             alpha=strength[i, j].item(),
         )
-    axes.plot(*sources.T, "o", color="tab:blue", ms=4)
-    axes.plot(*targets.T, "o", color="tab:red", ms=4)
+    axes.plot(*sources.T, "o", color="C0", ms=4)
+    axes.plot(*targets.T, "o", color="C1", ms=4)
     axes.set(
         xlabel="first coordinate",
         ylabel="second coordinate",
@@ -129,10 +133,11 @@ frames(
     draw_plan,
     describe_plan,
     caption=(
-        "Blue: sources; red: targets; grey: the coupling of the Schrödinger bridge between these points. With small σ each "
+        "Blue: sources; orange: targets; grey: the coupling of the Schrödinger bridge between these points. With small σ each "
         "source has nearly one partner, with large σ all targets alike."
     ),
     start={"σ": 0.5},
+    label="plan",
 )
 
 # %% [markdown]
@@ -152,7 +157,7 @@ frames(
 # Each step brings the process nearer to the Schrödinger bridge in the sense of the Kullback–Leibler divergence
 # {cite}`shi2023dsbm`.
 #
-# A practical point: if the new pairs are always made forwards, the errors of the learned ends
+# [](#figure-turn) shows one turn. A practical point: if the new pairs are always made forwards, the errors of the learned ends
 # add up from round to round. So learn both directions. The forward process makes pairs whose *start* is data, and the
 # backward drift learns from those; the backward process makes pairs whose *end* is data, and the forward drift learns
 # from those. With $t$ uniform and the drifts $f$ forward and $g$ backward,
@@ -167,6 +172,31 @@ frames(
 #
 # which get shorter towards the end, where the drift is steep.
 #
+# %% tags=["hide-input"]
+show(
+    in_rows(
+        [
+            {"sources": "sources", "targets": "targets"},
+            {"copy": "resting copy: walks by (2)"},
+            {"forward": "pairs that start in data", "backward": "pairs that end in data"},
+            {"bridges": "points of reference bridges"},
+            {"network": "network: both drifts, (1)"},
+        ],
+        [
+            ("sources", "copy"), ("targets", "copy"), ("copy", "forward", "forward"), ("copy", "backward", "backward"),
+            ("forward", "bridges"), ("backward", "bridges"), ("bridges", "network"),
+        ],
+        trained=["network"],
+    ),
+    alt=(
+        "Boxes joined by arrows. A resting copy of the network walks forward from the sources and backward from the targets; bridges between "
+        "the ends of these pairs train the network."
+    ),
+    caption="One turn of iterative Markovian fitting. Blue is trained; after the turn its weights go to the copy, and the next turn begins.",
+    label="turn",
+)  # fmt: skip
+
+# %% [markdown]
 # Here is the loss, with a network that predicts both drifts. {py:meth}`~mmlab.methods.schrodinger_bridge.SchrodingerBridge.recouple` walks in the steps (2), forward from the
 # sources and backward from the targets, with a *copy* of the network that rests during an iteration.
 
@@ -285,9 +315,9 @@ for sigma in (0.5, 1.0, 2.0):
     ]
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(6.2, 3.4), layout="constrained")
+figure = Figure(figsize=(5.6, 3.4))
 axes = figure.subplots()
-for sigma, colour in zip(law, ("tab:orange", "tab:blue", "tab:green"), strict=True):
+for sigma, colour in zip(law, ("C1", "C0", "C2"), strict=True):
     axes.axhline(limit[sigma], color=colour, lw=0.8, ls="--")
     axes.plot(law[sigma], color=colour, lw=1, label=f"σ = {sigma}")
     for path in measured[sigma]:
@@ -316,6 +346,7 @@ show(
         f"law. With σ = 1, independent pairs become pairs of correlation {law[1.0][1]:.4f} in one round, and "
         f"{law[1.0][2]:.4f} in two; the limit is {limit[1.0]:.4f}."
     ),
+    label="rounds",
 )
 record(law_miss=miss)
 
@@ -341,7 +372,7 @@ record(law_miss=miss)
 # {cite}`shi2023dsbm`. The bridge has a covariance of $(\sqrt 5 - 1)/2$ per coordinate and variance 1.
 
 # %%
-dimension, rows = 5, []
+dimension, rows, spent = 5, [], {}
 routes = {
     "one pass, shuffled pairs": {"iterations": 1},
     "iterative Markovian fitting": {"iterations": 4, "simulation_steps": 8},
@@ -365,6 +396,7 @@ for seed in range(seeds):
             seed=seed,
             progress=False,
         )
+        spent[name] = Spent.on(method, steps)
         end = method.sample(start, steps=30, rng=generator(100 + seed))
         centred = (start - start.mean(0)) * (end - end.mean(0))
         rows.append(
@@ -392,6 +424,7 @@ table_over_seeds(
     by="route",
     best={"error": "lower"},
     reference=["closed form"],
+    budgets=Budgets("iterative Markovian fitting", spent),
 )
 
 # %% tags=["hide-input"]
@@ -414,9 +447,10 @@ for name, ours, rival in (
 once = routes_by_seed.of(ONCE, "covariance")
 say(
     f"- Of the {limit[1.0] - once.mean():.3f} that one pass misses, the law demands {limit[1.0] - law[1.0][1]:.3f}: a perfect network has {law[1.0][1]:.3f}, this one {once.mean():.3f}. "
-    "The rest is training. Longer training and higher dimensions stand on the page [Measured](../book/measured.md)."
+    "The rest is the error of this network and of the steps in which it is sampled. Longer training and higher dimensions stand on the page [Measured](../book/measured.md)."
 )
 record(
+    budget=Budgets(FITTED, spent).plain(),
     covariance={
         name: routes_by_seed.of(name, "covariance").mean() for name in routes
     },
@@ -555,11 +589,11 @@ shown = [
     "Schrödinger bridge, Sinkhorn",
     "paired bridge, given $x_0$",
 ]
-figure = Figure(figsize=(8.2, 6.2), layout="constrained")
-grid = figure.subplots(len(shown), 14)
+figure = Figure(figsize=(5.6, 8.2))
+grid = figure.subplots(len(shown), 8)
 figure.get_layout_engine().set(hspace=0.3)
 for line, name in zip(grid, shown, strict=True):
-    line[0].set_title(name, loc="left", fontsize=8).set_in_layout(False)
+    line[0].set_title(name, loc="left", fontsize=10).set_in_layout(False)
     for axes, image in zip(line, keep[name], strict=False):
         axes.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy())
         axes.axis("off")
@@ -568,15 +602,16 @@ nearest_ends = digits["W2"].drop(LIMITS)
 show(
     figure,
     alt=(
-        "Nine rows of fourteen test digits: as they are, and as each translator makes them. The Gaussian map leaves them "
+        "Nine rows of eight test digits: as they are, and as each translator makes them. The Gaussian map leaves them "
         "nearly grey; the partners of the nearest are clean coloured digits; the flows and bridges are coloured and more or "
         "less blurred."
     ),
     caption=(
-        "The same fourteen test digits by each translator. The columns should show one digit; the colour is free. "
-        f"Of those without pairs, *{best_kept.idxmax()}* has the highest mean share of classes, {best_kept.max():.0%}, and *{nearest_ends.idxmin()}* "
-        f"the least W2, {nearest_ends.min():.2f}."
+        "The same eight test digits by each translator. The columns should show one digit; the colour is free. "
+        f"Of those without pairs, the highest mean share of classes is that of *{best_kept.idxmax()}*, {best_kept.max():.0%}, and the least W2 that of "
+        f"*{nearest_ends.idxmin()}*, {nearest_ends.min():.2f}."
     ),
+    label="digits",
 )
 
 # %% tags=["hide-input"]
@@ -689,7 +724,7 @@ check_sinkhorn(sinkhorn)
 # %% tags=["hide-input"]
 by_hand = sinkhorn(torch.cdist(sources, targets).square(), 2.0, 500)
 say(
-    f"On the points of the first figure with σ = 1, the plan by hand differs from the library's by at most "
+    f"On the points of [](#figure-plan) with σ = 1, the plan by hand differs from the library's by at most "
     f"{(by_hand - plans[1.0]).abs().max():.1e}."
 )
 
@@ -733,7 +768,7 @@ check_limits((half, unit, double))
 
 # %% tags=["hide-input"]
 say(
-    f"The correlations are {half:.4f}, {unit:.4f} and {double:.4f}: the dashed lines of the second figure. With σ = 1 it is the "
+    f"The correlations are {half:.4f}, {unit:.4f} and {double:.4f}: the dashed lines of [](#figure-rounds). With σ = 1 it is the "
     "golden ratio's smaller brother."
 )
 

@@ -31,11 +31,14 @@
 # %% tags=["parameters"]
 profile = "cpu"
 seeds = 3
-steps = 300
+steps = 200
 subjects: int | None = None
 regions: int | None = None
 
 # %%
+import math
+
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeCV
@@ -61,10 +64,13 @@ from mmlab.metrics.correlation_geometry import (
     to_tangent,
 )
 from mmlab.viz import claim, frames, record, say, show, table_over_seeds
+from mmlab.viz.diagram import in_rows
+from mmlab.viz.theme import lines, use_theme
 
 large = profile == "gpu"
 regions = regions or (160 if large else 40)
 subjects = subjects or (600 if large else 300)
+use_theme()
 
 
 # %% [markdown]
@@ -114,20 +120,20 @@ def outside(path):
 
 
 def draw_walks(sigma):
-    figure = Figure(figsize=(7.8, 3.7), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.4))
     for axes, tangent, title in zip(
         figure.subplots(1, 2),
         (False, True),
-        ("bridges between edges", "bridges in tangent coordinates"),
+        ("between edges", "tangent coordinates"),
         strict=True,
     ):
         third = torch.linspace(-1, 1, 101)
         axes.fill_betweenx(third, 2 * third**2 - 1, 1, color="0.9")
         path = walk(sigma, tangent)
         for one in path:
-            axes.plot(one[:, 0], one[:, 1], lw=0.8, color="tab:blue")
-        axes.plot(*START, "o", color="tab:green")
-        axes.plot(*END, "s", color="tab:red")
+            axes.plot(one[:, 0], one[:, 1], lw=0.8, color="C0")
+        axes.plot(*START, "o", color="C2")
+        axes.plot(*END, "s", color="C1")
         axes.set(
             xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal",
             xlabel="$r_{12}$", ylabel="$r_{13} = r_{23}$", title=title,
@@ -153,19 +159,21 @@ frames(
         "borders, not the widths.)"
     ),
     start={"σ": 0.5},
+    label="border",
 )
 
 # %% [markdown]
 # ## Coordinates without a border
 #
-# Correlation matrices $C$ are positive definite. Positive definite matrices have a natural geometry, in which the
+# Take a correlation matrix $C$ without an eigenvalue of zero: it is positive definite. Positive definite matrices have a natural geometry, in which the
 # distance does not change when all regions are mixed by an invertible matrix. Near a reference $M$ it is flattened by
 # the logarithm: first whiten with $M$, so that the reference becomes the identity; then take the logarithm of the
 # eigenvalues {cite}`varoquaux2010tangent`:
 #
 # $$\log_M C = \log\!\left(M^{-1/2}\, C\, M^{-1/2}\right). \tag{1}$$
 #
-# The result is any symmetric matrix: no condition is left. Write it as a vector $v$ with the diagonal as it is and the
+# Positive definite matrices become all symmetric matrices: no condition is left. (Correlation matrices become a curved
+# part of them, one dimension less for each region; the last step below leads back to it.) Write it as a vector $v$ with the diagonal as it is and the
 # rest times $\sqrt2$,
 #
 # $$v = \left(L_{ii},\; \sqrt2\, L_{ij}\right)_{i<j}, \qquad L = \log_M C , \tag{2}$$
@@ -183,7 +191,7 @@ frames(
 # of (1) is $\tfrac12\big(\log(1+r) - \log(1-r)\big) = \operatorname{artanh} r$: that is *Fisher's z*, the transform that statisticians
 # have used on single correlations for a century. And (3) with (4) give $\tanh$. So the tangent space is Fisher's $z$ for whole matrices.
 #
-# **Which reference?** The one from which the data lie least far: the *geometric mean*, at which the vectors of (2) average to
+# **Which reference?** The one with the least mean squared distance to the data: the *geometric mean*, at which the vectors of (2) average to
 # zero. We take one mean per state, both from the training people. This has a pleasant consequence. "Nothing changes"
 # in tangent coordinates means: as people differ from the mean at rest, so they differ from it in the task.
 
@@ -194,11 +202,10 @@ method = TangentBridge((train.source.shape[1],)).set_references(train)
 
 # %% tags=["hide-input"]
 vectors = method.tangent_vectors(train).tensors["source_tangent"]
-flat = torch.linalg.svdvals(vectors)
 back = method.to_edges(method.tangent_vectors(test).tensors["target_tangent"])
 say(
     f"There and back again changes no edge by more than {float((back - test.target).abs().max()):.0e}. A person is now a vector of "
-    f"{vectors.shape[1]} numbers with a mean of zero. The mean length, which is the mean distance to the geometric mean, is "
+    f"{vectors.shape[1]} numbers, whose mean over people is zero. The mean length, which is the mean distance to the geometric mean, is "
     f"{vectors.norm(dim=1).mean():.1f}."
 )
 
@@ -207,7 +214,33 @@ say(
 #
 # Bridge matching does not care what its vectors mean. So: map both states to their tangent spaces, train the bridge of
 # {doc}`bridge_matching` between the vectors, and map its samples back. The class
-# {py:class}`~mmlab.methods.tangent_bridge.TangentBridge` overrides `loss` and `sample`, and nothing else.
+# {py:class}`~mmlab.methods.tangent_bridge.TangentBridge` overrides `loss` and `sample`, and keeps the two means with its weights.
+# [](#figure-way) shows the way of a matrix.
+
+# %% tags=["hide-input"]
+show(
+    in_rows(
+        [
+            {"rest": "rest matrix"},
+            {"in": "vector of $\\log_M C$, (1) and (2)"},
+            {"bridge": "bridge matching"},
+            {"out": "vector near the task mean"},
+            {"back": "$\\exp_{M'}$ and unit diagonal, (3) and (4)"},
+            {"task": "task matrix"},
+        ],
+        [
+            ("rest", "in", "mean $M$ at rest"), ("in", "bridge"), ("bridge", "out"),
+            ("out", "back", "mean $M'$ in the task"), ("back", "task"),
+        ],
+        trained=["bridge"],
+    ),
+    alt="A column of boxes: rest matrix, its tangent vector, bridge matching, a tangent vector, exponential with unit diagonal, task matrix.",
+    caption="From a rest matrix to a sampled task matrix. Blue is trained; the two means are computed once, from the training people.",
+    label="way",
+)  # fmt: skip
+
+# %% [markdown]
+# By hand:
 
 
 # %%
@@ -232,11 +265,13 @@ assert torch.allclose(ours, theirs, atol=1e-4)
 #
 # The rivals of {doc}`bridge_matching` are all here, and the bridge between edges itself, as it is and projected onto the correlation
 # matrices afterwards. Two dull rivals live in the new coordinates. The *tangent shift* changes nothing in them.
-# *Ridge regression in tangent coordinates* is one call of scikit-learn, its penalty chosen on the training people. If they do as
-# well as the bridge, it is the coordinates that deserve the credit.
+# *Ridge regression in tangent coordinates* is one call of scikit-learn, its penalty chosen on the training people. If it does as
+# well as the bridge, the coordinates deserve the credit. The same call on *edges*, and on *Fisher's z* of each edge by itself, tells
+# what the solver and what the logarithm of the whole matrix contributes. Both bridges train with the same steps, rate and penalty; `scale` is the size of
+# what they see.
 
 # %%
-SAMPLES = 50
+SAMPLES = 30
 training = TRAINING | {"steps": steps}
 edge_count = train.source.shape[1]
 
@@ -258,14 +293,28 @@ def tangent_shift(pairs, source, seed):
     return method.to_edges(method.to_source(source)).float()
 
 
+def ridge_between(known, wanted, asked):
+    ridge = RidgeCV(alphas=[10.0**k for k in range(-2, 6)])
+    ridge.fit(known.numpy(), wanted.numpy())
+    return torch.from_numpy(ridge.predict(asked.numpy())).float()
+
+
 def tangent_ridge(pairs, source, seed):
     method = tangent_bridge(seed)
     known = in_tangent_space(method, pairs).tensors
-    ridge = RidgeCV(alphas=[10.0**k for k in range(-2, 6)]).fit(
-        known["source_tangent"].numpy(), known["target_tangent"].numpy()
+    guess = ridge_between(
+        known["source_tangent"], known["target_tangent"], method.to_source(source)
     )
-    guess = torch.from_numpy(ridge.predict(method.to_source(source).numpy()))
     return method.to_edges(guess).float()
+
+
+def edge_ridge(pairs, source, seed):
+    return ridge_between(pairs.source, pairs.target, source)
+
+
+def fisher_ridge(pairs, source, seed):
+    z = ridge_between(pairs.source.atanh(), pairs.target.atanh(), source.atanh())
+    return z.tanh()
 
 
 def projected(pairs, source, seed):
@@ -275,6 +324,8 @@ def projected(pairs, source, seed):
 
 rivals = {
     "tangent shift": tangent_shift,
+    "ridge on edges": edge_ridge,
+    "ridge on Fisher's z": fisher_ridge,
     "ridge in tangent coordinates": tangent_ridge,
     "bridge between edges": Trained(
         plain_bridge, training, samples=SAMPLES, steps=10
@@ -282,7 +333,7 @@ rivals = {
     "bridge between edges, projected": projected,
     "tangent bridge": Trained(
         tangent_bridge,
-        training | {"weight_decay": 30.0},
+        training,
         samples=SAMPLES,
         steps=10,
         prepare=in_tangent_space,
@@ -299,6 +350,7 @@ table_over_seeds(
     over="world",
     best=DIRECTIONS,
     reference=LIMITS,
+    ceiling="ceiling",
 )
 
 # %% [markdown]
@@ -325,15 +377,26 @@ for short, rival in (
             worse=f"- {measure}: the tangent bridge is worse than {short}, {{ours}} against {{theirs}}.",
             undecided=f"- {measure}: the tangent bridge ({{ours}}) and {short} ({{theirs}}) cannot be told apart.",
         )
-claim(
-    "tangent-coordinates-and-ridge",
-    found.of("ridge in tangent coordinates", "RMSE"),
-    found.of("ridge on PCA scores", "RMSE"),
-    direction="lower",
-    called="worlds",
-    better="The coordinates by themselves help: ridge regression has an error of {ours} in them and of {theirs} on scores of the edges.",
-    worse="The coordinates by themselves do harm: ridge regression has an error of {ours} in them and of {theirs} on scores of the edges.",
-    undecided="Whether the coordinates help by themselves is open: ridge regression has {ours} in them and {theirs} on scores of the edges.",
+for slug, rival in (
+    ("edges", "ridge on edges"),
+    ("fisher", "ridge on Fisher's z"),
+):
+    for measure, better_if in DIRECTIONS.items():
+        claim(
+            f"tangent-coordinates-{slug}-{measure.lower().replace(' ', '-')}",
+            found.of("ridge in tangent coordinates", measure),
+            found.of(rival, measure),
+            direction=better_if,
+            called="worlds",
+            better=f"- The coordinates alone, {measure}: with the same solver, ridge in them is better than {rival}, {{ours}} against {{theirs}}.",
+            worse=f"- The coordinates alone, {measure}: with the same solver, ridge in them is worse than {rival}, {{ours}} against {{theirs}}.",
+            undecided=f"- The coordinates alone, {measure}: with the same solver, ridge in them ({{ours}}) and {rival} ({{theirs}}) cannot be told apart.",
+        )
+budgets = found.budgets(OURS)
+sizes = {row: budgets.spent[row].parameters for row in (OURS, PLAIN)}
+say(
+    f"(The diagonal comes along in tangent coordinates, so that the tangent bridge has {sizes[OURS]:,} trained parameters and the bridge between edges "
+    f"{sizes[PLAIN]:,}.)"
 )
 record(
     **{
@@ -342,6 +405,7 @@ record(
     },
     bridge_matching={m: found.of(PLAIN, m).tolist() for m in DIRECTIONS},
     mean_shift={m: found.of("mean shift", m).tolist() for m in DIRECTIONS},
+    budget=budgets.plain(),
     ridge_in_tangent_coordinates={m: found.of("ridge in tangent coordinates", m).tolist() for m in DIRECTIONS},
 )  # fmt: skip
 
@@ -349,25 +413,24 @@ record(
 # ### How many samples are averaged?
 #
 # The order of the rows may depend on it. The squared error of a mean of $k$ samples is that of infinitely many plus their variance over $k$; the dotted
-# lines are those limits, and the grey one is ridge regression in tangent coordinates, which draws nothing.
+# lines of [](#figure-averaging) are those limits, and the dashed one is ridge regression in tangent coordinates, which draws nothing.
 
 # %% tags=["hide-input"]
-figure = Figure(figsize=(6.2, 3.0), layout="constrained")
-axes = figure.subplots()
 curves = {
-    name: found.curve(name, (1, 2, 5, 10, 20, SAMPLES))
+    name: found.curve(name, (1, 2, 5, 10, SAMPLES))
     for name in ("bridge between edges", "tangent bridge")
 }
-for colour, (name, curve) in zip(
-    ("tab:orange", "tab:blue"), curves.items(), strict=True
-):
-    mean = curve.groupby("samples")["RMSE"].mean()
-    axes.semilogx(mean.index, mean, "o-", ms=4, color=colour, label=name)
-    axes.axhline(curve["RMSE, limit"].mean(), color=colour, lw=1, ls=":")
 level = found.of("ridge in tangent coordinates", "RMSE").mean()
-axes.axhline(level, color="0.5", lw=1, label="ridge in tangent coordinates")
-axes.set(xlabel="samples averaged", ylabel="RMSE, mean over the worlds")
-axes.legend()
+figure = lines(
+    pd.concat([curve.assign(method=name) for name, curve in curves.items()]),
+    "samples",
+    "RMSE",
+    log_x=True,
+    references={"ridge in tangent coordinates": level},
+)
+for colour, curve in zip(("C0", "C1"), curves.values(), strict=True):
+    figure.axes[0].axhline(curve["RMSE, limit"].mean(), color=colour, lw=1, ls=":")
+figure.axes[0].set(xlabel="samples averaged", ylabel="RMSE")
 ends = {
     name: (curve[curve.samples == 1]["RMSE"].mean(), curve["RMSE, limit"].mean())
     for name, curve in curves.items()
@@ -382,14 +445,15 @@ show(
         )
         + f" Ridge regression in tangent coordinates has {level:.4f}."
     ),
-    caption="The error of the mean over the number of samples. Dotted: the limit of infinitely many.",
+    caption="The error of the mean over the number of samples, with 95 % intervals over the worlds. Dotted: the limit of infinitely many.",
+    label="averaging",
 )
 
 # %% [markdown]
 # Why should the coordinates matter at all? In this world the traits of a person enter the *logarithm* of the covariance as a sum. On
 # the edges the same traits multiply and mix. The world was built that way because covariances behave that way; but it was built, and it
-# favours this chapter. What they do on real scans is on the page
-# [Measured on real data](../book/measured.md).
+# favours this chapter. What they do on real scans, where nobody built anything, is on the page
+# [Measured on real data](../book/measured.md) and in {doc}`rest_to_motor`. Read it before you choose.
 #
 # ### Are the samples brains?
 
@@ -412,19 +476,36 @@ broken = {
 }
 least = {kind: float(values.min()) for kind, values in smallest.items()}
 first = {kind: found.samples[name, 0][0].double() for kind, name in drawn.items()}
-after = affine_invariant(
-    project_to_correlation(matrices(first["edges"]), floor=1e-3),
-    matrices(test.target.double()),
-).mean()
-inside = affine_invariant(
-    matrices(first["tangent"]), matrices(test.target.double())
-).mean()
-figure = Figure(figsize=(6.6, 3.2), layout="constrained")
+truth = matrices(test.target.double())
+
+
+def distance(made):
+    """Mean affine-invariant distance of matrices to the true ones."""
+    return float(affine_invariant(made, truth).mean())
+
+
+after = {
+    floor: distance(project_to_correlation(matrices(first["edges"]), floor=floor))
+    for floor in (1e-3, 1e-2, 0.1)
+}
+inside = distance(matrices(first["tangent"]))
+copied = distance(matrices(test.source.double()))
+
+
+def invalid(made):
+    """Share of matrices with a negative eigenvalue."""
+    least = torch.linalg.eigvalsh(matrices(made.double()))[..., 0]
+    return float((least < -1e-5).double().mean())
+
+
+shift = test.source + (train.target - train.source).mean(0)
+means = {name: invalid(found.samples[name, 0].mean(0)) for name in drawn.values()}
+figure = Figure(figsize=(5.6, 3.4))
 axes = figure.subplots()
 bins = torch.linspace(min(least.values()) - 0.01, 0.15, 80)
 for kind, colour, label in [
-    ("edges", "tab:orange", "bridge between edges"),
-    ("tangent", "tab:blue", "tangent bridge"),
+    ("edges", "C1", "bridge between edges"),
+    ("tangent", "C0", "tangent bridge"),
 ]:
     axes.hist(
         smallest[kind].flatten(),
@@ -439,7 +520,7 @@ axes.axvline(
 )
 axes.axvline(0, color="black", lw=1)
 axes.set(xlabel="smallest eigenvalue of a sample", ylabel="samples")
-axes.legend(fontsize=8)
+axes.legend()
 show(
     figure,
     alt=(
@@ -448,9 +529,23 @@ show(
     ),
     caption=(
         f"Of the samples of the bridge between edges, {broken['edges']:.0%} have a negative eigenvalue, down to {least['edges']:.2f}: they are "
-        f"correlations of nothing. Of the tangent bridge's, {broken['tangent']:.0%}. Repairing the former by projection makes them valid, but leaves them at the "
-        f"border: their mean affine-invariant distance to the true matrices is {after:.1f}, that of the tangent samples {inside:.1f}."
+        f"correlations of nothing. Of the tangent bridge's, {broken['tangent']:.0%}. Dashed: the mean of measured task matrices, which is {float(measured.mean()):.3f}; that of the "
+        f"tangent samples is {float(smallest['tangent'].mean()):.3f}."
     ),
+    label="eigenvalues",
+)
+say(
+    f"**Is a mean valid?** In the first world a matrix with a negative eigenvalue comes from the mean of {SAMPLES} samples in {means['bridge between edges']:.0%} of the people for the "
+    f"bridge between edges, {means['tangent bridge']:.0%} for the tangent bridge, and {invalid(shift):.0%} for the mean shift. Projecting the former mean changes its RMSE from "
+    f"{found.of(PLAIN, 'RMSE').mean():.5f} to {found.of('bridge between edges, projected', 'RMSE').mean():.5f}: who needs the mean alone can repair it at the end."
+)
+say(
+    "**Is a repaired sample near the truth?** That hangs on the least eigenvalue that the repair allows: with "
+    + ", ".join(
+        f"{floor:g} the mean affine-invariant distance to the true matrices is {value:.1f}"
+        for floor, value in after.items()
+    )
+    + f". Samples of the tangent bridge are {inside:.1f} away, and the person's own rest matrix, which draws nothing, {copied:.1f}."
 )
 record(share_of_invalid_samples=broken)
 
@@ -459,13 +554,41 @@ record(share_of_invalid_samples=broken)
 #
 # - **A scan with fewer frames than regions has no logarithm.** Its smallest eigenvalues are exactly zero, and (1) sends them to minus
 #   infinity. Shrink towards the identity first (`shrinkage`); the result depends on how much.
-# - **Small eigenvalues shout.** The logarithm stretches directions with little variance, and there the noise of a short scan is
-#   largest. Coordinates that are perfect for true covariances are less so for noisy ones.
+# - **The logarithm evens out the noise, and keeps the bias.** The noise of a scan is largest where the variance is large; after (1) it is about
+#   $\sqrt{2/T}$ in all directions, with $T$ frames. But when frames are few, the smallest eigenvalues come out too small, and the logarithm takes ratios seriously.
+#   The cell below measures both.
 # - **The reference is a parameter.** It comes from the training people. Computing it from everybody lets the test people in.
 # - **One reference or two?** With one for both states the mean shift has to be learned by the network. With two it is in the coordinates.
-# - **A mean of valid samples is valid**, since correlation matrices are a convex set. A *shift* of a valid matrix is not: the mean
-#   shift of the table has negative eigenvalues in some people.
-#
+# - **A mean of valid samples is valid**, since correlation matrices are a convex set. A *shift* of a valid matrix need not be, as the shares above show.
+
+# %%
+truth_values, truth_axes = torch.linalg.eigh(method.target_mean)
+root = truth_axes * truth_values.sqrt()  # (N, N), eigen-directions in the columns
+noise = {}
+for frames_taken in (284, 2 * regions):
+    white = torch.randn(
+        100, frames_taken, regions, generator=generator(6), dtype=torch.float64
+    )
+    scans = root @ (white.mT @ white / frames_taken) @ root.T
+    turned = truth_axes.T @ scans @ truth_axes
+    values, axes = torch.linalg.eigh(white.mT @ white / frames_taken)
+    logarithm = (axes * values.log()[:, None]) @ axes.mT
+    noise[frames_taken] = {
+        "raw": turned.diagonal(dim1=1, dim2=2).std(0)[[0, -1]].tolist(),
+        "log": logarithm.diagonal(dim1=1, dim2=2).std(0)[[0, -1]].tolist(),
+        "bias": values.log()[:, 0].mean().item(),
+    }
+say(
+    "Scans from one true matrix; standard deviation in its weakest and its strongest direction: "
+    + "; ".join(
+        f"with {count} frames {row['raw'][0]:.3f} and {row['raw'][1]:.3f} as measured, {row['log'][0]:.3f} and {row['log'][1]:.3f} after (1), where "
+        f"$\\sqrt{{2/T}}$ is {(2 / count) ** 0.5:.3f}, and the smallest eigenvalue is {math.exp(row['bias']):.2f} times the true one"
+        for count, row in noise.items()
+    )
+    + "."
+)
+
+# %% [markdown]
 # ## Exercises
 #
 # ```{exercise} Does the root matter? (think)
@@ -569,16 +692,24 @@ check_back(back)
 # ```
 #
 # ```{dropdown} What is the tangent space for two regions?
-# The line of Fisher's z: artanh of the correlation. (Twice the diagonal comes along and is divided out on the way back.)
+# The line of Fisher's z: artanh of the correlation. (The two entries of the diagonal come along, and are divided out on the way back.)
 # ```
 #
 # ```{dropdown} Why not simply project each sample?
-# It makes them valid, but puts what was outside onto the border, where an eigenvalue is zero. Real matrices do not lie there.
+# It makes them valid, but puts what was outside onto the border, where an eigenvalue is zero. A scan with more frames than regions does not lie there.
 # ```
+#
+# ## In five lines
+#
+# - Whiten with a mean, take the logarithm, and correlation matrices live in a flat space; for two regions this is Fisher's z.
+# - Any method for vectors can run there, and whatever it draws is a valid matrix.
+# - The samples of a bridge between edges are mostly invalid; its mean seldom is, and can be projected.
+# - What the coordinates bring without any bridge, ridge regression in them shows; the claims above say what is left for the bridge.
+# - This world was built for these coordinates. Measure on your own scans first.
 #
 # ## Limits, and what to read next
 #
-# The logarithm costs an eigendecomposition per matrix, which grows with the cube of the number of regions. It is done once per person here, since
-# `tangent_vectors` keeps the result. The division in (4) bends the space a little: two tangent vectors can mean the same correlation matrix. Geometries of
+# The logarithm costs an eigendecomposition per matrix, which grows with the cube of the number of regions: one per person for training, since
+# `tangent_vectors` keeps the result, and one per sample on the way back. The division in (4) bends the space a little: two tangent vectors can mean the same correlation matrix. Geometries of
 # the correlation matrices alone exist and avoid this. The geometric mean is Moakher's {cite}`moakher2005mean`; the tangent space came to
 # connectivity with {cite:t}`varoquaux2010tangent` and is in nilearn. Next: {doc}`c2c`, the linear rival with a name.

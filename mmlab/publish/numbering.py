@@ -23,7 +23,7 @@ _FENCE = re.compile(r" *(`{3,}|~{3,}|:{3,})")
 _TAGGED = re.compile(r"^\$\$(?:(?!\$\$).)*?\\tag\{([^}]+)\}.*?\$\$", re.MULTILINE | re.DOTALL)
 _PARTS = re.compile(
     r"(?P<skip>\$\$.+?\$\$|(?<!\\)\$[^$]+\$|(?P<ticks>`+)[^`].*?(?P=ticks)(?!`)|\]\([^)]*\))"
-    r"|(?<!!)\[\]\(#figure-(?P<label>[\w-]+)\)|(?<![\w\])}])\((?P<tag>[\w′']{1,4})\)",
+    r"|(?<!!)\[(?:Figure \d+)?\]\(#figure-(?P<label>[\w-]+)\)|(?<![\w\])}])\((?P<tag>[\w′']{1,4})\)",
     re.DOTALL,
 )
 

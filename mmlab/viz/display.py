@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmlab.viz.markup import FEWEST_COLOURS, alt_problem, bare, colours, emit, img, inline_html, png
-from mmlab.viz.numbering import anchor, number_of
+from mmlab.viz.numbering import anchor, number_of, referred
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,13 +61,15 @@ def say(markdown: str) -> None:
     """Display Markdown, mathematics included. Write the numbers of the run into it with an f-string.
 
     Args:
-        markdown: The text, for example ``f"The bridge needs {calls} network calls."``.
+        markdown: The text, for example ``f"The bridge needs {calls} network calls."``; ``[](#figure-paths)`` refers to
+            the figure with this label.
 
     Raises:
-        ValueError: If there is nothing to say.
+        ValueError: If there is nothing to say, or a figure is referred to that was not shown yet.
     """
     if not markdown.strip():
         raise ValueError("say() was given an empty text.")
+    markdown = referred(markdown)
     emit({"text/markdown": markdown, "text/plain": markdown})
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import re
 
-__all__ = ["anchor", "number_of"]
+__all__ = ["anchor", "number_of", "referred"]
 
+_REFERENCE = re.compile(r"\[\]\(#figure-([\w-]+)\)")
 _LABEL = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _shown: dict[str, int] = {}
 
@@ -29,3 +30,18 @@ def number_of(caption: str, label: str | None) -> int:
 def anchor(label: str | None) -> str:
     """The attribute of the element that links to the figure lead to; empty without a label."""
     return f' id="figure-{html.escape(label)}"' if label else ""
+
+
+def referred(markdown: str) -> str:
+    """Markdown in which references to figures that were shown have their words: ``[](#figure-paths)`` is a link.
+
+    Raises:
+        ValueError: If no figure with this label was shown before.
+    """
+
+    def words(found: re.Match[str]) -> str:
+        if (number := _shown.get(f"label {found[1]}")) is None:
+            raise ValueError(f"say() refers to the figure {found[1]!r}, which was not shown yet: run its cell first.")
+        return f"[Figure {number}](#figure-{found[1]})"
+
+    return _REFERENCE.sub(words, markdown)

@@ -289,6 +289,9 @@ def test_figures_are_numbered_and_keep_their_number(monkeypatch):
     assert "id=" not in two
     with pytest.raises(ValueError, match="small letters"):
         numbering.number_of("x", "Two Paths")
+    assert numbering.referred("See [](#figure-two-paths).") == "See [Figure 1](#figure-two-paths)."
+    with pytest.raises(ValueError, match="'three', which was not shown yet"):
+        display.say("See [](#figure-three).")
 
 
 @pytest.mark.parametrize("command", ["href", "class", "style", "cssId", "require"])
