@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Arrow", "Box", "diagram"]
+__all__ = ["Arrow", "Box", "diagram", "in_rows"]
 
 Kind = Literal["data", "trained", "frozen", "loss", "changed"]
 """What a box is: something given, a part that learns, a part that does not, an objective, what the method adds."""
@@ -96,6 +97,53 @@ def diagram(boxes: Mapping[str, Box], arrows: Sequence[Arrow], *, row_height: fl
     return figure
 
 
+def in_rows(
+    rows: Sequence[Mapping[str, str]],
+    arrows: Sequence[tuple[str, str] | tuple[str, str, str]],
+    *,
+    trained: Sequence[str] = (),
+) -> Figure:
+    """Draw boxes in rows from the top down, each row spread over the width, with their words wrapped.
+
+    Args:
+        rows: The boxes of each row by name, with the words in each; mathematics between dollars stays whole.
+        arrows: From which box to which, and what is written beside the arrow, if anything.
+        trained: Boxes that learn.
+
+    Raises:
+        ValueError: If there is no box, two have one name, or an arrow or ``trained`` names one that there is not.
+    """
+    names = [name for row in rows for name in row]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"diagram: two boxes are called {twice[0]!r}: give each a name of its own.")
+    if unknown := [name for name in trained if name not in names]:
+        raise ValueError(f"diagram: trained names the box {unknown[0]!r}: {nearest(unknown[0], names)}")
+    columns = max((len(row) for row in rows), default=1)
+    boxes = {
+        name: Box(
+            (place + 0.5) * columns / len(row) - 0.5,
+            at,
+            _wrapped(words, {1: 52, 2: 26}.get(columns, 16)),
+            "trained" if name in trained else "data",
+        )
+        for at, row in enumerate(rows)
+        for place, (name, words) in enumerate(row.items())
+    }
+    return diagram(boxes, [Arrow(*arrow) for arrow in arrows], row_height=0.85)
+
+
+def _wrapped(words: str, width: int) -> str:
+    """Words in lines of about so many letters; a formula counts half of its letters and is never broken."""
+    lines, used = [""], 0
+    for word in re.findall(r"(?:\$[^$]*\$|\S)+", words):
+        size = sum(len(part) // (1 + at % 2) for at, part in enumerate(word.split("$")))
+        if used and used + size > width:
+            lines, used = [*lines, ""], 0
+        lines[-1] += f" {word}" if used else word
+        used += size + 1
+    return "\n".join(lines)
+
+
 _HALF_WIDTH, _HALF_HEIGHT = 0.39, 0.32
 
 
@@ -120,7 +168,7 @@ def _draw_box(axes: Axes, box: Box) -> None:
 def _draw_arrow(axes: Axes, start: Box, end: Box, arrow: Arrow) -> None:
     from matplotlib.patches import FancyArrowPatch
 
-    beside = abs(end.column - start.column) > _HALF_WIDTH  # else above or below
+    beside = abs(end.column - start.column) > 2 * _HALF_WIDTH  # else above or below
     if beside:
         side = 1 if end.column > start.column else -1
         ends = ((start.column + side * _HALF_WIDTH, start.row), (end.column - side * _HALF_WIDTH, end.row))

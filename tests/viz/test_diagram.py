@@ -28,3 +28,20 @@ def test_an_unknown_box_is_named() -> None:
         diagram(BOXES, [Arrow("x", "g")])
     with pytest.raises(ValueError, match="no boxes"):
         diagram({}, [])
+
+
+def test_rows_become_boxes_with_wrapped_words():
+    from mmlab.viz.diagram import in_rows
+
+    rows = [
+        {"source": "source $x_0$", "target": "target"},
+        {"network": "a network that sees the state and the time of it"},
+    ]
+    figure = in_rows(rows, [("source", "network", "and $t$"), ("target", "network")], trained=["network"])
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert {"source $x_0$", "target", "and $t$"} <= set(words)
+    assert "a network that sees the\nstate and the time of it" in words
+    with pytest.raises(ValueError, match=r"names the box 'netwrk': .*'network'"):
+        in_rows(rows, [], trained=["netwrk"])
+    with pytest.raises(ValueError, match="two boxes are called 'source'"):
+        in_rows([*rows, {"source": "again"}], [])
