@@ -22,7 +22,7 @@
 # [Measured](../book/measured.md) what it does on real scans.
 #
 # After this chapter you can write it in a few lines, you know what its two knobs do, and you can tell a bottleneck that
-# loses the person from one that loses noise.
+# drops the person from one that drops noise.
 #
 # You need linear algebra up to the singular value decomposition. The data and the measures are those of
 # {doc}`bridge_matching`, where they are explained.
@@ -361,13 +361,13 @@ claim(
 say(
     f"Cross-validation chose {', '.join(map(str, chosen.values()))} directions. C2C has to rebuild the whole person from scores. Does it lose the person on the way?"
 )
-for row, words in (
-    ("C2C, on the change", "keeping the person's own matrix"),
-    ("C2C, 40 components", "40 components in place of 100"),
+for row, tag, words in (
+    ("C2C, on the change", "on-the-change", "keeping the person's own matrix"),
+    ("C2C, 40 components", "40-components", "40 components in place of 100"),
 ):
     for measure in ("demeaned r", "identification"):
         claim(
-            f"c2c-{row.split(', ')[1]}-{measure}".lower().replace(" ", "-"),
+            f"c2c-{tag}-{measure.replace(' ', '-')}",
             found.of(row, measure),
             found.of(BEST, measure),
             direction="higher",

@@ -910,5 +910,5 @@ check_blind(blind_drift)
 #
 # ## Limits, and what to read next
 #
-# Digits are tiny, the network is small, and the training is short; differences of a hundredth would need more seeds than three. A part may also only be slow to be missed, or slow to be replaced: without skip connections hardly any colour is learned in this time, and the tables do not say what ten times the time would do. That time is worth little is a statement about a bridge with much noise in many values. In two dimensions, or with next to no noise, as in
+# Digits are tiny, the network is small, and the training is short; differences of a hundredth would need more seeds than three. A part may also only be slow to be missed, or slow to be replaced: without skip connections hardly any colour is learned in this time, and the tables do not say what a much longer training would do. That time is worth little is a statement about a bridge with much noise in many values. In two dimensions, or with next to no noise, as in
 # {doc}`flow_matching`, the clock in the image is gone or has to be read from the picture alone. Nothing here speaks against attention at the sizes for which it is used. Next: {doc}`rest_to_motor`, where the networks are plain and the people differ, and {doc}`schrodinger_bridge`, which colours digits without pairs.
