@@ -56,17 +56,31 @@ def pairs(read: Read) -> str:
         )
         rivals = {name: row["rmse"] for name, row in mean.items() if name not in METHODS}
         best = min(rivals, key=lambda name: rivals[name])
-        text += f"\nThe best dull rival in RMSE is *{best}* with {rivals[best]:.4f}."
-        for name in (name for name in METHODS if name in mean):
-            gap = mean[name]["rmse"] - rivals[best]
-            verdict = "is level with" if abs(gap) < 0.0005 else "beats" if gap < 0 else "loses to"
-            text += (
-                f" *{name}* {verdict} it ({mean[name]['rmse']:.4f}); demeaned r {mean[name]['demeaned_r']:.3f} against "
-                f"{mean[best]['demeaned_r']:.3f}."
-            )
-        text += " With this few people, hardly anything of the personal change from state to state is learned.\n"
+        text += f"\nThe best dull rival in RMSE is *{best}* with {rivals[best]:.4f}.\n"
+        text += _gaps(result["minus rival"])
         if result.get("acknowledgement"):
             text += f"\n> {result['acknowledgement']}\n"
+    return text
+
+
+def _gaps(gaps: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
+    """Each method less each rival on edges, with its interval over people."""
+    text = (
+        "\nMethod minus rival, 95 % interval over people of the mean over seeds; bold where it excludes zero in "
+        "favour of "
+        "the method, italic where it does so in favour of the rival.\n\n"
+    )
+    rivals = list(next(iter(gaps.values())))
+    text += "| method, measure | " + " | ".join(rivals) + " |\n" + "| --- " * (len(rivals) + 1) + "|\n"
+    marks = {"better": "**", "worse": "*"}
+    for name, against in gaps.items():
+        for measure, label in (("rmse", "RMSE ↓"), ("demeaned_r", "demeaned r ↑")):
+            cells = []
+            for rival in rivals:
+                made = against[rival][measure]
+                mark = marks.get(made["outcome"], "")
+                cells.append(f"{mark}{made['low']:+.4f} to {made['high']:+.4f}{mark}")
+            text += f"| {name}, {label} | " + " | ".join(cells) + " |\n"
     return text
 
 

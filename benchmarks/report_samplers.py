@@ -1,0 +1,159 @@
+"""The parts of ``book/measured.md`` on samplers where the law is known, and on DiffeoCFM; ``report.py`` shows them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+Read = Callable[[str], dict[str, Any]]
+"""Name of a benchmark -> its results."""
+
+TITLES = {
+    "truth": "a second true draw",
+    "bridge_matching": "bridge matching",
+    "ddbm": "DDBM",
+    "score_diffusion": "score-based diffusion",
+    "flow_matching": "flow matching, from noise",
+    "tangent_bridge": "tangent bridge",
+    "diffeo_cfm": "DiffeoCFM",
+    "schrodinger_bridge": "Schrödinger bridge",
+    "conditional mean": "the conditional mean",
+    "source ignored": "the right targets, source ignored",
+}
+LAWS = {
+    "two_modes": "two modes",
+    "skewed": "skewed",
+    "unrelated": "unrelated",
+    "heteroscedastic": "heteroscedastic",
+    "weighted_modes": "weighted modes",
+}
+SHOWN = {"halves": "energy score", "pain": "energy score", "classes": "energy distance"}
+
+
+def _mean(values: list[float]) -> float:
+    return statistics.mean(values) if values else float("nan")
+
+
+def conditional_laws(read: Read) -> str:
+    """What samplers draw where the law of the target given the source is known, and what few pairs ask of training."""
+    result = read("conditional_laws")
+    return _laws(result["laws"]) + _few_pairs(result["rest_motor"]) + _hemispheres(result["hemispheres"])
+
+
+def _laws(rows: list[dict[str, Any]]) -> str:
+    seeds = len({row["seed"] for row in rows})
+    text = (
+        "\n## Samplers where the law is known\n\n"
+        "`python benchmarks/conditional_laws.py`: default networks trained for 300 steps on 8000 pairs, then one "
+        "sample "
+        "for each of 1000 fresh sources; means over one and two dimensions (the methods on correlation matrices: "
+        "one) and "
+        f"{seeds} seeds. Energy distance from a true draw given the source, times 1000; in brackets, in how many "
+        "of the "
+        "runs an exchange test at 0.2 % finds another law.\n\n"
+    )
+    text += "| sampler | " + " | ".join(LAWS.values()) + " |\n" + "| --- " * (len(LAWS) + 1) + "|\n"
+    for name, title in TITLES.items():
+        cells = []
+        for law in LAWS:
+            own = [row for row in rows if row["row"] == name and row["law"] == law]
+            found = sum(row["p"] <= 0.002 for row in own)
+            cells.append(f"{1000 * _mean([row['energy'] for row in own]):.1f} ({found} of {len(own)})")
+        text += f"| {title} | " + " | ".join(cells) + " |\n"
+    gaps = {
+        name: max(row["gap"] for row in rows if row["row"] == name and row["gap"] is not None)
+        for name in TITLES
+        if name not in ("conditional mean", "source ignored")
+    }
+    errors = {
+        name: _mean([row["rmse of the mean"] for row in rows if row["row"] == name and row["rmse of the mean"]])
+        for name in gaps
+    }
+    text += (
+        "\nA sampler that ignores its source draws the right targets, and fails on every law but the one whose "
+        "targets do "
+        "not depend on the source. The Schrödinger bridge knows no pairs: it is not meant to pass, and shows "
+        "what is lost.\n"
+        "\n| sampler | two modes: largest share in the gap (%) | unrelated source: RMSE of the mean of 20 samples |\n"
+        + "| --- " * 3
+        + "|\n"
+    )
+    for name, gap in gaps.items():
+        text += f"| {TITLES[name]} | {100 * gap:.1f} | {errors[name]:.3f} |\n"
+    return text
+
+
+def _few_pairs(rows: list[dict[str, Any]]) -> str:
+    uses = {use: [row for row in rows if row["use"] == use] for use in ("choose", "test")}
+    names = list(dict.fromkeys(row["row"] for row in uses["test"]))
+    means = {
+        use: {name: _mean([row["rmse"] for row in own if row["row"] == name]) for name in names}
+        for use, own in uses.items()
+    }
+    settings = [name for name in names if any(row["row"] == name for row in uses["choose"])]
+    chosen = min(settings, key=lambda name: means["choose"][name])
+    worlds = {use: sorted({row["seed"] for row in own}) for use, own in uses.items()}
+    text = (
+        "\n### Few pairs of long vectors\n\n"
+        "Bridge matching from rest to motor, 200 people to learn from, 100 to test, 780 edges, weight decay 10: "
+        "RMSE of "
+        f"the mean of 20 samples. The setting is chosen on worlds {worlds['choose'][0]} to "
+        f"{worlds['choose'][-1]}, and the "
+        f"last column is of worlds {worlds['test'][0]} to {worlds['test'][-1]}.\n\n"
+        "| row | RMSE, worlds of the choice ↓ | RMSE, other worlds ↓ |\n" + "| --- " * 3 + "|\n"
+    )
+    for name in names:
+        before = f"{means['choose'][name]:.4f}" if name in settings else ""
+        label = f"bridge, {name}" if name in settings else name
+        label = f"**{label}** (chosen)" if name == chosen else label
+        text += f"| {label} | {before} | {means['test'][name]:.4f} |\n"
+    return text
+
+
+def _hemispheres(rows: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(row["row"] for row in rows))
+    seeds = sorted({row["seed"] for row in rows})
+    text = (
+        "\n### From one hemisphere to the other\n\n"
+        "A low-rank world of positive weights in 400 edges, 160 people to learn from and 40 to test, "
+        f"{len(seeds)} worlds; "
+        "RMSE of the mean of 20 samples. The samplers start from a ridge regression.\n\n"
+        "| row | RMSE ↓ | over ridge (%) |\n" + "| --- " * 3 + "|\n"
+    )
+    means = {name: _mean([row["rmse"] for row in rows if row["row"] == name]) for name in names}
+    ridge = min(means["ridge on PCA scores"], means["ridge on the change"])
+    for name in names:
+        text += f"| {TITLES.get(name, name)} | {means[name]:.4f} | {100 * (means[name] / ridge - 1):+.1f} |\n"
+    return text
+
+
+def diffeo_cfm(read: Read) -> str:
+    """DiffeoCFM beside the Gaussian that it starts from, on real scans."""
+    result = read("diffeo_cfm_real")
+    text = (
+        "\n## DiffeoCFM and its prior on real scans\n\n"
+        f"`MMLAB_DATA=... python benchmarks/diffeo_cfm_real.py`: five folds by subject with three seeds, "
+        f"{result['training']['steps']} steps, matrices shrunk by a tenth. Differences have an interval over "
+        "people, or over "
+        "seeds for the classes.\n"
+    )
+    for short in SHOWN:
+        part = result[short]
+        columns = list(dict.fromkeys(column for row in part["mean"].values() for column in row))
+        text += f"\n### {part['title']} ({part['people']} people, {part['edges']} edges)\n\n"
+        text += "| row | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 1) + "|\n"
+        for name, row in part["mean"].items():
+            cells = [f"{row[column]:.3f}" if column in row else "" for column in columns]
+            text += f"| {name} | " + " | ".join(cells) + " |\n"
+        said = []
+        for column, made in part["flow against prior"].items():
+            verdict = {"better": "is better than its prior", "worse": "is worse than its prior"}.get(
+                made["outcome"], "and its prior cannot be told apart"
+            )
+            gap = f"difference {made['low']:+.4f} to {made['high']:+.4f}"
+            said.append(f"{column}: the flow {verdict} ({made['ours']:.4f} and {made['theirs']:.4f}, {gap})")
+        text += "\n" + "; ".join(said) + ".\n"
+        if part.get("acknowledgement"):
+            text += f"\n> {part['acknowledgement']}\n"
+    return text
