@@ -43,7 +43,8 @@ def baselines(train: Any, test: Any) -> dict[str, Tensor]:
         test: Likewise; its targets are predicted, and only its sources are looked at.
 
     Raises:
-        ValueError: If a subject is in both, the data are no pairs, or the two sides have different widths.
+        ValueError: If a subject is in both, the data are no pairs, the two sides have different widths, or what the
+            baselines look at is not finite.
     """
     named = all(getattr(data, "subjects", None) is not None or "subjects" in _keys(data) for data in (train, test))
     train, test = Pairs.of(train), Pairs.of(test)
@@ -53,6 +54,13 @@ def baselines(train: Any, test: Any) -> dict[str, Tensor]:
         widths = [getattr(data, side).shape[1] for data in (train, test)]
         if widths[0] != widths[1]:
             raise ValueError(f"The {side} has {widths[0]} columns in training and {widths[1]} in the test.")
+    for name, value in (
+        ("training source", train.source),
+        ("training target", train.target),
+        ("test source", test.source),
+    ):
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"A {name} holds NaN or infinity: leave that subject out, or that column for everybody.")
     if len(train) < 2:
         raise ValueError(f"There is {len(train)} training row: the baselines need at least 2.")
     rivals: dict[str, Callable[[Pairs, Pairs], Tensor]] = {
@@ -140,7 +148,7 @@ def shrunk_shift(train: Pairs, test: Pairs) -> Tensor:
     """
     mean_source, mean_target = train.source.mean(0), train.target.mean(0)
     source, target = (train.source - mean_source).double(), (train.target - mean_target).double()
-    slope = float((source * target).sum() / source.square().sum())
+    slope = float((source * target).sum() / source.square().sum().clamp_min(1e-300))  # 0 if all sources are equal
     return mean_target + slope * (test.source - mean_source)
 
 

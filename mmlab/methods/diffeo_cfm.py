@@ -184,6 +184,12 @@ class DiffeoCFM(Method):
         # In the training set the regression misses too little: the leave-one-out error says how much.
         self.priors[0].fit(missed - missed.mean(0), variance=float(self.linear.spread) ** 2)
 
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """The shape is that of a target; items without a label are conditioned on their source."""
+        known: dict[str, Any] = {"shape": list(item["target"].shape)} if "target" in item else {}
+        return known if "label" in item else known | {"condition": "source"}
+
     def flat_vectors(self, dataset: Any) -> TensorData:
         """The dataset in coordinates z, which :meth:`loss` takes as well: the factorisations are done only once."""
         batch = read_all(dataset)

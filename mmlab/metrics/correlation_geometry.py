@@ -29,7 +29,11 @@ def project_to_correlation(matrices: Tensor, floor: float = 1e-6) -> Tensor:
     Returns:
         (..., N, N), symmetric, positive definite, ones on the diagonal. Not the nearest one, but a fixed point: a
         correlation matrix with eigenvalues above the floor stays as it is.
+
+    Raises:
+        ValueError: If a value is not finite.
     """
+    _check_finite(matrices)
     values, vectors = torch.linalg.eigh((matrices + matrices.mT) / 2)
     clipped = (vectors * values.clamp_min(floor)[..., None, :]) @ vectors.mT
     scale = clipped.diagonal(dim1=-2, dim2=-1).rsqrt()
@@ -40,7 +44,14 @@ def project_to_correlation(matrices: Tensor, floor: float = 1e-6) -> Tensor:
 
 
 def correlation_of(covariance: Tensor) -> Tensor:
-    """Correlations of covariances (..., N, N): rows and columns divided by the square roots of the diagonal."""
+    """Correlations of covariances (..., N, N): rows and columns divided by the square roots of the diagonal.
+
+    Raises:
+        ValueError: If a variance is not positive and finite.
+    """
+    variances = covariance.detach().diagonal(dim1=-2, dim2=-1)
+    if not bool(((variances > 0) & variances.isfinite()).all()):
+        raise ValueError("A variance is not positive and finite: a region without signal has no correlation.")
     scale = covariance.diagonal(dim1=-2, dim2=-1).rsqrt()
     return covariance * scale[..., None] * scale[..., None, :]
 
@@ -51,7 +62,11 @@ def violation(edges: Tensor) -> dict[str, float]:
     Returns:
         ``negative_eigenvalue``: mean over subjects of the smallest eigenvalue where it is negative, else 0;
         ``share_beyond_one``: share of edges with |r| > 1. Both are 0 for correlation matrices.
+
+    Raises:
+        ValueError: If an edge is not finite.
     """
+    _check_finite(edges)
     smallest = torch.linalg.eigvalsh(matrices(edges.double()))[..., 0]
     # A correlation matrix of fewer frames than regions has zero eigenvalues, which rounding makes slightly negative.
     negative = torch.where(smallest < -1e-5, smallest, torch.zeros_like(smallest))
@@ -166,7 +181,11 @@ def from_tangent(vectors: Tensor, reference: Tensor) -> Tensor:
 
     Returns:
         (..., N, N) in float64.
+
+    Raises:
+        ValueError: If a coordinate is not finite.
     """
+    _check_finite(vectors)
     root = _matrix_function(reference.double(), "sqrt")
     logarithm = torch.zeros(*vectors.shape[:-1], *root.shape, dtype=torch.float64, device=vectors.device)
     rows, columns, weight = _triangle(logarithm)
@@ -197,6 +216,11 @@ def _matrix_function(matrix: Tensor, name: str) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     _check_positive(values)
     return (vectors * getattr(values, name)()[..., None, :]) @ vectors.mT
+
+
+def _check_finite(values: Tensor) -> None:
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError("A matrix holds NaN or infinity: leave that scan out, or look at how the method was trained.")
 
 
 def _check_positive(values: Tensor) -> None:

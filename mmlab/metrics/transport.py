@@ -139,7 +139,12 @@ def excess_energy(path: Tensor) -> float:
 
     Source:
         The normalised path energy of Tong et al. 2024 has W2² in place of E|x1 - x0|².
+
+    Raises:
+        ValueError: If no path ends elsewhere than it begins, so that there is no line to compare with.
     """
+    if not bool((path[-1] != path[0]).any()):
+        raise ValueError("All paths end where they begin: there is no straight line to compare their energy with.")
     speeds = path.diff(dim=0) * (len(path) - 1)
     energy = speeds.square().flatten(2).sum(2).mean()
     return float(energy / (path[-1] - path[0]).square().flatten(1).sum(1).mean() - 1)
@@ -160,7 +165,12 @@ def gaussian_map(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
 
     Source:
         Gelbrich 1990, "On a formula for the L2 Wasserstein metric between measures on Euclidean and Hilbert spaces".
+
+    Raises:
+        ValueError: If a set has fewer than two points, or values are not finite.
     """
+    require_at_least(source=(len(source), 2), target=(len(target), 2))
+    _all_finite(source=source, target=target, x=x)
     a, b, points = (values.flatten(1).double() for values in (source, target, x))
     s0, s1 = (torch.cov(values.T).reshape(values.shape[1], -1) for values in (a, b))
     values, vectors = torch.linalg.eigh(s0)
@@ -183,10 +193,11 @@ def neighbour_map(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
         Training targets, of the shape of x.
 
     Raises:
-        ValueError: If there are more training points than an exact matching bears.
+        ValueError: If there are more training points than an exact matching bears, or values are not finite.
     """
     from mmlab.diffusion.coupling import optimal_partners
 
+    _all_finite(source=source, target=target, x=x)
     if len(source) > LARGEST_SET:
         raise ValueError(
             f"source holds {len(source)} points: an exact matching takes {LARGEST_SET} at most, so give it the first "
@@ -250,10 +261,14 @@ def _exchangeable(x: Tensor, y: Tensor, given: Tensor | None) -> tuple[Tensor, T
 
 def _finite(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Both as rows in double precision, (N, E) and (M, E)."""
-    for name, points in (("x", x), ("y", y)):
+    _all_finite(x=x, y=y)
+    return x.detach().flatten(1).double().cpu(), y.detach().flatten(1).double().cpu()
+
+
+def _all_finite(**given: Tensor) -> None:
+    for name, points in given.items():
         if not bool(torch.isfinite(points).all()):
             raise ValueError(f"{name} holds NaN or infinity, to which there is no distance: leave those points out.")
-    return x.detach().flatten(1).double().cpu(), y.detach().flatten(1).double().cpu()
 
 
 def _lengths(a: Tensor, b: Tensor) -> Tensor:

@@ -221,3 +221,22 @@ def test_a_subject_with_two_rows_is_never_split() -> None:
     assert torch.equal(found.predictions["identity"], rows)
     with pytest.raises(ValueError, match="k=7 folds of 6 subjects are not possible: choose 2 to 6"):
         pairs.folds(7, 0)
+
+
+def test_equal_sources_tell_nothing_and_missing_values_are_named() -> None:
+    rng = torch.Generator().manual_seed(0)
+    target = torch.randn(12, 5, generator=rng)
+    same = torch.ones(12, 5)
+    made = baselines((same[:8], target[:8]), (same[8:], target[8:]))
+    for name, prediction in made.items():
+        assert bool(prediction.isfinite().all()), name
+    assert torch.allclose(made["shrunk shift"], target[:8].mean(0).expand(4, 5))
+    broken = target.clone()
+    broken[2, 3] = float("nan")
+    for train, test, what in (
+        ((broken[:8], target[:8]), (same[8:], target[8:]), "training source"),
+        ((same[:8], broken[:8]), (same[8:], target[8:]), "training target"),
+        ((same[:8], target[:8]), (broken[:4], target[:4]), "test source"),
+    ):
+        with pytest.raises(ValueError, match=f"A {what} holds NaN or infinity"):
+            baselines(train, test)

@@ -305,3 +305,9 @@ def test_unfit_input_is_refused_in_words() -> None:
         method.loss({"label": torch.zeros(2, dtype=torch.long), "target": torch.zeros(2, 10)}, _rng())
     with pytest.raises(ValueError, match="NaN or infinity"):
         method.loss({"label": torch.zeros(2, dtype=torch.long), "target": torch.full((2, 6), math.nan)}, _rng())
+
+
+def test_the_data_say_shape_and_condition() -> None:
+    assert DiffeoCFM.arguments_for({"label": torch.tensor(1), "target": torch.zeros(6)}) == {"shape": [6]}
+    given = DiffeoCFM.arguments_for({"source": torch.zeros(6), "target": torch.zeros(6)})
+    assert given == {"shape": [6], "condition": "source"}

@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mmlab.metrics.correlation_geometry import affine_invariant, from_tangent, geometric_mean, to_tangent
+from mmlab.data.correlation import edges
+from mmlab.metrics.correlation_geometry import (
+    affine_invariant,
+    correlation_of,
+    from_tangent,
+    geometric_mean,
+    log_euclidean,
+    project_to_correlation,
+    to_tangent,
+    violation,
+)
 
 
 def _definite(seed: int, count: int = 6, size: int = 4) -> Tensor:
@@ -74,3 +84,26 @@ def test_a_singular_matrix_is_refused_in_words() -> None:
     for function in (geometric_mean, lambda m: to_tangent(m, torch.eye(4))):
         with pytest.raises(ValueError, match="has the eigenvalue"):
             function(matrices)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_refused_in_words_everywhere(value):
+    """Without the check, some raise the error of a decomposition, and others give NaN for all of a matrix."""
+    reference = torch.eye(3, dtype=torch.float64)
+    broken = reference.clone()[None]
+    broken[0, 0, 1] = broken[0, 1, 0] = value
+    acts = (
+        lambda: project_to_correlation(broken),
+        lambda: violation(edges(broken)),
+        lambda: to_tangent(broken, reference),
+        lambda: from_tangent(torch.full((1, 6), value), reference),
+        lambda: log_euclidean(broken, broken),
+        lambda: affine_invariant(broken, broken),
+        lambda: geometric_mean(broken),
+    )
+    for act in acts:
+        with pytest.raises(ValueError, match="holds NaN or infinity"):
+            act()
+    for variance in (0.0, -1.0, value):
+        with pytest.raises(ValueError, match="variance is not positive and finite"):
+            correlation_of(torch.diag(torch.tensor([1.0, variance])))

@@ -203,3 +203,17 @@ def test_the_gaussian_velocity_is_a_regression(sigma):
     low, high = gaussian_velocity(at, t, means, one, 0.61 * one, 0.6 * one, sigma)
     assert (high - low).item() == pytest.approx(slope.item(), abs=0.01)
     assert gaussian_velocity(2 * t * one, t, means, one, 0.61 * one, 0.6 * one, sigma).item() == pytest.approx(2)
+
+
+def test_maps_and_paths_refuse_what_they_cannot_carry():
+    x = torch.randn(9, 2, generator=generator())
+    broken = x.clone()
+    broken[4, 1] = float("nan")
+    for carry in (gaussian_map, neighbour_map):
+        for name, given in (("source", (broken, x, x)), ("target", (x, broken, x)), ("x", (x, x, broken))):
+            with pytest.raises(ValueError, match=f"^{name} holds NaN"):
+                carry(*given)
+    with pytest.raises(ValueError, match="source=1 is too small"):
+        gaussian_map(x[:1], x, x)
+    with pytest.raises(ValueError, match="end where they begin"):
+        excess_energy(torch.zeros(3, 2, 2))
