@@ -6,8 +6,8 @@ of the mean of samples where sources tell nothing. The Schrödinger bridge knows
 all targets. Rest to motor: 200 people to learn from, 100 to test, 780 edges; the settings of the training are chosen on
 worlds 10 to 12 and measured on others. Hemispheres: a low-rank world of 160 people to learn from and 40 to test.
 
-    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py                  # everything, then the result
-    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py laws 21 1        # one part, kept: seed and size,
+    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py                  # all that is not kept yet, then the result
+    OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py laws 21 1 0      # one part, kept: seed, size and law,
     OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py rest_motor 10    # a world,
     OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py hemispheres 40   # a seed
     OMP_NUM_THREADS=1 python benchmarks/conditional_laws.py write            # the result, from what was kept
@@ -60,13 +60,9 @@ def build(stem: str, size: int, width: int, seed: int) -> Any:
     return cls.seeded(seed, (size,), width=width, **arguments)
 
 
-def laws(seed: int, size: int, points: int = 1000) -> Iterator[dict[str, Any]]:
-    """One row for each law and method."""
-    for name in get_args(Law):
-        yield from _law(name, size, seed, points)
-
-
-def _law(name: Law, size: int, seed: int, points: int) -> Iterator[dict[str, Any]]:
+def laws(seed: int, size: int, number: int, points: int = 1000) -> Iterator[dict[str, Any]]:
+    """One row for each method on the law of this number."""
+    name: Law = get_args(Law)[number]
     law, rng = ConditionalLaw(name, size), torch.Generator().manual_seed(100 + seed)
     data = conditional_laws_world(name, size, 8000, seed)
     source = law.sources(points, rng)
@@ -77,7 +73,7 @@ def _law(name: Law, size: int, seed: int, points: int) -> Iterator[dict[str, Any
         "conditional mean": law.mean(source),
         "source ignored": law.sample(law.sources(points, rng), rng),
     }
-    unpaired = UNPAIRED if seed == LAW_SEEDS[0] else ()  # it takes longer than all others together
+    unpaired = UNPAIRED if seed == LAW_SEEDS[0] and size == 1 else ()  # it takes longer than all others together
     for stem in (*SIBLINGS, *(ON_CORRELATIONS if size == 1 else ()), *unpaired):
         draw = _trained(stem, data, size, seed)
         drawn[stem] = draw(source)
@@ -165,11 +161,11 @@ def _rmse(made: Tensor, truth: Tensor) -> float:
 
 
 RUNS: dict[str, tuple[Callable[..., Iterator[dict[str, Any]]], list[tuple[int, ...]]]] = {
-    "laws": (laws, [(seed, size) for size in SIZES for seed in LAW_SEEDS]),
+    "laws": (laws, [(seed, size, law) for size in SIZES for seed in LAW_SEEDS for law in range(len(get_args(Law)))]),
     "rest_motor": (rest_motor, [(seed,) for seed in CHOOSE + TEST]),
     "hemispheres": (hemispheres, [(seed,) for seed in HEMISPHERES]),
 }
-"""Each part with the arguments of its pieces, which take a few minutes each."""
+"""Each part with the arguments of its pieces, none of which takes long."""
 
 
 def _kept(part: str, piece: tuple[int, ...]) -> Path:
@@ -200,14 +196,14 @@ def write() -> None:
 def main() -> None:
     """Measure one piece, or everything."""
     part, *piece = sys.argv[1:] or ["all"]
-    if part in RUNS:
-        measure(part, tuple(map(int, piece)))
-        return
-    if part == "all":
-        for name, (_, pieces) in RUNS.items():
-            for each in pieces:
-                measure(name, each)
-    write()
+    if part != "write":
+        asked = tuple(map(int, piece))
+        for name in RUNS if part == "all" else (part,):
+            for each in RUNS[name][1]:
+                if each[: len(asked)] == asked and not _kept(name, each).exists():
+                    measure(name, each)
+    if part in ("all", "write"):
+        write()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
 from report_language import meme_tuning, vision_language  # noqa: E402
-from report_samplers import conditional_laws, diffeo_cfm  # noqa: E402
 from report_tools import running, starting  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -33,8 +32,6 @@ PUBLISHED = {
 
 SECTIONS = {
     "connectome_real": "Translators on real connectivity",
-    "diffeo_cfm_real": "DiffeoCFM and its prior on real scans",
-    "conditional_laws": "Samplers where the law is known",
     "rosmap": "M3CoL on ROSMAP",
     "av_mnist_mini": "I2M2 on real digits and speech",
     "fusion_throughput": "Training small fusion models",
@@ -322,8 +319,6 @@ def page() -> str:
     """All sections, in order."""
     parts = (
         connectomes(read),
-        diffeo_cfm(read),
-        conditional_laws(read),
         rosmap(),
         digits(),
         coloured_digits(read),
