@@ -83,3 +83,17 @@ def test_a_phone_needs_no_sideways_scrolling(browser, address, page):
     )
     beyond = "e => e.getBoundingClientRect().right > 391"
     assert browser.evaluate(f"[...document.querySelectorAll('main caption')].filter({beyond}).length") == 0
+
+
+def test_the_parts_of_the_sidebar_fold(browser, address):
+    """With seventy-five chapters the sidebar is as long as the part that the reader is in."""
+    browser.open(f"{address}/book/map.html")
+    shown = "[...document.querySelectorAll('.bd-sidebar-primary button.mm-part')].map(b => [b.innerText.trim(), {0}])"
+    assert dict(browser.evaluate(shown.format("b.getAttribute('aria-expanded')"))) == {
+        "Chapters": "false",
+        "Reference": "true",
+    }
+    visible = shown.format("b.closest('p').nextElementSibling.offsetHeight > 0")
+    assert dict(browser.evaluate(visible)) == {"Chapters": False, "Reference": True}
+    browser.evaluate("document.querySelector('.bd-sidebar-primary button.mm-part').click()")
+    assert dict(browser.evaluate(visible)) == {"Chapters": True, "Reference": True}
