@@ -8,7 +8,6 @@ Run from the root of the repository (MNIST of ``MMLAB_DATA`` is read too, if it 
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import sys
@@ -18,10 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 
 from mmlab.data.files.arrays import Array, read_arrays  # noqa: E402
 from mmlab.data.files.registry import load_arrays, verify  # noqa: E402
@@ -125,9 +125,7 @@ def main() -> int:
         "numpy": np.__version__,
         "items_per_second": results,
     }
-    path = ROOT / "benchmarks" / "results" / "data_throughput.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(content, __file__)
     return int(any(figures["slowest"] < BAR for figures in results.values()))
 
 

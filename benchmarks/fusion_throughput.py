@@ -12,7 +12,6 @@ The data are random, since only time is measured. All alternate, round by round;
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
@@ -24,10 +23,11 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from provenance import write_result  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset  # noqa: E402
 
@@ -37,7 +37,6 @@ from mmlab.methods.i2m2 import I2M2  # noqa: E402
 
 ROUNDS, STEPS, BATCH, BAR = 5, 400, 40, 0.9
 PEER = "TensorDataset and BatchSampler"
-RESULT = Path(__file__).parent / "results" / "fusion_throughput.json"
 SHAPES = {"audio": (1, 32, 32), "image": (1, 28, 28)}
 MODELS = {"concatenation": ("joint",), "I2M2": ("audio", "image", "joint")}
 
@@ -124,7 +123,7 @@ def main() -> int:
     for name, experts in MODELS.items():
         results[name] = compare(experts)
         print(f"{name:14} " + "  ".join(f"{key} {value}" for key, value in results[name].items()), flush=True)
-    RESULT.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_result(results, __file__)
     ratios = [results[name][f"ratio, {PEER}"]["median"] for name in MODELS]
     print(f"The bar, a ratio of {BAR}, is {'met' if min(ratios) >= BAR else 'missed'}: {min(ratios)} at least.")
     return int(min(ratios) < BAR)

@@ -16,7 +16,6 @@ Run: python benchmarks/publishing.py [--no-rebuild]
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import shutil
@@ -27,13 +26,13 @@ import time
 from pathlib import Path
 
 from grown_book import grow
+from provenance import write_result
 
 from mmlab.publish import project
 from mmlab.publish.run import key
 from mmlab.publish.run.receipt import Receipt
 
 ROOT = Path(__file__).parents[1]
-RESULT = Path(__file__).parent / "results" / "publishing.json"
 WORK = """\
 # %% [markdown]
 # # Work
@@ -74,7 +73,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             result |= _rebuild(Path(temporary) / "book")
     _print(result)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(result, __file__)
 
 
 def _print(result: dict[str, object]) -> None:
