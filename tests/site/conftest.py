@@ -124,6 +124,8 @@ INTRO = """\
 
 See [the chapter](../notebooks/rich.ipynb).
 
+## All chapters
+
 <!-- generated: contents -->
 """
 
