@@ -38,7 +38,7 @@ import numpy as np
 
 np.ones({number}).sum()
 """
-ROUNDS = 7
+ROUNDS = 5
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ ARMS = {
     "import torch": ["-c", "import torch"],
     "from transformers import Trainer": ["-c", "from transformers import Trainer"],
 }
-ROUNDS = 7
+ROUNDS = 3
 
 
 def main() -> None:
