@@ -315,6 +315,11 @@ def _longer(results: dict[str, Any], targets: list[str], means: dict[str, list[f
     return f"| {name} | " + " | ".join(cells) + " |\n"
 
 
+def measured(name: str) -> bool:
+    """Whether a benchmark has been run: the page has no section for one that has not."""
+    return (RESULTS / f"{name}.json").exists()
+
+
 def page() -> str:
     """All sections, in order."""
     parts = (
@@ -327,11 +332,10 @@ def page() -> str:
         throughput(),
         vision_language(read),
         meme_tuning(read),
-        starting(read),
-        running(read),
+        *(section(read) for stem, section in (("start_up", starting), ("runner", running)) if measured(stem)),
     )
     text = INTRODUCTION + "".join(parts)
-    for stem, heading in SECTIONS.items():
+    for stem, heading in ((stem, heading) for stem, heading in SECTIONS.items() if measured(stem)):
         line = f"\n## {heading}\n"
         if line not in text:
             raise ValueError(f"The page has no section {heading!r} for the result {stem}: mend SECTIONS.")

@@ -60,5 +60,5 @@ def test_the_page_says_of_each_result_how_old_it_is() -> None:
     page = (ROOT / "book" / "measured.md").read_text(encoding="utf-8")
     marks = re.findall(r"<!-- measured: (\w+) -->", page)
     report = runpy.run_path(str(ROOT / "benchmarks" / "report.py"))
-    assert sorted(marks) == sorted(report["SECTIONS"])
+    assert sorted(marks) == sorted(filter(report["measured"], report["SECTIONS"]))
     assert "<!-- measured" not in with_ages(page, ROOT)
