@@ -139,11 +139,11 @@ show(
             {"generator": "generator $G$, a U-Net"},
             {"made": "made image", "target": "target $y$"},
             {"judge": "discriminator $D$, beside the source"},
-            {"adversarial": "$-\\log D$, (2)", "distance": "absolute error, (3)"},
+            {"distance": "absolute error to $y$, (3)", "adversarial": "$-\\log D$, (2)"},
         ],
         [
             ("source", "generator"), ("noise", "generator"), ("generator", "made"), ("made", "judge"), ("target", "judge"),
-            ("judge", "adversarial"), ("made", "distance"), ("target", "distance"),
+            ("judge", "adversarial"), ("made", "distance"),
         ],
         trained=["generator", "judge"],
     ),

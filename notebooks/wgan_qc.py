@@ -123,16 +123,16 @@ show(
 show(
     in_rows(
         [
-            {"source": "source or noise", "real": "real batch $y$"},
+            {"source": "source or noise"},
             {"generator": "generator"},
-            {"made": "made batch $\\hat y$"},
+            {"made": "made batch $\\hat y$", "real": "real batch $y$"},
             {"programme": "linear programme, (2)"},
-            {"potentials": "potentials $H$ and partners $T$"},
-            {"critic": "critic $D$, fitted by (3) and (5)"},
+            {"potentials": "potentials $H$, partners $T$"},
+            {"critic": "critic, (3) and (5); its slope (4) moves the generator"},
         ],
         [
             ("source", "generator"), ("generator", "made"), ("made", "programme"), ("real", "programme"),
-            ("programme", "potentials"), ("potentials", "critic"), ("critic", "generator", "slope, (4)"),
+            ("programme", "potentials"), ("potentials", "critic"),
         ],
         trained=["generator", "critic"],
     ),

@@ -23,6 +23,7 @@ WIDTH = 5.6
 """Inches of a figure's width: 538 pixels on the page, shrunk by a third on a phone."""
 
 _FONTS = ("Inter", "Segoe UI", "Helvetica Neue", "Helvetica", "Arial", "Noto Sans", "Liberation Sans", "DejaVu Sans")
+_MOST_TICKS = 8
 _INK, _GRID = "#1f2933", "#d9dee3"
 
 
@@ -99,6 +100,9 @@ def lines(
         )  # fmt: skip
         if log_x:
             axes.set_xscale("log")
+            if len(places := sorted(frame[x].unique())) <= _MOST_TICKS:  # the settings themselves, not powers of ten
+                axes.set_xticks(places, [f"{place:g}" for place in places])
+                axes.minorticks_off()
     _reference_lines(panels[0], references, horizontal=True)
     if panels[0].get_legend():
         panels[0].legend(title="")
