@@ -537,14 +537,11 @@ show(
 say(
     f"**Is a mean valid?** In the first world a matrix with a negative eigenvalue comes from the mean of {SAMPLES} samples in {means['bridge between edges']:.0%} of the people for the "
     f"bridge between edges, {means['tangent bridge']:.0%} for the tangent bridge, and {invalid(shift):.0%} for the mean shift. Projecting the former mean changes its RMSE from "
-    f"{found.of(PLAIN, 'RMSE').mean():.5f} to {found.of('bridge between edges, projected', 'RMSE').mean():.5f}: who needs the mean alone can repair it at the end."
+    f"{found.of(PLAIN, 'RMSE').mean():.5f} to {found.of('bridge between edges, projected', 'RMSE').mean():.5f}."
 )
 say(
-    "**Is a repaired sample near the truth?** That hangs on the least eigenvalue that the repair allows: with "
-    + ", ".join(
-        f"{floor:g} the mean affine-invariant distance to the true matrices is {value:.1f}"
-        for floor, value in after.items()
-    )
+    "**Is a repaired sample near the truth?** That hangs on the least eigenvalue that the repair allows. The mean affine-invariant distance to the true matrices is "
+    + ", ".join(f"{value:.1f} with {floor:g}" for floor, value in after.items())
     + f". Samples of the tangent bridge are {inside:.1f} away, and the person's own rest matrix, which draws nothing, {copied:.1f}."
 )
 record(share_of_invalid_samples=broken)
