@@ -769,7 +769,7 @@ check_limits((half, unit, double))
 # %% tags=["hide-input"]
 say(
     f"The correlations are {half:.4f}, {unit:.4f} and {double:.4f}: the dashed lines of [](#figure-rounds). With σ = 1 it is the "
-    "golden ratio's smaller brother."
+    "golden ratio less one."
 )
 
 # %% [markdown]
