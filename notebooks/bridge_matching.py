@@ -37,8 +37,8 @@
 profile = "cpu"
 seeds: int = 3  # worlds, each with a training of its own
 steps: int | None = None  # of every training run on the connectomes
-toy_steps: int = 150  # of every training run on single numbers
-toy_seeds: int = 5  # trainings on each law of single numbers
+toy_steps: int = 120  # of every training run on single numbers
+toy_seeds: int = 4  # trainings on each law of single numbers
 subjects: int | None = None
 regions: int | None = None
 
@@ -381,7 +381,7 @@ frames(
 
 
 # %%
-def gaussian_pairs(correlation, n=3000):
+def gaussian_pairs(correlation, n=2000):
     x0, z = torch.randn(2, n, 1, generator=generator(1))
     return TensorData(
         {
@@ -703,7 +703,7 @@ def bridge(seed):
 
 
 training = TRAINING | {"steps": steps}
-trained = Trained(bridge, training, samples=20, steps=20)
+trained = Trained(bridge, training, samples=20, steps=10)
 rivals = {
     "plain regression, same network": Trained(
         lambda seed: regression_of(bridge(seed)), training, samples=1
@@ -825,7 +825,6 @@ class Silent(torch.nn.Module):
 
 
 SETTINGS = {
-    "posterior, 5 steps": {"steps": 5, "sampler": "posterior"},
     "posterior, 20 steps": {"steps": 20, "sampler": "posterior"},
     "posterior, 50 steps": {"steps": 50, "sampler": "posterior"},
     "Euler, 20 steps": {"steps": 20, "sampler": "euler"},
@@ -836,7 +835,7 @@ covered = []
 for seed, (seen, unseen) in found.splits.items():
     method = trained.methods[seed]
     line, network = method.linear, method.network
-    half = range(len(unseen) // 4)
+    half = range(len(unseen) // 3)
     people = {
         "new people": unseen.subset(half),
         "training people": seen.subset(half),
@@ -982,7 +981,7 @@ for turn in (0.26, 0.5):
             subjects=subjects, regions=regions, seed=0, reconfiguration=turn
         )
         shifted = translate(
-            {"bridge matching": Trained(bridge, training, samples=20, steps=20)}, {0: turned},
+            {"bridge matching": Trained(bridge, training, samples=20, steps=10)}, {0: turned},
             test_size=test_size,
         )  # fmt: skip
         scores, by_person = shifted.scores, shifted.people.xs(0, level="world")
