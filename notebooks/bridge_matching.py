@@ -888,7 +888,7 @@ claim(
     called="worlds",
     better="- Memory: on training people they hold {ours}, more than on new ones, {theirs}.",
     worse="- Memory: on training people they hold {ours}, fewer than on new ones, {theirs}: memory is not the reason.",
-    undecided="- Memory: on training people they hold {ours}, on new ones {theirs}: no difference is shown, so that memory does not explain them.",
+    undecided="- Memory: on training people they hold {ours}, on new ones {theirs}: whether memory has a part in it is open.",
 )
 line = by["line with even noise"]
 claim(
