@@ -614,7 +614,10 @@ pairs = pd.DataFrame(
     columns=["row", "OGM-GE − row, points of accuracy"],
 )
 figure = bars(
-    pairs, "OGM-GE − row, points of accuracy", by="row", references={"none": 0.0}
+    pairs,
+    "OGM-GE − row, points of accuracy",
+    by="row",
+    references={"no difference": 0.0},
 )
 left_of_zero = [row for row in drawn if gaps.loc[row, "high"] < 0]
 show(

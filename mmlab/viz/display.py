@@ -146,7 +146,9 @@ def table(
     if ceiling is not None:
         _check_ceiling(frame, spread, best, ceiling)
     tied, note = _tied_sets(paired, best, reference, called)
-    caption = f"{caption.rstrip()} {note}".rstrip()
+    caption = caption.rstrip()
+    if note:
+        caption = f"{caption}{'' if caption[-1] in '.!?' else '.'} {note}"
     heads = [_head(column, best.get(str(column))) for column in frame.columns]
     rows = [""] * len(frame)
     for j, column in enumerate(frame.columns):

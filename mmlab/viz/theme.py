@@ -128,7 +128,7 @@ def bars(
         by: Column of the rows' names.
         order: Rows to show, from the top.
         references: Levels such as chance or the ceiling, by name; in every panel.
-        panel: Column whose values have a panel each, one above the other, with its rows alone.
+        panel: Column whose values have a panel each, one above the other, with its rows and a scale of its own.
     """
     import seaborn as sns
 
@@ -136,7 +136,7 @@ def bars(
     parts = dict(tuple(frame.groupby(panel, sort=False))) if panel else {"": frame}
     rows = {name: _rows(part, by, order) for name, part in parts.items()}
     count = max(len(names) for names in rows.values())
-    figure, panels = _panels(len(parts), 0.7 + 0.38 * count)
+    figure, panels = _panels(len(parts), 0.7 + 0.38 * count, shared=False)
     for axes, (name, part) in zip(panels, parts.items(), strict=True):
         shown = part[part[by].isin(rows[name])]
         sns.stripplot(shown, x=value, y=by, order=rows[name], ax=axes, color=COLOURS[4], size=4, jitter=0.15)
@@ -192,12 +192,12 @@ def image_rows(rows: Mapping[str, Sequence[Any]], *, columns: Sequence[str] = ()
     return figure
 
 
-def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, height: float, *, shared: bool = True) -> tuple[Figure, list[Axes]]:
     import matplotlib.pyplot as plt
 
     use_theme()
     figure, panels = plt.subplots(
-        count, 1, squeeze=False, figsize=(WIDTH, height * count), layout="constrained", sharex=count > 1
+        count, 1, squeeze=False, figsize=(WIDTH, height * count), layout="constrained", sharex=shared and count > 1
     )
     return figure, list(panels[:, 0])
 
