@@ -131,7 +131,7 @@ show(
 # | order of the patches | kept | lost: the sum in (2) does not care |
 # | what is passed on at the start | everything, mixed by a random matrix | an average over all patches, nearly |
 #
-# The second line surprises. Where a patch was must be written in its vector, or a query cannot know. The third is measured below.
+# Mind the second line: where a patch was must be written in its vector, or a query cannot know. The third is measured below.
 
 # %%
 KINDS = {

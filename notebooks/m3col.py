@@ -608,7 +608,7 @@ say(
 # Where the first number is far above the second, the task has been learnt by heart: its loss on the training people is nearly
 # spent, and what it has taught does not carry over to new people.
 #
-# The best possible classifier is linear in these worlds, so logistic regression is at home. Nobody promised that of real data.
+# The best possible classifier is linear in these worlds, so logistic regression is at home. Real data need not be linear.
 #
 # ## The real data
 #

@@ -476,7 +476,7 @@ say(
 # The training asked for meanings only. What has become of the old skills?
 #
 # A model that learns something new overwrites what it knew, unless the old is rehearsed; that is known as catastrophic forgetting
-# {cite}`robins1995rehearsal`. LoRA is said to learn less and forget less {cite}`biderman2024lora`. Less is not nothing. Two repairs cost little:
+# {cite}`robins1995rehearsal`. LoRA is said to learn less and forget less {cite}`biderman2024lora`. Two repairs are cheap:
 #
 # - **Mix.** Put items of the old tasks into the training set, here a third as many as there are memes. The steps are as many as
 #   before, so a quarter of what is seen is old.
@@ -752,7 +752,7 @@ else:
 # ## What do the automatic scores say?
 #
 # Here exact answers can be counted. Real explanations can be worded in many ways, and people compare texts by overlap instead: BLEU {cite}`papineni2002bleu,post2018sacrebleu`, ROUGE-L
-# {cite}`lin2004rouge`, CIDEr {cite}`vedantam2015cider`, BERTScore {cite}`zhang2020bertscore`. Such scores see wording before they see sense. To know what a value is worth, put three dull rows
+# {cite}`lin2004rouge`, CIDEr {cite}`vedantam2015cider`, BERTScore {cite}`zhang2020bertscore`. Such scores compare wording and not sense. To know what a value is worth, put three dull rows
 # beside it:
 #
 # - *one fixed sentence*, of twenty training meanings the one with the largest score, said of every meme;

@@ -90,7 +90,7 @@ def generator(seed=0):
 # above blue circle*. The text says nothing of it, so the answer can come from the picture alone, and whoever sees
 # everything is always right. The pairs of figures in the test part never occur in training: it is no use to learn captions by heart.
 #
-# Nobody begins from nothing. In place of SigLIP {cite}`zhai2023siglip` and Phi-2 {cite}`javaheripi2023phi2` we take
+# Published models begin with trained parts. In place of SigLIP {cite}`zhai2023siglip` and Phi-2 {cite}`javaheripi2023phi2` we take
 #
 # - a **tower** that has learnt to see these pictures: that of the book's {py:func}`base <mmlab.bases.tiny_llava.tiny_base>`, which was trained with
 #   another connector and another language model, both of which are thrown away here;
@@ -247,7 +247,7 @@ show(
 # [another chapter](connectors.ipynb).
 #
 # **The loss.** The language model predicts the next token at every position. Most positions hold the question, or the
-# picture. Whoever is trained on those learns to ask. So only the answer's positions $A$ count, the token that ends it
+# picture. A model that is trained on those learns to ask. So only the answer's positions $A$ count, the token that ends it
 # included:
 #
 # $$
@@ -775,8 +775,8 @@ table(
 )
 
 # %% [markdown]
-# **The end that looks like padding.** Phi-2's tokenizer has one id for the end of a text and for padding. Who finds the padding by its id takes
-# the true ends for padding as well: they are not supervised any more, and the model never learns to stop.
+# **The end that looks like padding.** Phi-2's tokenizer has one id for the end of a text and for padding. If padding is found by its id,
+# the true ends are taken for padding as well: they are not supervised any more, and the model never learns to stop.
 
 # %%
 many = training.batch(range(64))
