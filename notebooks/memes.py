@@ -210,7 +210,7 @@ boxes = {
     "x": Box(0, 0.5, "input x,\nI values"),
     "W": Box(1.5, 0, "W\nO × I", "frozen"),
     "A": Box(1, 1, "A\nr × I", "changed"),
-    "B": Box(2, 1, "B\nr → O", "changed"),
+    "B": Box(2, 1, "B, times α/r\nO × r", "changed"),
     "h": Box(3, 0.5, "output h,\nO values"),
 }
 arrows = [
@@ -218,7 +218,7 @@ arrows = [
     Arrow("W", "h"),
     Arrow("x", "A"),
     Arrow("A", "B", "r"),
-    Arrow("B", "h", "α/r"),
+    Arrow("B", "h"),
 ]
 show(
     diagram(boxes, arrows),

@@ -7,6 +7,7 @@ here works in place, so that :func:`mmlab.fit` goes on training the method that 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,6 +91,8 @@ def add_lora(
     Raises:
         ValueError: If a number is impossible, a submodule is missing, or there is an adapter already.
     """
+    # peft looks for bitsandbytes, which warns of a kernel that it lacks; nothing here uses it.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: "gemm_4bit" not in record.getMessage())
     from peft import LoraConfig, get_peft_model
 
     alpha = 2 * rank if alpha is None else alpha
