@@ -1,5 +1,6 @@
 """One place expands paths: home folders, variables, and names that only look like them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,24 @@ def test_variables_that_name_folders(home: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MMLAB_X", "~nosuchuserhere/x")
     with pytest.raises(ValueError, match="MMLAB_X is '~nosuchuserhere/x'"):
         folder_from_environment("MMLAB_X")
+
+
+def test_every_reader_expands(home: Path) -> None:
+    from mmlab.data.files.arrays import Array, read_array, read_arrays
+    from mmlab.data.files.download import download
+    from mmlab.data.files.text import read_text
+    from mmlab.data.sets.av_mnist_mini import recordings
+    from mmlab.data.sets.kspace import about
+    from mmlab.data.worlds.speech import read_wav
+
+    wanted = Array("f", None)
+    calls = (
+        read_text, about, recordings, read_wav,
+        lambda p: read_array(p, wanted),
+        lambda p: read_arrays(p, {"x": wanted}),
+        lambda p: download("http://127.0.0.1:1/x", p, sha256="0" * 64, size=1, retries=0, progress=False),
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(OSError, match=re.escape(f"{home}/none")):
+            call(Path("~/none"))
+    assert not (home / "~").exists()

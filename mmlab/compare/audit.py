@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mmlab.data.files.patterns import is_hidden
 from mmlab.data.files.pictures import read_picture
-from mmlab.data.files.text import read_text
+from mmlab.data.files.text import read_lines
 from mmlab.data.subjects import subject_id
 from mmlab.data.words import normal, words
 from mmlab.paths import expand
@@ -187,7 +187,7 @@ def _item(file: Path, name: str, about: dict[str, str], pattern: re.Pattern[str]
 
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
-    text = read_text(table, "leave it out of the folder.")
+    text = "\n".join(read_lines(table, "leave it out of the folder."))
     try:
         if table.suffix.lower() == ".jsonl":
             rows = [json.loads(line) for line in text.split("\n") if line.strip()]
@@ -203,7 +203,9 @@ def _rows(table: Path) -> Iterator[dict[str, str]]:
             raise ValueError(
                 f"{table} has a line that is no object ({str(row)[:60]}): correct it, or leave it out of the folder."
             )
-        yield {str(key).strip().lower(): str(value or "") for key, value in row.items() if key is not None}
+        about = {str(key).strip().lower(): str(value or "") for key, value in row.items() if key is not None}
+        if any(map(str.strip, about.values())):  # an empty line is no item
+            yield about
 
 
 def _first(row: dict[str, str], columns: Sequence[str]) -> str:

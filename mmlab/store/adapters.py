@@ -29,7 +29,7 @@ from mmlab.store.lora import (
     quiet,
 )
 from mmlab.store.model_card import Provenance, card_text, code, has_own_readme
-from mmlab.store.weights import read_tensors, write_tensors
+from mmlab.store.weights import read_tensors, strict_json, write_tensors
 from mmlab.wording import few
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def read_adapter(folder: str | Path, revision: str | None = None) -> Adapter:
     """
     config_file, weights = (_find(folder, name, revision) for name in (CONFIG, WEIGHTS))
     try:
-        config = json.loads(config_file.read_text(encoding="utf-8-sig"))
+        config = strict_json(config_file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{config_file} is damaged ({error}): get it again.") from None
     lora_config(config, str(config_file))

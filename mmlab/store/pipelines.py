@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mmlab.paths import expand
 from mmlab.store.folders import recover, replaced_folder
 from mmlab.store.model_card import Provenance, card_text, has_own_readme
+from mmlab.store.weights import strict_json
 from mmlab.wording import few
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _check_files(folder: Path) -> None:
 def _forget_places(folder: Path) -> None:
     """Diffusers writes down the path from which a part was loaded, which is nobody's business."""
     for file in folder.rglob("*.json"):
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = strict_json(file.read_bytes())
         if isinstance(content, dict) and Path(content.get("_name_or_path") or "").is_absolute():
             del content["_name_or_path"]
             file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -240,7 +241,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file.parent} holds no {file.name}.")
     try:
-        value = json.loads(file.read_text(encoding="utf-8-sig"))
+        value = strict_json(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged ({error}): get it again.") from None
     if not isinstance(value, dict):

@@ -6,7 +6,6 @@ Phi-2, whose head has a bias; the tower is SigLIP, saved with one level of names
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from torch import Tensor, random
 
 from mmlab.paths import expand
-from mmlab.store.weights import FILE, read_tensors, unfit
+from mmlab.store.weights import FILE, read_tensors, strict_json, unfit
 from mmlab.wording import few
 
 __all__ = ["PHI_2", "SIGLIP_SO400M", "is_published", "load_published", "read_published"]
@@ -168,7 +167,7 @@ def _json(file: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
     if default is not None and not file.is_file():
         return default
     try:
-        read = json.loads(file.read_text(encoding="utf-8-sig"))
+        read = strict_json(file.read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(f"{file} is missing: it says how the model is built.") from None
     except (ValueError, RecursionError) as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -208,7 +207,7 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
         config = saved
         if file is not None:
             try:
-                config = strict_json(file.read_bytes().removeprefix(BOM_UTF8))
+                config = strict_json(file.read_bytes())
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file} is damaged ({error}): delete it or get it again.") from None
             if saved is not None and config != saved:

@@ -87,7 +87,7 @@ def load_unet_adapter(unet: nn.Module, folder: str | Path, *, name: str = "defau
 
     file = expand(folder, "folder") / WEIGHTS
     if not file.is_file():
-        raise FileNotFoundError(f"{folder} holds no {WEIGHTS}: mmlab reads no other file.")
+        raise FileNotFoundError(f"{file.parent} holds no {WEIGHTS}: mmlab reads no other file.")
     if name in (getattr(unet, "peft_config", None) or {}):
         raise ValueError(f"The U-Net has an adapter {name!r} already: choose another name.")
     tensors, header = read_tensors(file)

@@ -265,7 +265,7 @@ def untied(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def strict_json(text: str | bytes) -> Any:
-    """What JSON text says, which must not say anything twice.
+    """What JSON text says, which must not say anything twice. Of bytes, a byte order mark tells the encoding.
 
     Raises:
         ValueError: If it is no JSON, or an object has a key twice.

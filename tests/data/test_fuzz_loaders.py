@@ -43,6 +43,43 @@ def test_the_good_file_is_read(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     target.check(target.read(tmp_path / target.file))
 
 
+SUFFIXES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".toml"}
+TEXTS = [
+    name
+    for name, target in TARGETS.items()
+    if Path(target.file).suffix in SUFFIXES and not name.startswith("checkpoint")  # which only mmlab writes
+]
+SPELLINGS = {
+    "mark": lambda text: text.encode("utf-8-sig"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "UTF-32": lambda text: text.encode("utf-32"),
+    "Windows": lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+    "old Mac": lambda text: text.replace("\n", "\r").encode(),
+    "blank lines": lambda text: f"{text}\n \n\n".encode(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_read_however_it_was_saved(
+    name: str, spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMLAB_DATA", str(tmp_path))
+    target = TARGETS[name]
+    read = []
+    for content in (target.good, SPELLINGS[spelling](target.good.decode())):
+        for file, other in {**target.others, target.file: target.wrap(content)}.items():
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_bytes(other)
+        read.append(target.read(tmp_path / target.file))
+        target.check(read[-1])
+    assert str(read[0]) == str(read[1])
+
+
+def test_there_are_text_readers() -> None:
+    assert len(TEXTS) > 20
+
+
 @pytest.mark.parametrize("kind", ["pickle", "npy", "npz", "torch"])
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_loader_runs_what_a_file_holds(

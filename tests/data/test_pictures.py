@@ -44,6 +44,27 @@ def test_pictures_are_upright(tmp_path: Path, kind: str, turn: int) -> None:
         assert found.size == ((20, 40) if turn > 4 else (40, 20))
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "I;16", "F", "1"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("turn", [6, 8])
+def test_tiff_of_every_mode_is_upright(tmp_path: Path, mode: str, compression: str | None, turn: int) -> None:
+    """Pillow maps some of them into memory with their sides exchanged."""
+    grey = Image.fromarray((RAMP[:3, :4] * 250).astype(np.uint8) * 9)
+    image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    image.save(tmp_path / "p.tif", exif=exif, **({"compression": compression} if compression else {}))
+    expected = np.rot90(np.asarray(read_picture(image)), 3 if turn == 6 else 1)
+    assert np.array_equal(np.asarray(read_picture(tmp_path / "p.tif")), expected)
+    with Image.open(tmp_path / "p.tif") as opened:
+        assert np.array_equal(np.asarray(read_picture(opened)), expected)
+        assert opened.filename == str(tmp_path / "p.tif")
+
+
+def test_premultiplied_grey_is_read() -> None:
+    assert np.asarray(read_picture(Image.merge("LA", (two_colours().convert("L"),) * 2).convert("La"))).any()
+
+
 def test_damaged_exif_leaves_the_picture_as_it_is(tmp_path: Path) -> None:
     two_colours().save(tmp_path / "p.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
     assert read_picture(tmp_path / "p.jpg").size == (40, 20)

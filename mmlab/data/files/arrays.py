@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mmlab.data.files.numbers import Grid, GridError, grid
 from mmlab.data.files.text import read_lines
+from mmlab.paths import expand
 
 __all__ = ["Array", "read_array", "read_arrays", "read_named"]
 
@@ -70,6 +71,7 @@ def read_arrays(path: Path, expected: Expected, remedy: str = "get the file agai
         ValueError: If it is not an ``.npz`` file, is damaged, lacks an array, or an array has another kind or shape,
             values out of bounds or values that are not finite. One sentence names file, array and remedy.
     """
+    path = expand(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: {remedy}")
     arrays = {}
@@ -118,6 +120,7 @@ def read_named(path: Path, wanted: Array, remedy: str = "get the file again.") -
         ValueError: If it is of another kind of file, damaged, or the array is not as expected. One sentence names file
             and remedy.
     """
+    path = expand(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: {remedy}")
     suffix = path.suffix.lower()

@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mmlab.data.files.archive import extract
 from mmlab.data.files.workshop import workshop
+from mmlab.paths import expand
 
 if TYPE_CHECKING:
     import requests
@@ -88,7 +89,7 @@ def download(
         ValueError: If the hash, the size or the address is not one that can be used.
         DownloadError: If the file could not be had; nothing is left under ``path`` that was not there before.
     """
-    sha256 = str(sha256).lower()
+    path, sha256 = expand(path), str(sha256).lower()
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise ValueError(f"{path.name}: a download needs the sha256 of its content (64 hexadecimal digits).")
     if size <= 0:

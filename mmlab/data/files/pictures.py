@@ -117,6 +117,8 @@ def _what(path: Path, error: Exception, formats: Sequence[str]) -> str:
     for place, magic, answer in _OTHERS:
         if start[place:].lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(magic.lower()):
             return f"it is {answer}"
+    if type(error).__name__ == "DecompressionBombError":
+        return f"it says more than the {MOST_PIXELS:,} pixels allowed: make it smaller first"
     if not start:
         return "it is empty: get the file again"
     return f"it is none of {', '.join(formats)}, or damaged ({type(error).__name__}): convert it, or get it again"
@@ -137,7 +139,7 @@ def _checked(image: Image.Image, name: str, background: Colour, formats: Sequenc
     if not width * height:
         raise ValueError(f"{name} is {width} x {height}: there is nothing to see in it.")
     try:
-        image.load()
+        _load(image)
         return _opaque(_upright(image), background)
     except _RangeError as error:
         raise ValueError(f"{name} {error}.") from None
@@ -148,6 +150,19 @@ def _checked(image: Image.Image, name: str, background: Colour, formats: Sequenc
         raise ValueError(
             f"{name} cannot be read as a picture, it is damaged ({type(error).__name__}: {detail}): get it again."
         ) from None
+
+
+def _load(image: Image.Image) -> None:
+    """Decode the pixels, and never by mapping the file: Pillow 13 maps a rotated TIFF with its sides exchanged."""
+    named = getattr(image, "filename", None)
+    if named is None or image.format != "TIFF":
+        image.load()
+        return
+    image.filename = ""  # type: ignore[attr-defined]
+    try:
+        image.load()
+    finally:
+        image.filename = named  # type: ignore[attr-defined]
 
 
 class _RangeError(Exception):
@@ -167,6 +182,8 @@ def _opaque(image: Image.Image, background: Colour) -> Image.Image:
     """RGB, with transparent pixels on the background."""
     from PIL import Image
 
+    if image.mode == "La":  # which Pillow turns into nothing but LA
+        image = image.convert("LA")
     if image.mode == "F" or image.mode.startswith("I"):
         grey, clear = _eight_bits(np.asarray(image), image.mode, image.info.get("transparency"))
         image = Image.merge("LA", (Image.fromarray(grey), Image.fromarray(clear)))

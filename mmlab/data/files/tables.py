@@ -58,16 +58,18 @@ def read_table(path: Path, columns: Mapping[str, str], remedy: str = "get the fi
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     table: dict[str, list[Any]] = {name: [] for name in columns}
     try:
-        header = next(rows, [])
+        header = next((row for row in rows if any(map(str.strip, row))), [])
         if lacking := [name for name in columns if header.count(name) != 1]:
             raise ValueError(
                 f"column {lacking[0]!r} is not there just once; there are {', '.join(header)[:200] or 'none'}"
             )
         places = {name: header.index(name) for name in columns}
         for row in rows:
-            if row and len(row) != len(header):
+            if not any(map(str.strip, row)) and len(row) != len(header):  # an empty line is no row
+                continue
+            if len(row) != len(header):
                 raise ValueError(f"line {rows.line_num} has {len(row)} cells, the header {len(header)}")
-            for name, kind in columns.items() if row else ():  # an empty line is no row
+            for name, kind in columns.items():
                 table[name].append(_cell(row[places[name]], kind, f"line {rows.line_num}, column {name!r}"))
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}; {remedy}") from None

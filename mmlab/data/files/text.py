@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mmlab.paths import expand
+
 __all__ = ["read_json", "read_lines", "read_text"]
 
 # The mark of UTF-32 begins with that of UTF-16: it is looked for first.
@@ -31,12 +33,13 @@ def read_text(path: Path, remedy: str = "get the file again.") -> str:
         OSError: If it cannot be read.
         ValueError: If it is not text.
     """
+    path = expand(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: {remedy}")
     content = path.read_bytes()
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
-        return content.decode(encoding)
+        return content.decode(encoding).removesuffix("\x1a")  # the end of a file, to DOS
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} cannot be read: this is not text in {encoding.removesuffix('-sig').upper()} (byte {error.start}): "

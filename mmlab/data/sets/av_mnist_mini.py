@@ -159,6 +159,7 @@ def recordings(folder: Path) -> Clips:
         FileNotFoundError: If neither is there; the message says how to get it.
         ValueError: If a file is not as it should be.
     """
+    folder = expand(folder, "folder")
     prepared = folder / "fsdd.npz"
     entry = registry.source("fsdd")
     if prepared.is_file():

@@ -83,7 +83,7 @@ def about(path: Path, acquisition: bool = False) -> About:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not as it should be; the message names file and dataset or attribute.
     """
-    with _opened(path) as file:
+    with _opened(expand(path)) as file:
         count = len(_kspace(file))
         scale: Any = file.attrs.get("max", np.nan)
         kind = file.attrs.get("acquisition", "") if acquisition else ""

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmlab.paths import expand
 from mmlab.wording import require_at_least
 
 __all__ = ["RATE", "SAMPLES", "Clips", "babble", "brown", "log_spectrogram", "mix", "read_wav", "spoken_digits"]
@@ -196,6 +197,7 @@ def read_wav(path: Path) -> NDArray[np.int16]:
         OSError: If it cannot be read.
         ValueError: If it is no such file, or holds no sound; the message names the file.
     """
+    path = expand(path)
     try:
         with wave.open(str(path), "rb") as file:
             form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
