@@ -23,6 +23,7 @@ TEXTS = [
     "a\n\n:::\n\n# Heading\n\n- item",
     "a\r\nb\tc",
     "<https://evil.example>",
+    "https://evil.example/x?y=1 http://a.b www.evil.com ftp://c.de a.person@evil.org",
     "```{raw} html",
     "% comment",
     "(label)=",
@@ -48,6 +49,14 @@ def test_a_cell_shows_the_text_and_nothing_happens(text, escape):
     shown = "".join(token.content for token in inner)
     plain = re.sub(r"[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\ud800-\udfff]", "\ufffd", text)
     assert shown.strip() == " ".join(plain.split())
+
+
+@pytest.mark.parametrize("text", ["https://evil.example", "www.evil.com", "evil.org/x", "a.b@evil.org", "v1.5, 0.5 s"])
+def test_no_address_becomes_a_link(text):
+    """The book's Markdown makes links of plain addresses."""
+    shown = MarkdownIt("commonmark", {"linkify": True}).enable(["table", "linkify"]).render(cell(text))
+    assert "<a" not in shown
+    assert text in shown
 
 
 @pytest.mark.parametrize("text", ["$x$", "{cite}`a`", "{{ b }}", "\\(x\\)", "a_b*c", "$$y$$"])

@@ -133,3 +133,10 @@ def test_ids_never_change() -> None:
     assert not known - retired - present, "ids are gone: give the claim its old name=, or mark the line as (retired)"
     assert not present & retired, "a retired id must not be used again: give the new claim another name="
     assert not present - known, "new claims: add their ids to tests/publish/claim_ids.txt, where they stay for good"
+
+
+def test_no_cell_of_the_table_is_a_formula() -> None:
+    for text in ("=1+1", "+1", "-1+cmd", "@SUM(A1)", "\tx", "\rx"):
+        line = next(csv.DictReader(io.StringIO(claims.as_csv([{"metric": text, "value": -0.5}]), newline="")))
+        assert line["metric"] == f"'{text}"
+        assert line["value"] == "-0.5", "a number is a number"

@@ -9,6 +9,9 @@ __all__ = ["cell", "code"]
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation: CommonMark lets a backslash stand before any of it
 _HARMLESS = frozenset(".,;()/%+='\"?:-")  # in the middle of a line; it stays readable in the source
 
+# Where a plain address would become a link: before its slashes, and before what follows a dot in the name of a host.
+_ADDRESS = re.compile(r":(?=//)|(?<=\w)\.(?=[^\W\d_]{2})")
+
 
 def cell(text: str) -> str:
     """Text for a cell of a Markdown table, the brackets of an image or of a link: no mark in it is one of Markdown.
@@ -17,7 +20,8 @@ def cell(text: str) -> str:
         text: Any text. Line breaks become blanks.
     """
     line = " ".join(_visible(text).split())
-    return _MARKS.sub(lambda match: match[1] if match[1] in _HARMLESS else f"\\{match[1]}", line)
+    escaped = _MARKS.sub(lambda match: match[1] if match[1] in _HARMLESS else f"\\{match[1]}", line)
+    return _ADDRESS.sub(r"\\\g<0>", escaped)
 
 
 def code(text: str) -> str:
