@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_data", "check_trackers", "make_accelerator", "processes_started"]
 
+_log = logging.getLogger("mmlab")
+_PATIENCE = 10.0
+"""Seconds after which a process says that it waits for others."""
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _RANKS = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 
@@ -72,15 +80,40 @@ def processes_started() -> int:
         text = os.environ.get(name)
         if text is None:
             continue
-        if not text.strip().lstrip("-").isdigit():
+        if not re.fullmatch(r"\s*-?[0-9]+\s*", text):
             raise ValueError(f"fit: the environment variable {name}={text!r} is no whole number: unset {name}.")
+        if name in _SIZES and int(text) < 1:
+            raise ValueError(f"fit: the environment variable {name}={text} is no number of processes: unset {name}.")
         if name in _SIZES and int(text) > 1 and not os.environ.get("MASTER_ADDR"):
             raise ValueError(
                 f"fit: the environment variable {name}={text} announces {text} processes, but no launcher started this "
                 f"one, since MASTER_ADDR is not set: unset {name} for one process, or start with torchrun."
             )
+        if name == "LOCAL_RANK" and int(text) >= 0 and not os.environ.get("MASTER_ADDR"):
+            raise ValueError(
+                f"fit: the environment variable {name}={text} says that a launcher started this process, but none did, "
+                f"since MASTER_ADDR is not set: unset {name}, or start with torchrun."
+            )
         count = max(count, int(text)) if name in _SIZES else count
     return count
+
+
+@contextmanager
+def _told_of_waiting(processes: int) -> Iterator[None]:
+    """Say whom a process waits for: with variables that a launcher left behind, nobody comes."""
+    address = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
+    told = (
+        f"fit: this process waits at MASTER_ADDR:MASTER_PORT={address} for the others of {processes}, as WORLD_SIZE "
+        "says: start them, or unset WORLD_SIZE, RANK and MASTER_ADDR for one process."
+    )
+    timer = threading.Timer(_PATIENCE, _log.warning, [told])
+    timer.daemon = True
+    if processes > 1:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any) -> Accelerator:
@@ -95,7 +128,8 @@ def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any)
 
     processes = processes_started()
     # Without `cpu`, Accelerate takes each process of torchrun on a machine without a GPU for a run of its own.
-    state = PartialState(cpu=not torch.accelerator.is_available())
+    with _told_of_waiting(processes):
+        state = PartialState(cpu=not torch.accelerator.is_available())
     if processes != state.num_processes:
         raise ValueError(f"fit: {processes} processes were started, but Accelerate sees {state.num_processes} of them.")
     if settings.precision == "fp16" and state.device.type == "cpu":

@@ -137,6 +137,6 @@ def test_ids_never_change() -> None:
 
 def test_no_cell_of_the_table_is_a_formula() -> None:
     for text in ("=1+1", "+1", "-1+cmd", "@SUM(A1)", "\tx", "\rx"):
-        line = next(csv.DictReader(io.StringIO(claims.as_csv([{"metric": text, "value": -0.5}]), newline="")))
+        line = next(csv.DictReader(io.StringIO(claims.as_csv([{"metric": text, "id": -0.5}]), newline="")))
         assert line["metric"] == f"'{text}"
-        assert line["value"] == "-0.5", "a number is a number"
+        assert line["id"] == "-0.5", "a number is a number"

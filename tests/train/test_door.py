@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from training_toys import Regression, data, make
 from mmlab import fit
 from mmlab.data.tensors import TensorData
 from mmlab.registry import list_methods, load
+from mmlab.train import prepare
 from mmlab.train.door import door
 from mmlab.train.prepare import processes_started
 
@@ -241,6 +243,9 @@ def test_validation_is_looked_at_as_well():
         ({"WORLD_SIZE": "4"}, "WORLD_SIZE=4 announces 4 processes"),
         ({"PMI_SIZE": "2"}, "PMI_SIZE=2 announces 2 processes"),
         ({"OMPI_COMM_WORLD_SIZE": "3"}, "OMPI_COMM_WORLD_SIZE=3"),
+        ({"WORLD_SIZE": "-3"}, "WORLD_SIZE=-3 is no number of processes: unset WORLD_SIZE"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE=0 is no number of processes"),
+        ({"LOCAL_RANK": "3"}, "LOCAL_RANK=3 says that a launcher started this process, but none did"),
         ({"LOCAL_RANK": ""}, "LOCAL_RANK='' is no whole number"),
         ({"RANK": "x"}, "RANK='x'"),
     ],
@@ -254,6 +259,15 @@ def test_what_a_launcher_left_behind_is_named(variables, message, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
         fit(make(), data(), steps=1, progress=False)
+
+
+def test_a_process_that_waits_for_others_says_for_whom(monkeypatch, caplog):
+    monkeypatch.setattr(prepare, "_PATIENCE", 0.01)
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    for processes, said in ((1, 0), (4, 1)):
+        with prepare._told_of_waiting(processes):
+            time.sleep(0.1)
+        assert sum("the others of 4" in text and "unset WORLD_SIZE" in text for text in caplog.messages) == said
 
 
 def test_items_of_another_shape_are_refused_in_one_sentence():
