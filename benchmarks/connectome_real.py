@@ -94,8 +94,10 @@ def _bridge_path(train: ConnectomePairs, test: ConnectomePairs, steps: tuple[int
     source, target = train.source - mean_source, train.target - mean_target  # (S, E)
     slope = (source * target).sum() / source.square().sum()
     source, test_source = slope * source, slope * (test.source - mean_source)
-    values, vectors = torch.linalg.svd(torch.cat([source, target]).double(), full_matrices=False)[1:]
-    basis = vectors[values > 1e-6 * values[0]].float().T  # (E, D)
+    both = torch.cat([source, target]).double()
+    values, left = torch.linalg.eigh(both @ both.T)  # of few rows: much faster than a decomposition of long ones
+    kept = values > 1e-12 * values[-1]
+    basis = (both.T @ (left[:, kept] * values[kept].rsqrt())).float()  # (E, D), orthonormal columns
     scale = float((target @ basis).std())
     data = TensorData({"source": source @ basis / scale, "target": target @ basis / scale}, subjects=train.subjects)
     torch.manual_seed(seed)

@@ -16,7 +16,7 @@
 # **Can we draw people who were never scanned, and does it take more than a Gaussian?**
 #
 # Studies of the brain have a few hundred people. Methods that learn from data would like more, and scans cannot be
-# shared freely. A generator of connectivity matrices would help with both: draw as many people with a diagnosis, and as
+# shared freely. A generator of connectivity matrices promises both: draw as many people with a diagnosis, and as
 # many without, as one likes. Each draw must be a correlation matrix, and all draws together must vary as people do.
 #
 # DiffeoCFM {cite}`collas2025diffeocfm` does this with two ideas: flat coordinates, in which every point is a valid
@@ -122,8 +122,8 @@ frames(
     draw_gaussians,
     describe_gaussians,
     caption=(
-        "Turn the correlation up. The Gaussian on correlations (orange) spills over the border; the Gaussian on coordinates (blue) cannot, and its draws "
-        "pile up on this side of it as the scans do (grey)."
+        "Turn the correlation up. The Gaussian on correlations (orange) spills over the border, and the Gaussian on coordinates (blue) "
+        "cannot: its draws stay on this side, where the scans are (grey)."
     ),
     start={"true correlation": 0.8},
 )
@@ -230,7 +230,7 @@ assert torch.allclose(ours, theirs, atol=1e-5)
 # ## The experiment
 #
 # In the world of this chapter, five latent traits of a person shape the logarithm of the covariance. A diagnosis moves the first of them, up in one half of the
-# patients and down in the other: two subtypes, whose mean is nearly that of the controls. So a Gaussian per class is right for controls and wrong for patients. The law is known, and new people can be drawn as
+# patients and down in the other: two subtypes, which the one Gaussian of their class has to cover. The law is known, and new people can be drawn as
 # often as we like.
 #
 # The rows, all fitted to the same people:
@@ -244,7 +244,7 @@ assert torch.allclose(ours, theirs, atol=1e-5)
 # The measures. *Energy distance* from test people, within each class: zero for the same law and infinitely many draws. *α-precision* asks whether samples fill the balls about the
 # real mean as real people do, *β-recall* whether real people have a sample near them, and *authenticity* which share of samples are no near copies of a training person {cite}`alaa2022faithful`.
 # *Valid share* counts matrices without negative eigenvalues. *Classification accuracy*: a support vector machine learns the diagnosis from the samples, and is tested on real people.
-# Distances are taken in standardised edges, which favour no row's coordinates.
+# Distances are taken in standardised edges, not in the method's own coordinates.
 
 # %%
 TESTED = 600
@@ -402,12 +402,11 @@ record(
 )  # fmt: skip
 
 # %% [markdown]
-# Look at the row of the training people. It is valid, precise and complete, and a classifier learns from it as well as from real people, for they are real. Only authenticity
-# shows that nothing new was drawn. No single number judges a generator.
+# Look at the row of the training people. Nothing in it was drawn anew, and of all columns authenticity alone says so. No single number judges a generator.
 #
-# ### And where the Gaussian is right?
+# ### And where each class is one cloud?
 #
-# Same world, but the diagnosis moves all patients the same way. Each class is now close to what a Gaussian in the logarithm of the covariance would make of it, and there is less for a flow to find.
+# Same world, but the diagnosis moves all patients the same way. Each class is one cloud now. Is there still something for a flow to find?
 
 # %%
 easier = pd.DataFrame(
@@ -625,7 +624,7 @@ say(
 # ```
 #
 # ```{dropdown} What does authenticity see that the other measures do not?
-# Copies. The training people again have the right law in every other respect.
+# Copies. Training people drawn again look like real people because they are.
 # ```
 #
 # ## In five lines
