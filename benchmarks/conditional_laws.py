@@ -180,14 +180,13 @@ def measure(part: str, piece: tuple[int, ...]) -> None:
 
 
 def write() -> None:
-    """The result, from all pieces."""
-    write_result(
-        {
-            part: [row for piece in pieces for row in json.loads(_kept(part, piece).read_text(encoding="utf-8"))]
-            for part, (_, pieces) in RUNS.items()
-        },
-        __file__,
-    )
+    """The result, from all pieces that were kept; it says which were not."""
+    results: dict[str, Any] = {}
+    for part, (_, pieces) in RUNS.items():
+        there = [piece for piece in pieces if _kept(part, piece).exists()]
+        results[part] = [row for piece in there for row in json.loads(_kept(part, piece).read_text(encoding="utf-8"))]
+        results[f"{part}, not measured"] = [list(piece) for piece in pieces if piece not in there]
+    write_result(results, __file__)
 
 
 def main() -> None:

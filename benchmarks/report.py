@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
 from report_language import meme_tuning, vision_language  # noqa: E402
+from report_samplers import conditional_laws  # noqa: E402
 from report_tools import running, starting  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -31,6 +32,7 @@ PUBLISHED = {
 """W2 as published, by name: our method beside it, and eight Gaussians, moons and S-curve."""
 
 SECTIONS = {
+    "conditional_laws": "Samplers where the law is known",
     "connectome_real": "Translators on real connectivity",
     "rosmap": "M3CoL on ROSMAP",
     "av_mnist_mini": "I2M2 on real digits and speech",
@@ -324,6 +326,7 @@ def page() -> str:
     """All sections, in order."""
     parts = (
         connectomes(read),
+        conditional_laws(read),
         rosmap(),
         digits(),
         coloured_digits(read),

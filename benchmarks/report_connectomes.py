@@ -59,6 +59,11 @@ def pairs(read: Read) -> str:
         text += f"\nThe best dull rival in RMSE is *{best}* with {rivals[best]:.4f}.\n"
         if "minus rival" in result:
             text += _gaps(result["minus rival"])
+        if "measured before" in result:
+            text += (
+                f"\nThese numbers are of {result['measured before']}, before the default network of bridges was changed; "
+                "the bridges of this table have not been measured since.\n"
+            )
         if result.get("acknowledgement"):
             text += f"\n> {result['acknowledgement']}\n"
     return text

@@ -38,20 +38,23 @@ def _mean(values: list[float]) -> float:
 def conditional_laws(read: Read) -> str:
     """What samplers draw where the law of the target given the source is known, and what few pairs ask of training."""
     result = read("conditional_laws")
-    return _laws(result["laws"]) + _few_pairs(result["rest_motor"]) + _hemispheres(result["hemispheres"])
+    text = _laws(result["laws"])
+    if any(row["use"] == "test" for row in result["rest_motor"]):
+        text += _few_pairs(result["rest_motor"])
+    if result["hemispheres"]:
+        text += _hemispheres(result["hemispheres"])
+    return text
 
 
 def _laws(rows: list[dict[str, Any]]) -> str:
-    seeds = len({row["seed"] for row in rows})
+    seeds = sorted({row["seed"] for row in rows})
+    sizes = sorted({row["size"] for row in rows})
     text = (
         "\n## Samplers where the law is known\n\n"
-        "`python benchmarks/conditional_laws.py`: default networks trained for 300 steps on 8000 pairs, then one "
-        "sample "
-        "for each of 1000 fresh sources; means over one and two dimensions (the methods on correlation matrices: "
-        "one) and "
-        f"{seeds} seeds. Energy distance from a true draw given the source, times 1000; in brackets, in how many "
-        "of the "
-        "runs an exchange test at 0.2 % finds another law.\n\n"
+        "`python benchmarks/conditional_laws.py`: default networks trained for 300 steps on 8000 pairs, then one draw "
+        f"for each of 1000 fresh sources; {' and '.join(map(str, sizes))} values each (the methods on correlation "
+        f"matrices: 1), seeds {', '.join(map(str, seeds))}. Energy distance from a true draw given the source, times "
+        "1000; in brackets, in how many of the runs an exchange test at 0.2 % finds another law.\n\n"
     )
     text += "| sampler | " + " | ".join(LAWS.values()) + " |\n" + "| --- " * (len(LAWS) + 1) + "|\n"
     for name, title in TITLES.items():
@@ -59,7 +62,7 @@ def _laws(rows: list[dict[str, Any]]) -> str:
         for law in LAWS:
             own = [row for row in rows if row["row"] == name and row["law"] == law]
             found = sum(row["p"] <= 0.002 for row in own)
-            cells.append(f"{1000 * _mean([row['energy'] for row in own]):.1f} ({found} of {len(own)})")
+            cells.append(f"{1000 * _mean([row['energy'] for row in own]):.1f} ({found} of {len(own)})" if own else "")
         text += f"| {title} | " + " | ".join(cells) + " |\n"
     gaps = {
         name: max(row["gap"] for row in rows if row["row"] == name and row["gap"] is not None)
