@@ -61,8 +61,8 @@ def pairs(read: Read) -> str:
             text += _gaps(result["minus rival"])
         if "measured before" in result:
             text += (
-                f"\nThese numbers are of {result['measured before']}, before the default network of bridges was changed; "
-                "the bridges of this table have not been measured since.\n"
+                f"\nThese numbers are of {result['measured before']}, before the default network of bridges was "
+                "changed; the bridges of this table have not been measured since.\n"
             )
         if result.get("acknowledgement"):
             text += f"\n> {result['acknowledgement']}\n"
