@@ -34,9 +34,7 @@ from hashes import wheels  # noqa: E402
 from mmlab.store.folders import write_whole  # noqa: E402
 from mmlab.wording import nearest  # noqa: E402
 
-_VERSIONS = (
-    "import json, importlib.metadata as m; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
-)
+_VERSIONS = "import json, importlib.metadata as m; print(json.dumps({d.name.lower().replace(chr(95), chr(45)): d.version for d in m.distributions()}))"
 
 
 def rivals() -> list[str]:
