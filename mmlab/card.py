@@ -42,7 +42,8 @@ class Claim:
         direction: Whether better means ``"higher"`` or ``"lower"``.
         kind: ``"paper"`` if the paper claims it, ``"sanity"`` for a control of this book.
         published: The published number with its setting, as ``"72.38 % on AV-MNIST"``; empty if none was checked.
-        sure: How the published number is known: ``"read"`` in the paper, ``"second-hand"``, or empty.
+        sure: How the published number is known: ``"read"`` in the paper or its authors' repository,
+            ``"second-hand"``, or empty.
         name: Name in the register, which must never change; by default made of metric and baseline. A ``claim`` of this
             name in the chapter decides it.
     """

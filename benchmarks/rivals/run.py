@@ -34,7 +34,10 @@ from hashes import wheels  # noqa: E402
 from mmlab.store.folders import write_whole  # noqa: E402
 from mmlab.wording import nearest  # noqa: E402
 
-_VERSIONS = "import json, importlib.metadata as m; print(json.dumps({d.name.lower().replace(chr(95), chr(45)): d.version for d in m.distributions()}))"
+_VERSIONS = """
+import importlib.metadata, json
+print(json.dumps({d.name.lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}))
+"""
 
 
 def rivals() -> list[str]:

@@ -15,6 +15,7 @@ from mmlab.command.arena import arena
 from mmlab.command.audit import audit_data
 from mmlab.command.console import show_plan, show_scores, show_table
 from mmlab.command.messages import sentence
+from mmlab.command.tasks import task_app
 from mmlab.paths import from_command
 from mmlab.publish import commands
 
@@ -32,6 +33,7 @@ book = typer.Typer(no_args_is_help=True, help="The book: notebooks, their runs, 
 app.add_typer(data, name="data")
 app.add_typer(book, name="book")
 app.add_typer(arena, name="arena")
+app.add_typer(task_app, name="task")
 data.command("audit")(audit_data)
 commands.add_to(book)
 
@@ -177,12 +179,14 @@ def sync(
     from mmlab.command.api import refresh_api
     from mmlab.command.house import refresh_house
     from mmlab.command.scaffold import refresh_readme
+    from mmlab.command.tasks import refresh_tasks
     from mmlab.publish import project
     from mmlab.publish import sync as sync_notebooks
 
     root = project.find_root()
     written = sync_notebooks(stems or None, check)
-    for path in [*written, *([] if check else [*refresh_readme(root), *refresh_house(root), *refresh_api(root)])]:
+    made = [] if check else [refresh(root) for refresh in (refresh_readme, refresh_house, refresh_api, refresh_tasks)]
+    for path in [*written, *(path for paths in made for path in paths)]:
         _print(f"wrote {path.relative_to(root)}")
 
 

@@ -90,7 +90,10 @@ class IEMF(Method):
         summary="Scales the gradient of the fused classifier by how weak the unimodal heads are.",
         inputs=("image", "audio", "label"),
         outputs=("label",),
-        claims=(Claim("accuracy", "joint", "higher"), Claim("accuracy", "joint + heads", "higher", kind="sanity")),
+        claims=(
+            Claim("accuracy", "joint", "higher", published="63.44 % against 62.63 % (CREMA-D)", sure="read"),
+            Claim("accuracy", "joint + heads", "higher", kind="sanity"),
+        ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),
         tags=("audio", "image"),
     )

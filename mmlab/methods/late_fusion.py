@@ -52,7 +52,9 @@ class LateFusion(Method):
         inputs=("image", "audio", "label"),
         outputs=("label",),
         claims=(
-            Claim("accuracy", "unimodal", "higher"),
+            Claim(
+                "accuracy", "unimodal", "higher", published="78.36 % against 76.79 % (MIMIC, mortality)", sure="read"
+            ),
             Claim("accuracy", "concatenation, averaged", "higher", kind="sanity"),
         ),
         budget=Budget(cpu_seconds=60, cpu_memory_gb=2),

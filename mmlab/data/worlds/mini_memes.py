@@ -41,7 +41,9 @@ __all__ = [
     "MiniMemes",
     "Part",
     "draw",
+    "figure_distance",
     "mini_memes",
+    "paint_of",
 ]
 
 Part = Literal["train", "test"]
@@ -251,13 +253,13 @@ def draw(memes: Sequence[Meme], image_size: int, rng: torch.Generator) -> Tensor
         for (colour, shape), (across, down) in zip((meme.first, meme.second), places[meme.layout], strict=True):
             shift = (torch.rand(3, generator=rng) * 2 - 1) * 0.06
             u, v, r = x - across - shift[0], y - down - shift[1], 0.42 * (1 + shift[2])
-            inside = _distance(shape, u / r, v / r) * r  # below 0 within the figure
+            inside = figure_distance(shape, u / r, v / r) * r  # below 0 within the figure
             cover = (0.5 - inside * image_size / 2).clamp(0, 1)  # of each pixel, so that edges are smooth
-            page.mul_(1 - cover).add_(cover * torch.tensor(_PAINT[colour])[:, None, None])
+            page.mul_(1 - cover).add_(cover * torch.tensor(paint_of(colour))[:, None, None])
     return sheet
 
 
-def _distance(shape: str, u: Tensor, v: Tensor) -> Tensor:
+def figure_distance(shape: str, u: Tensor, v: Tensor) -> Tensor:
     """Signed distance, nearly, of points (u, v) to a figure that fills [-1, 1]; v points down."""
     if shape == "circle":
         return torch.hypot(u, v) - 1
@@ -266,6 +268,11 @@ def _distance(shape: str, u: Tensor, v: Tensor) -> Tensor:
     if shape == "triangle":
         return torch.maximum(v - 0.85, (2 * u.abs() - v - 1) / 5**0.5)
     return torch.minimum(torch.maximum(u.abs() - 0.35, v.abs() - 1), torch.maximum(v.abs() - 0.35, u.abs() - 1))
+
+
+def paint_of(colour: str) -> tuple[float, float, float]:
+    """Red, green and blue of a colour, in [-1, 1]."""
+    return _PAINT[colour]
 
 
 def _check(part: str) -> None:

@@ -35,7 +35,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "rival": ("string", "What the method is compared with."),
     "direction": ("string", "Whether 'higher' or 'lower' is better."),
     "published": ("string", "The published number and its setting; empty where none was checked."),
-    "published_sure": ("string", "How the published number is known: 'read', 'second-hand', or empty."),
+    "published_sure": (
+        "string",
+        "How the published number is known: 'read' (paper or its authors' repository), 'second-hand', or empty.",
+    ),
     "ours": ("number", "Mean of the method here."),
     "theirs": ("number", "Mean of the rival here."),
     "difference": ("number", "Ours minus theirs."),
