@@ -409,7 +409,7 @@ frames(
     alt=lambda strength: (
         f"At strength {strength} who reads the gaps is ahead by {lead(strength)[0]:.3f} with a third hidden and by {lead(strength)[1]:.3f} with two thirds hidden."
     ),
-    caption="The optimal answers with and without reading the gaps. Turn the strength with which gaps depend on the class. At the right end all of them are hidden for everybody, and gaps tell nothing.",
+    caption="The optimal answers with and without reading the gaps. Turn the strength with which gaps depend on the class. At the right end everybody has a single view, and gaps tell nothing.",
     start={"strength": 0.5},
 )
 
