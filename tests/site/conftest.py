@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from mmlab.publish import build, execute_all
+from mmlab.publish.chapter import Chapter
 from mmlab.publish.run import key
 
 HERE = key.PACKAGE.parent
@@ -158,6 +159,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (shared / "done").exists():
             shutil.rmtree(shared, ignore_errors=True)
             lay_out(shared)
+            chapter = Chapter(shared, "bridge_matching")
+            chapter.committed.write_text(chapter.plain, encoding="utf-8")
             execute_all(["rich", "bridge_matching"], root=shared)
             build(root=shared)
             (shared / "done").touch()

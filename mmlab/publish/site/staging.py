@@ -112,6 +112,7 @@ def state(root: Path, accounts: Mapping[str, list[Receipt]]) -> str:
         accounts: What :func:`receipts` found.
     """
     files = [root / name for name in ("_config.yml", "_toc.yml", "CITATION.cff")]
+    files += [Chapter(root, stem).committed for stem in accounts]
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()]
     runs = {stem: [dataclasses.asdict(receipt) for receipt in found] for stem, found in accounts.items()}
     for receipt in (receipt for found in runs.values() for receipt in found):
