@@ -106,8 +106,9 @@ def _build(profile: str, out: Path, root: Path) -> Path:
         for path in sorted((source / staging.DATA).iterdir()):
             shutil.copy(path, new / path.name)
         for stem in receipts:  # the theme's button to download a page would hand out its MyST
-            if (committed := Chapter(root, stem).committed).exists():
-                shutil.copy(committed, new / "_sources" / "notebooks" / committed.name)
+            given, committed = new / "_sources" / "notebooks" / f"{stem}.ipynb", Chapter(root, stem).committed
+            if given.exists() and committed.exists():
+                shutil.copy(committed, given)
         if found := pages.problems(new, project.toc_entries(root), root):
             # Neither the pages nor the renderer's memory of them may pass for good ones the next time.
             for folder in (site, work):
