@@ -383,9 +383,9 @@ for target in ("eight gaussians", "s curve"):
             "the partner of the nearest among twice the points",
             "partner of the nearest, twice the points",
         ),
-        ("other true points, the floor", "floor"),
+        ("a second set of true points", "floor"),
     ):
-        slug = f"{target} {short.replace(',', '')}".lower().replace(" ", "-")
+        slug = f"{target} {short}".lower().replace(" ", "-")
         claim(
             f"w2-{slug}",
             runs.of(own, f"W2, {target}"),
