@@ -34,7 +34,8 @@
 
 # %% tags=["parameters"]
 seeds: int = 3
-steps: int = 125  # of every training run on this page
+steps: int = 150  # of every training run on the digits
+brain_steps: int = 125  # of every training run on the connectomes
 images: int = 200  # test digits
 people: int = 60  # test people
 regions: int = 16
@@ -701,7 +702,7 @@ say(
 # ## Does it help brains?
 #
 # The same method, on matrices as images: rest to motor task, as in {doc}`bridge_matching`. Edges are put into a symmetric matrix with ones on its diagonal, for real and made alike; the answer of the
-# U-Net is made symmetric. Its output is added to the source, in both rows. All trainings have as many steps as those of the digits, at the same rate, in batches of 16. *Demeaned r* is the correlation over edges of two deviations from the training people's mean, *identification* how often it finds the right person, and
+# U-Net is made symmetric. Its output is added to the source, in both rows. Both are trained for the same steps, at the rate of the digits, in batches of 16. *Demeaned r* is the correlation over edges of two deviations from the training people's mean, *identification* how often it finds the right person, and
 # *attainable* what somebody would have who knows the world and sees rest alone. Here the target given the source is nearly Gaussian, so that its median is also its mean. What could an adversary add?
 
 # %%
@@ -733,7 +734,7 @@ for seed in range(seeds):
         fit(
             method,
             train,
-            steps=steps,
+            steps=brain_steps,
             batch_size=16,
             schedule="cosine",
             seed=seed,
