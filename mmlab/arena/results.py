@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "Pair", "Results", "judge"]
 
 _RESAMPLES = 10_000
-_BOUND = 25.0  # a coefficient beyond it has no finite estimate
+_BOUND = 8.0  # log-odds beyond it (3000 to 1) are those of a resample without a finite estimate
 
 
 @dataclass(frozen=True)

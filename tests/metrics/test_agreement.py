@@ -1,12 +1,15 @@
 """Agreement: the standard examples of the literature, closed forms, and what must not matter."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmlab.metrics.agreement import fleiss_kappa, krippendorff_alpha, value_counts
 
+RIVALS = Path(__file__).parents[2] / "benchmarks" / "results" / "rivals"
 # Krippendorff's example: four observers, twelve units, gaps.
 OBSERVERS = ("1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 .", "1 2 3 3 2 4 4 1 2 5 1 .")
 # Fleiss' example: fourteen raters, ten units, five values.
@@ -66,3 +69,12 @@ def test_what_is_no_table_is_refused():
         fleiss_kappa([[3, 0], [1, 0]])
     with pytest.raises(ValueError, match="choose one of nominal"):
         krippendorff_alpha([[1, 1]], "rank")
+
+
+def test_evalica_finds_the_same_alphas():
+    """Five raters, forty units, gaps; its answers were kept by ``benchmarks/rivals/run.py``."""
+    kept = json.loads((RIVALS / "evalica.json").read_text(encoding="utf-8"))
+    rows = [(unit, value) for rater in kept["ratings"] for unit, value in enumerate(rater) if value is not None]
+    counts, values = value_counts(*zip(*rows, strict=True))
+    for scale, alpha in kept["alpha"].items():
+        assert krippendorff_alpha(counts, scale, values) == pytest.approx(alpha, abs=1e-9), scale

@@ -1,12 +1,15 @@
 """Bradley-Terry: the textbook's 22 games, closed forms, another fit, and what has no finite estimate."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmlab.metrics.bradley_terry import ELO, bradley_terry, design, weighted_logistic
 
+RIVALS = Path(__file__).parents[2] / "benchmarks" / "results" / "rivals"
 GAMES = [
     ("A", "B", 2),
     ("A", "D", 1),
@@ -100,3 +103,14 @@ def test_what_does_not_fit_is_refused():
         bradley_terry([0], [1], [2], 2)
     with pytest.raises(ValueError, match="Covariates"):
         bradley_terry([0], [1], [1], 2, [[1.0], [2.0]])
+
+
+def test_evalica_finds_the_same_strengths():
+    """Six systems, 600 votes with ties; its answers were kept by ``benchmarks/rivals/run.py``."""
+    kept = json.loads((RIVALS / "evalica.json").read_text(encoding="utf-8"))
+    names = list(kept["bradley_terry"])
+    first, second = ([names.index(vote[at]) for vote in kept["votes"]] for at in (0, 1))
+    score = [{"first": 1.0, "second": 0.0, "tie": 0.5}[vote[2]] for vote in kept["votes"]]
+    ours = bradley_terry(first, second, score, len(names)).strengths
+    theirs = np.log(list(kept["bradley_terry"].values()))
+    assert ours == pytest.approx(theirs - theirs.mean(), abs=1e-5)

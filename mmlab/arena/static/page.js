@@ -27,7 +27,7 @@ function tell(text, bad = false) {
 }
 
 function put(...nodes) {
-  $("main").replaceChildren(...nodes);
+  $("main").replaceChildren(...nodes.filter((node) => node !== null));
   const heading = $("main").querySelector("h1");
   heading.tabIndex = -1;
   heading.focus();
