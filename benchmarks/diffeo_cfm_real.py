@@ -142,9 +142,12 @@ def measure(short: str, seed: int) -> None:
 
 
 def write() -> None:
-    """Put together what was kept, say who wins, write the JSON."""
+    """Put together what was kept, say who wins, write the JSON. A part that lacks a seed is left out."""
     results: dict[str, Any] = {"training": TRAINING, "built": BUILT, "samples": SAMPLES}
     for short, (title, _, pairs) in parts().items():
+        if lacking := [seed for seed in SEEDS if not (PARTS / f"{short}-{seed}.json").exists()]:
+            print(f"{title}: not measured with seeds {lacking}, and left out")
+            continue
         rows = [r for seed in SEEDS for r in json.loads((PARTS / f"{short}-{seed}.json").read_text(encoding="utf-8"))]
         frame = pd.DataFrame(rows)
         unit = "person" if "person" in frame else "seed"  # folds of one seed are no independent units

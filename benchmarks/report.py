@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
 from report_language import meme_tuning, vision_language  # noqa: E402
-from report_samplers import conditional_laws  # noqa: E402
+from report_samplers import conditional_laws, diffeo_cfm  # noqa: E402
 from report_tools import running, starting  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -32,6 +32,7 @@ PUBLISHED = {
 """W2 as published, by name: our method beside it, and eight Gaussians, moons and S-curve."""
 
 SECTIONS = {
+    "diffeo_cfm_real": "DiffeoCFM and its prior on real scans",
     "conditional_laws": "Samplers where the law is known",
     "connectome_real": "Translators on real connectivity",
     "rosmap": "M3CoL on ROSMAP",
@@ -326,6 +327,7 @@ def page() -> str:
     """All sections, in order."""
     parts = (
         connectomes(read),
+        diffeo_cfm(read),
         conditional_laws(read),
         rosmap(),
         digits(),
