@@ -35,7 +35,7 @@ from mmlab.arena.tables import VOTES
 from mmlab.compare.power import simulate_votes
 from mmlab.compare.two_way import TwoWay, mean, rounds_won
 
-RESPONDENTS, ITEMS, THINK, SECONDS, KILLS = 200, 400, 2.0, 25.0, 10
+RESPONDENTS, ITEMS, THINK, SECONDS, KILLS = 200, 60, 2.0, 25.0, 10
 SERVER = """
 import sys
 from mmlab.arena.competition import read_competition
@@ -115,7 +115,7 @@ def start(folder: Path, store: str, port: int) -> subprocess.Popen[bytes]:
     raise TimeoutError("The server did not start within a minute.")
 
 
-async def load(folder: Path, store: str, port: int, kills: int) -> tuple[list[Respondent], float]:
+async def load(folder: Path, store: str, port: int, kills: int) -> tuple[list[Respondent], float, float]:
     """All respondents for a while, or with a kill after as many votes as there are respondents, again and again."""
     server = await asyncio.to_thread(start, folder, store, port)
     people = [Respondent(port, seed) for seed in range(RESPONDENTS)]
@@ -135,8 +135,8 @@ async def load(folder: Path, store: str, port: int, kills: int) -> tuple[list[Re
     await asyncio.gather(*tasks)
     took = time.monotonic() - began
     server.terminate()
-    server.wait()
-    return people, took
+    used = os.wait4(server.pid, 0)[2]  # of the last server, imports included
+    return people, took, used.ru_utime + used.ru_stime
 
 
 def trial(folder: Path, competition: Competition, name: str, kills: int) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def trial(folder: Path, competition: Competition, name: str, kills: int) -> dict
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = str(folder / f"{name}.sqlite")
-    people, took = asyncio.run(load(folder, address, port, kills))
+    people, took, used = asyncio.run(load(folder, address, port, kills))
     with Store(competition, address) as store:
         stored = [row.round for row in store.submit(lambda c: c.execute(VOTES.select()).all()).result()]
     said = [vote for person in people for vote in person.acknowledged]
@@ -159,6 +159,7 @@ def trial(folder: Path, competition: Competition, name: str, kills: int) -> dict
         "lost": len(set(said) - set(stored)),
         "twice": len(stored) - len(set(stored)),
         "votes a second": round(len(said) / took, 1),
+        "processor of the server, s": round(used, 2),
         "median, ms": round(statistics.median(waited), 1),
         "p95, ms": round(waited[int(0.95 * len(waited))], 1),
         "p99, ms": round(waited[int(0.99 * len(waited))], 1),
@@ -168,7 +169,7 @@ def trial(folder: Path, competition: Competition, name: str, kills: int) -> dict
 def main() -> None:
     """Measure, print and keep the numbers."""
     items = [Item(f"i{n}", Answer("Which?"), {"x1": Answer(f"One, {n}."), "x2": Answer("Two.")}) for n in range(ITEMS)]
-    competition = Competition("Load", "Which is better?", items, rounds=100)
+    competition = Competition("Load", "Which is better?", items, rounds=50)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         competition.write(folder / "load.toml")

@@ -141,8 +141,8 @@ show(
 #
 # $$\operatorname{Var}\hat p = \frac{v_a}{R} + \frac{v_b}{I} + \frac{v_e}{RI}. \tag{1}$$
 #
-# Pooling assumes $p(1-p)/RI$. It divides *everything* by the number of votes. If people or items differ at all, the error of pooling does not get smaller with more votes:
-# the interval shrinks like $1/\sqrt{RI}$ and the truth does not.
+# Pooling assumes $p(1-p)/RI$. It divides *everything* by the number of votes. If people or items differ at all, its interval shrinks like $1/\sqrt{RI}$ and
+# the error of the share only like $1/\sqrt R$ and $1/\sqrt I$: the more votes, the further apart the two.
 #
 # **An interval that draws both.** Draw $R$ respondents and $I$ items with replacement. If $r$ is drawn $m_r$ times and $i$ is drawn $n_i$ times, the vote counts $m_r n_i$ times
 # {cite}`owen2007pigeonhole`:
@@ -152,8 +152,8 @@ show(
 # That is two matrix products for all draws at once, and it does not ask that everybody judged everything. Owen shows what it costs: the spread of $\hat p^*$ counts
 # $v_e/RI$ three times. The interval is a little too wide where votes *are* independent, and about right where they are not.
 #
-# **Three columns.** Reports of small competitions print a *share of votes*, a *share of rounds* that went to each, and a *rating*. A round is an item, and goes to whom a majority preferred. Rounds are nearly independent of each other
-# if the same people judged all, so the sign test over rounds is an honest, if blunt, test. The rating of many systems is the model of Bradley and Terry {cite}`bradley1952rank`, which gives each a strength $\theta$:
+# **Three columns.** Reports of small competitions print a *share of votes*, a *share of rounds* that went to each, and a *rating*. A round is an item, and goes to whom a majority preferred. Rounds share
+# their respondents, so they hang together, too; how much that matters for a sign test over rounds is counted below. The rating of many systems is the model of Bradley and Terry {cite}`bradley1952rank`, which gives each a strength $\theta$:
 #
 # $$P(a \text{ beats } b) = \frac{1}{1 + e^{-(\theta_a - \theta_b) - \gamma^\top x}}, \tag{3}$$
 #
@@ -253,6 +253,8 @@ table(
     digits=2,
 )
 largest = by_size.index[-1]
+kept = [str(name) for name, row in by_size.T.iterrows() if row.max() <= 0.07]
+say(f"At 7 % or below at every size: {', '.join(kept) or 'none of them'}.")
 claim(
     "false-alarms-of-pooling",
     null.xs(largest, level="size")["pooled"].tolist(),

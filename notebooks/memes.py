@@ -55,9 +55,11 @@ from matplotlib.figure import Figure
 
 import mmlab
 from mmlab import fit
+from mmlab.arena.competition import Answer, Competition, Item, Scale
 from mmlab.bases.tiny_llava import tiny_base
 from mmlab.compare.bootstrap import bootstrap_metric, paired_bootstrap
 from mmlab.compare.budget import Budgets, Spent
+from mmlab.compare.power import plan
 from mmlab.data.conversations import (
     Conversations,
     prompts,
@@ -963,6 +965,59 @@ table(
 say(
     f"The picture of noise gets an answer, too, of the same form: *{of_noise['picture and text']}*. Nothing in the training taught the model to say that there is nothing to be seen. "
     f"The adapter that does all this takes {weight:.0f} KiB on disk; loaded onto the base it gives the same answers, and {{py:func}}`~mmlab.store.adapters.load_adapter` refuses it on any other base."
+)
+
+# %% [markdown]
+# ### Let people judge
+#
+# Exact answers can be counted here, because the world is a code. Of real explanations only people can say whether they are right and understood. This sets up a blind competition of the untuned and the tuned model on test memes; `mmlab arena serve` shows it to respondents, {doc}`../book/how_to/run_a_competition` tells how, and {doc}`arena` what the votes then say. No votes are invented here.
+
+# %%
+MODELS = {"system-1": base, "system-2": tuned[0].get_base_model()}
+told = {name: ask(model, meaning[:20]) for name, model in MODELS.items()}
+with tempfile.TemporaryDirectory() as folder:
+    entries = []
+    for number, meme in enumerate(world.memes["test"][: len(meaning[:20])]):
+        picture = Path(folder) / f"meme-{number}.png"
+        as_image(draw([meme], 256, generator(number))[0]).save(picture)
+        entries.append(
+            Item(
+                f"meme-{number}",
+                Answer(meme.title, image=picture, alt=meme.caption),
+                {
+                    name: Answer(told[name][number] or "(nothing)")
+                    for name in MODELS
+                },
+            )
+        )
+    competition = Competition(
+        title="What does the drawing mean?",
+        question="Which sentence says better what drawing and text mean together?",
+        items=entries,
+        scales=[
+            Scale(
+                "understanding",
+                "How well is the point understood?",
+                "not at all",
+                "fully",
+            ),
+            Scale(
+                "correctness",
+                "Is what it says of the drawing correct?",
+                "no",
+                "yes",
+            ),
+        ],
+    )
+    written = competition.write(Path(folder) / "memes.toml").stat().st_size
+needed = plan(0.7, items=len(entries) if len(entries) > 5 else 20)
+say(
+    f"The file holds {len(entries)} memes and has {written / 1024:.1f} KiB. If seven in ten votes went to one of the two, "
+    + (
+        f"it would take {needed.respondents} respondents on {needed.items} memes to tell, with a chance of four in five."
+        if needed
+        else "these memes would be too few to tell, however many respondents came."
+    )
 )
 
 # %% [markdown]

@@ -40,9 +40,11 @@ subjects: int | None = None
 # %% tags=["hide-input"]
 import json
 import math
+import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
@@ -50,8 +52,10 @@ from sklearn.linear_model import LogisticRegression
 
 import mmlab
 from mmlab import generator
+from mmlab.arena.competition import Answer, Competition, Item, Scale
 from mmlab.compare.budget import Budgets
 from mmlab.compare.connectome_baselines import baselines
+from mmlab.compare.power import power
 from mmlab.compare.translation import (
     TRAINING,
     Trained,
@@ -836,6 +840,46 @@ show(
 # %% tags=["hide-output"]
 say(
     f"The scan is panel **{next(p for p, kind in sheet.key.items() if kind == 'truth')}**. But in {nearer:.0%} of the test people the sample is nearer to rest than the scan is. A grader who knows this rule, and can see how pale the changes from rest are, needs no other. Only with a share of one half would the rule tell nothing."
+)
+
+# %% [markdown]
+# One sheet is no evaluation. Several people's matrices, each from two of the models, make a blind competition: which of the two could be a scan? Each matrix of an item is drawn on one scale. How to show it to clinicians is told in {doc}`../book/how_to/run_a_competition`, and what their votes then say in {doc}`arena`.
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    entries = []
+    for number in range(min(12, len(test.source))):
+        made = {
+            "system-1": SAMPLERS["tangent bridge"].made[0][0, number],
+            "system-2": SAMPLERS["bridge matching"].made[0][0, number],
+        }
+        answers = {}
+        for name, values in made.items():
+            path = Path(folder) / f"{name}-{number}.npy"
+            np.save(path, matrices(values[None])[0].numpy())
+            answers[name] = Answer(
+                matrix=path, alt="A matrix of correlations between regions"
+            )
+        entries.append(
+            Item(f"case-{number:02d}", Answer(f"Case {number:02d}"), answers)
+        )
+    competition = Competition(
+        title="Which could be a scan?",
+        question="Which of the two matrices looks more like one that was measured while somebody moved?",
+        items=entries,
+        scales=[
+            Scale(
+                "plausibility",
+                "How plausible is it clinically?",
+                "not at all",
+                "fully",
+            )
+        ],
+    )
+    competition.write(Path(folder) / "clinic.toml")
+say(
+    f"The competition has {len(competition.items)} cases of {len(competition.systems)} models. If people and cases differ as much as in {{doc}}`arena`, a true share of seven in ten is told with a chance of "
+    f"{power(10, len(competition.items), 0.7):.0%} by ten clinicians, and of {power(1000, len(competition.items), 0.7):.0%} by a thousand."
 )
 
 # %% [markdown]

@@ -330,8 +330,10 @@ def _toml(c: Competition, folder: Path) -> str:
                 found[key] = str(place.relative_to(folder) if place.is_relative_to(folder) else place)
         return {key: text for key, text in found.items() if text}
 
-    plain = ("title", "question", "consent", "shown", "rounds", "votes_per_item", "rationale", "invited")
-    plain += ("most_respondents", "ends", "attention_share")
+    plain = [
+        *("title", "question", "consent", "shown", "rounds", "votes_per_item", "rationale", "invited"),
+        *("most_respondents", "ends", "attention_share"),
+    ]
     lines = [f"{key} = {value(getattr(c, key))}" for key in plain if getattr(c, key) is not None]
     for scale in c.scales:
         lines += ["", "[[scales]]", *(f"{key} = {value(getattr(scale, key))}" for key in Scale.__annotations__)]

@@ -138,10 +138,10 @@ def _rows(results: Results) -> str:
     head = "".join(f"<th scope=col>{name}</th>" for name in ("measure", "of", "value", "interval", "n"))
     body = ""
     for row in results.table().itertuples():
-        e = Estimate(row.value, row.low, row.high)
+        e = Estimate(*(float(number) for number in (row.value, row.low, row.high)))  # type: ignore[arg-type]
         body += (
             f"<tr><td>{escape(str(row.measure))}</td><td>{escape(str(row.of))}</td>"
-            f"<td class=number>{_number(e.value)}</td><td>{_interval(e)}</td><td class=number>{row.n}</td></tr>"
+            f"<td class=number>{escape(_number(e.value))}</td><td>{_interval(e)}</td><td class=number>{row.n}</td></tr>"
         )
     return f"<table><caption>All numbers</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -159,6 +159,8 @@ def _interval(e: Estimate) -> str:
 def _number(value: float) -> str:
     if math.isnan(value):
         return "none"
+    if 0 < value < 0.0005:
+        return "< 0.001"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return f"{value:.1f}".replace("-", "−") if abs(value) >= 10 else f"{value:.3f}".replace("-", "−")

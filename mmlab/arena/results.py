@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -91,6 +92,7 @@ class Results:
         ratings: Mean rating by scale and system.
         rating_gaps: Mean rating of the first minus the second of each pair, by scale.
         agreement: Krippendorff's alpha of the votes, and of each scale.
+        seen: Votes in which each system, and each pair of them, was shown.
         level: Coverage of the intervals.
     """
 
@@ -106,6 +108,7 @@ class Results:
     ratings: dict[str, dict[str, Estimate]]
     rating_gaps: dict[str, dict[tuple[str, str], Estimate]]
     agreement: dict[str, float] = field(default_factory=dict)
+    seen: dict[frozenset[str], int] = field(default_factory=dict)
     level: float = 0.95
 
     @property
@@ -150,10 +153,10 @@ class Results:
         for (a, b), value in self.at_equal_length.items():
             rows.append(("difference at equal length, Elo points", f"{a} minus {b}", value, self.counts.votes))
         for scale, values in self.ratings.items():
-            rows += [(f"mean rating, {scale}", name, value, self.counts.votes) for name, value in values.items()]
+            rows += [(f"mean rating, {scale}", a, value, self.seen[frozenset({a})]) for a, value in values.items()]
         for scale, gaps in self.rating_gaps.items():
             for (a, b), value in gaps.items():
-                rows.append((f"difference of rating, {scale}", f"{a} minus {b}", value, self.counts.votes))
+                rows.append((f"difference of rating, {scale}", f"{a} minus {b}", value, self.seen[frozenset({a, b})]))
         rows.append(("log-odds for the answer shown first", "", self.side, self.counts.votes))
         if self.length is not None:
             rows.append(("log-odds for the longer answer", "", self.length, self.counts.votes))
@@ -221,7 +224,7 @@ def judge(
     )
     return Results(
         tuple(order), counts, tuple(pairs), {name: fits.strengths[name] for name in order}, fits.differences, fits.side,
-        fits.length, fits.at_equal_length, fits.separated, ratings, gaps, _agreement(counted), level,
+        fits.length, fits.at_equal_length, fits.separated, ratings, gaps, _agreement(counted), _seen(counted), level,
     )  # fmt: skip
 
 
@@ -233,6 +236,11 @@ def _attentive(votes: Sequence[Vote], share: float) -> tuple[list[Vote], int]:
             tests.setdefault(vote.respondent, []).append(vote.winner == vote.attention)
     careless = {who for who, passed in tests.items() if sum(passed) < share * len(passed)}
     return [v for v in votes if not v.attention and v.respondent not in careless], len(careless)
+
+
+def _seen(votes: Sequence[Vote]) -> dict[frozenset[str], int]:
+    sets = (frozenset(part) for v in votes for n in (1, 2) for part in combinations(v.shown, n))
+    return dict(Counter(sets))
 
 
 def _duels(vote: Vote, texts: dict[str, str] | None) -> list[_Duel]:

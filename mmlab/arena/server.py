@@ -10,7 +10,6 @@ import asyncio
 import hmac
 import json
 import logging
-import math
 import time
 from base64 import b64decode
 from collections import deque
@@ -290,13 +289,13 @@ def _ballot(found: dict[str, Any]) -> Ballot:
     fitting = fitting and all(isinstance(values, list) and len(values) <= 6 for values in ratings.values())
     if not fitting or any(v is not None and type(v) is not int for values in ratings.values() for v in values):
         raise RefusedError("The ratings do not fit this round: reload the page.")
-    known = type(seconds) in (int, float) and math.isfinite(seconds) and 0 <= seconds < 1e6
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 1e6
     return Ballot(
         _text(found.get("round"), 40),
         _text(found.get("choice"), 8),
         {_text(name, 60): values for name, values in ratings.items()},
         _text(found.get("rationale", ""), LARGEST),
-        float(seconds) if known and seconds is not None else None,
+        float(seconds) if isinstance(seconds, int | float) and known else None,
     )
 
 

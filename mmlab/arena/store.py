@@ -324,7 +324,9 @@ class Store:
         total = connection.execute(select(func.count()).select_from(rounds).where(mine)).scalar_one()
         left = select(rounds).outerjoin(t.VOTES, t.VOTES.c.round == rounds.c.id).where(mine, t.VOTES.c.round.is_(None))
         row = connection.execute(left.order_by(rounds.c.position).limit(1)).first()
-        return row and Round(row.id, row.item, tuple(json.loads(row.shown)), row.position, total)
+        if row is None:
+            return None
+        return Round(row.id, row.item, tuple(json.loads(row.shown)), row.position, total)
 
     def _vote(self, connection: Connection, token: str, ballot: Ballot) -> Round | None:
         self._require_open()

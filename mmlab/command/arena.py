@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -144,7 +144,7 @@ def plan(
     """How many respondents and items does it take, if each judges every item?"""
     from mmlab.compare import power as powers
 
-    options = {"respondent_spread": respondent_spread, "item_spread": item_spread}
+    options: dict[str, Any] = {"respondent_spread": respondent_spread, "item_spread": item_spread}
     if items and respondents:
         chance = powers.power(respondents, items, share, **options)
         typer.echo(f"{respondents} respondents and {items} items tell it with a chance of {chance:.0%}.")

@@ -176,6 +176,6 @@ def separation(x: NDArray[np.float64], y: NDArray[np.float64], systems: int, nam
         b_eq=None if equal is None else np.zeros(len(equal)),
         bounds=(-1, 1),
     )
-    if found.status == 0 and -found.fun > 1e-7:
+    if found.status == 0 and float(found.fun or 0.0) < -1e-7:
         return "A group of systems, or a covariate, decides every vote between them: its coefficient has no bound."
     return ""

@@ -127,6 +127,7 @@ MALFORMED = [
     (b'{"round": "%s", "choice": "0", "rationale": {"a": 1}}', 400),
     (b'{"round": "%s", "choice": "0", "seconds": "NaN"}', 200),
     (b'{"round": "%s", "choice": "0", "seconds": NaN}', 200),
+    (b'{"round": "%s", "choice": "0", "seconds": 1' + b"0" * 400 + b"}", 200),
     (b'{"round": "%s", "choice": "0", "seconds": 1e999, "rationale": "\\u0000 \\ud83d"}', 200),
 ]
 
