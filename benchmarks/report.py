@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 
+from report_arena import arena_load  # noqa: E402
 from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
 from report_language import meme_tuning, vision_language  # noqa: E402
@@ -46,10 +47,14 @@ SECTIONS = {
     "unpaired_rest_task": "Without pairs: rest to the task of other people",
     "vision_language_training": "Training TinyLLaVA",
     "meme_tuning": "How much tuning a meaning needs",
+    "arena_load": "Two hundred respondents at once",
     "start_up": "Starting up",
     "runner": "Running a chapter",
 }
 """Heading of the section that shows each result: below it the site says how old the result is."""
+
+LAST = {"arena_load": arena_load, "start_up": starting, "runner": running}
+"""The sections at the end, by result."""
 
 INTRODUCTION = """# Measured on real data, and against the clock
 
@@ -337,7 +342,7 @@ def page() -> str:
         throughput(),
         vision_language(read),
         meme_tuning(read),
-        *(section(read) for stem, section in (("start_up", starting), ("runner", running)) if measured(stem)),
+        *(section(read) for stem, section in LAST.items() if measured(stem)),
     )
     text = INTRODUCTION + "".join(parts)
     for stem, heading in ((stem, heading) for stem, heading in SECTIONS.items() if measured(stem)):

@@ -14,7 +14,6 @@ def arena_load(read: Read) -> str:
     rows = result["rows"]
     calm, killed = rows["undisturbed"], rows["killed"]
     columns = [
-        "seconds",
         "kills",
         "acknowledged",
         "lost",
@@ -27,8 +26,9 @@ def arena_load(read: Read) -> str:
     text = (
         f"\n## Two hundred respondents at once\n\n`python benchmarks/arena_load.py`: {calm['respondents']} respondents "
         f"on one connection each, who think for {result['think']:g} s on average between votes; server and respondents "
-        "share two processors and speak over the loopback interface. The time is from sending a vote to the "
-        "acknowledgement that it is on disk. *Lost* are votes that were acknowledged and are not in the store, *twice* "
+        "share two processors, with priority over what else ran there, and speak over the loopback interface. The time "
+        "is from sending a vote to the acknowledgement that it is on disk. *Lost* are votes that were acknowledged and "
+        "are not in the store, *twice* "
         f"those that are there twice, after {killed['kills']} kills by SIGKILL.\n\n"
     )
     text += f"| run | {' | '.join(columns)} |\n| --- |{' --- |' * len(columns)}\n"
