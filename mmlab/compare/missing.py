@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from mmlab.compare.comparison import unlabelled
 from mmlab.compare.seeds import OverSeeds, over_seeds
 from mmlab.data.gaps import Gaps
 from mmlab.data.tensors import TensorData
-from mmlab.method import Batch, Method
+from mmlab.method import Batch, Classifier, Method
 from mmlab.metrics.classification import accuracy, log_loss
 from mmlab.train.fit import fit
 from mmlab.train.randomness import derive
@@ -216,8 +216,9 @@ def missing_modalities(
     ways = dict(WAYS if ways is None else ways)
     law, before = gaps or Gaps(), trained or Gaps()
     builders: dict[str, tuple[Way, Callable[..., Method]]] = {
-        name: (way, partial(build, **way.arguments)) for name, way in ways.items()
-    } | {name: (Way(), make) for name, make in (own or {}).items()}
+        **{name: (way, partial(build, **way.arguments)) for name, way in ways.items()},
+        **{name: (Way(), make) for name, make in (own or {}).items()},
+    }
     _check(train, test, rates, modalities, validation, settings, ways, own or {})
     rows, spent, chosen = [], {}, {}
     for name, (way, make) in builders.items():
@@ -229,11 +230,12 @@ def missing_modalities(
             for rate in rates:
                 items = _with_gaps(test, law, rate, modalities, seed)
                 seen = unlabelled(items if filling is None else filling.data(items))
-                rows.append((name, rate, seed, *_scores(method.predict(seen), items)))
-    for seed in seeds if posterior is not None else ():
-        for rate in rates:
-            items = _with_gaps(test, law, rate, modalities, seed)
-            rows.append((CEILING, rate, seed, *_best(posterior, items, law, rate, modalities)))
+                rows.append((name, rate, seed, *_scores(cast(Classifier, method).predict(seen), items)))
+    if posterior is not None:
+        for seed in seeds:
+            for rate in rates:
+                items = _with_gaps(test, law, rate, modalities, seed)
+                rows.append((CEILING, rate, seed, *_best(posterior, items, law, rate, modalities)))
     import pandas as pd
 
     columns = ["way", "rate", "seed", "accuracy", "log loss"]
@@ -245,7 +247,7 @@ def _present(batch: Mapping[str, Tensor], name: str) -> Tensor:
 
 
 def _with_gaps(data: TensorData, law: Gaps, rate: float, modalities: Sequence[str], seed: int) -> TensorData:
-    rng = torch.Generator().manual_seed(derive(seed, "gaps", rate))
+    rng = torch.Generator().manual_seed(derive(seed, "gaps", str(rate)))
     return Gaps(rate, law.mechanism, law.strength).draw(data, modalities, rng)
 
 
@@ -288,7 +290,7 @@ def _search(
         items, held = filling.data(items), filling.data(held)
 
     def measure(method: Method, data: TensorData) -> float:
-        return accuracy(method.predict(unlabelled(data)), data.tensors["label"])
+        return accuracy(cast(Classifier, method).predict(unlabelled(data)), data.tensors["label"])
 
     return tune(make, settings, items, held, measure=measure, direction="higher", training=training, seeds=(seed,))
 

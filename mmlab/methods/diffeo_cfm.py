@@ -150,8 +150,11 @@ class DiffeoCFM(Method):
             self.classes = nn.Embedding(classes, size)
         else:
             self.linear = LinearStart((size,), 1.0, directions)
-        self.priors = nn.ModuleList(FittedGaussian(size, rank) for _ in range(groups))
+        priors = nn.ModuleList(FittedGaussian(size, rank) for _ in range(groups))
+        self.priors: Sequence[FittedGaussian] = priors  # type: ignore[assignment]
         sides = 1 if condition == "label" else 2  # target, and source
+        self.centre: Tensor
+        self.unit: Tensor
         self.register_buffer("centre", torch.zeros(sides, size))
         self.register_buffer("unit", torch.ones(sides, size))
 

@@ -75,7 +75,7 @@ def extract(
     try:
         parts = [
             extractor(part if size is None else resize(part, size)).flatten(1).double().cpu()
-            for part in pictures.split(batch_size)
+            for part in torch.split(pictures, batch_size)
         ]
     finally:
         if isinstance(extractor, torch.nn.Module):

@@ -36,7 +36,7 @@ def normalised_cholesky(correlation: Tensor) -> Tensor:
     """
     factor = _cholesky(correlation)
     scaled = factor / factor.diagonal(dim1=-2, dim2=-1)[..., None]
-    rows, columns = torch.tril_indices(*scaled.shape[-2:], offset=-1, device=scaled.device)
+    rows, columns = torch.tril_indices(scaled.shape[-2], scaled.shape[-1], -1, device=scaled.device)
     return scaled[..., rows, columns]
 
 
@@ -62,7 +62,7 @@ def log_cholesky(covariance: Tensor) -> Tensor:
         (..., N(N+1)/2).
     """
     factor = _cholesky(covariance)
-    rows, columns = torch.tril_indices(*factor.shape[-2:], offset=-1, device=factor.device)
+    rows, columns = torch.tril_indices(factor.shape[-2], factor.shape[-1], -1, device=factor.device)
     return torch.cat([factor.diagonal(dim1=-2, dim2=-1).log(), factor[..., rows, columns]], dim=-1)
 
 

@@ -122,4 +122,4 @@ def frechet_limit(x: Tensor, y: Tensor, rng: torch.Generator, sizes: int = 15, s
 
 def _covariance(points: Tensor) -> Tensor:
     """(D, D), also of a single column."""
-    return torch.atleast_2d(torch.cov(points.T))
+    return torch.cov(points.T).reshape(points.shape[1], -1)

@@ -72,11 +72,9 @@ def kernel_distance(
     x, y = checked_features(x, y)
     require_at_least(subsets=(subsets, 1), size=(size, 2))
     n = min(size, len(x), len(y))
-    values = torch.tensor(
-        [
-            squared_mmd(*(points[torch.randperm(len(points), generator=rng)[:n]] for points in (x, y)), degree)
-            for _ in range(subsets)
-        ],
-        dtype=torch.float64,
-    )
+
+    def subset(points: Tensor) -> Tensor:
+        return points[torch.randperm(len(points), generator=rng)[:n]]
+
+    values = torch.tensor([squared_mmd(subset(x), subset(y), degree) for _ in range(subsets)], dtype=torch.float64)
     return KernelDistance(float(values.mean()), float(values.std()) if subsets > 1 else float("nan"))

@@ -76,8 +76,8 @@ def release(
         named = ", ".join(other[:3]) if sealed(site) else "no list of its files"
         raise ReleaseError(f"{site} is not as it was built ({named}): run `mmlab book build` again.")
     shown = {chapter.stem: _public(chapter.target(root / out / profile)) for chapter in listed(root)}
-    contents = {f"out/{profile}/{stem}.ipynb": content for stem, (content, _) in shown.items()}
-    contents |= {f"out/{profile}/{stem}.receipt.json": known.as_text().encode() for stem, (_, known) in shown.items()}
+    files |= {f"out/{profile}/{stem}.ipynb": content for stem, (content, _) in shown.items()}
+    files |= {f"out/{profile}/{stem}.receipt.json": known.as_text().encode() for stem, (_, known) in shown.items()}
     manifest = {
         "format": FORMAT,
         "version": mmlab.__version__,
@@ -90,7 +90,7 @@ def release(
     handle, temporary = tempfile.mkstemp(dir=archive.parent, prefix=f".{archive.name}.")
     try:
         with terminable(), os.fdopen(handle, "wb") as stream:
-            _pack(stream, name, files | contents, _json(manifest), sealed(site))
+            _pack(stream, name, files, _json(manifest), sealed(site))
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
@@ -197,7 +197,7 @@ def _pack(stream: BinaryIO, name: str, files: dict[str, Path | bytes], manifest:
             content = held if isinstance(held, bytes) else held.read_bytes()
             sums[path] = hashlib.sha256(content).hexdigest()
             if sums[path] != pages.get(path.removeprefix("out/site/"), sums[path]) and path.startswith("out/site/"):
-                raise ReleaseError(f"{files[path]} changed while it was packed: another build is at work. Try again.")
+                raise ReleaseError(f"{path} changed while it was packed: another build is at work. Try again.")
             _add(archive, f"{name}/{path}", content)
         listing = "".join(f"{found}  {path}\n" for path, found in sorted(sums.items()))
         _add(archive, f"{name}/{CHECKSUMS}", listing.encode())

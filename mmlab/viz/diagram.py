@@ -190,7 +190,8 @@ def _draw_arrow(axes: Axes, start: Box, end: Box, arrow: Arrow) -> None:
         )
     )
     if arrow.text:
-        middle = [(a + b) / 2 for a, b in zip(*ends, strict=True)]
+        (left, top), (right, low) = ends
+        middle = (left + right) / 2, (top + low) / 2
         place = (0, 4) if beside else (5, 0)
         axes.annotate(
             arrow.text, middle, xytext=place, textcoords="offset points", color=colour, fontsize=10,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal, get_args
 
 import torch
@@ -75,14 +76,14 @@ class DiagnosisWorld:
     def ceiling(self) -> float:
         """Accuracy of the best classifier that knows the latents themselves, without any noise of a scan."""
         d = self.separation
-        normal = torch.distributions.Normal(0.0, 1.0)
+        normal = NormalDist().cdf
         if self.kind == "shift":
-            return float(normal.cdf(torch.tensor(d / 2)))
+            return normal(d / 2)
         # The diagnosis is likelier where cosh(d z) > exp(d²/2), that is where |z| exceeds this:
-        edge = torch.tensor((d * d / 2 + math.log1p(math.sqrt(max(0.0, -math.expm1(-d * d))))) / d)
-        well = 2 * normal.cdf(edge) - 1
-        ill = 1 - (normal.cdf(edge - d) - normal.cdf(-edge - d))
-        return float((well + ill) / 2)
+        edge = (d * d / 2 + math.log1p(math.sqrt(max(0.0, -math.expm1(-d * d))))) / d
+        well = 2 * normal(edge) - 1
+        ill = 1 - (normal(edge - d) - normal(-edge - d))
+        return (well + ill) / 2
 
 
 def diagnosis_world(
