@@ -798,6 +798,8 @@ if not written.exists():
 else:
     columns, orders = {}, []
     for title, result in json.loads(written.read_text(encoding="utf-8")).items():
+        if "mean" not in result:  # when and at which commit it was measured
+            continue
         numbers = pd.DataFrame.from_dict(result["mean"], orient="index")
         columns[f"RMSE, {title}"] = numbers["rmse"]
         columns[f"demeaned r, {title}"] = numbers["demeaned_r"]
