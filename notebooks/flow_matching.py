@@ -285,7 +285,7 @@ show(
 #
 # If every coupling gives the right targets, why care? Because of the paths. With independent pairs the lines cross all
 # over the place, the field bends, and a solver needs many small steps. *Optimal transport* pairs sources and targets so
-# that the sum of squared distances is least. Its lines never cross.
+# that the sum of squared distances is least. On its lines no two particles are ever in one place at one time.
 #
 # Optimal transport between the whole sets would be too dear. OT-CFM {cite}`tong2024flow` solves it within each batch,
 # exactly, by linear programming ({py:func}`~mmlab.diffusion.coupling.optimal_partners`, with {cite}`flamary2021pot`), and then
@@ -840,7 +840,7 @@ moments = torch.linspace(0, 1, 1001, dtype=torch.float64)
 kept_energy = torch.trapezoid(energy(moments, 0.0), moments).item()
 say(
     f"Both are zero. With independent pairs the lines have an energy of 2, and the flow one of {kept_energy:.2f} on average over time: the average of crossing "
-    "velocities is less than each of them. Here nobody has to move at all in the end, so every bit of it is a detour."
+    "velocities is shorter than they are on average. Here nobody has to move at all in the end, so every bit of it is a detour."
 )
 
 # %% [markdown]

@@ -184,10 +184,20 @@ def _public(name: str) -> str:
 
 def _check_inputs(stem: str, data: Data) -> None:
     item = data.train[0]
-    needed = list_methods()[stem].inputs
-    if {"shapes", "modality"} & set(inspect.signature(load(stem).__init__).parameters):
+    needed, known = list_methods()[stem].inputs, inspect.signature(load(stem).__init__).parameters
+    if {"shapes", "modality"} & set(known):
         needed = tuple(key for key in needed if key == "label")  # the modalities on the card are those of its chapter
+    if "condition" in known and "label" not in item:  # such a method takes a class or a source
+        needed = tuple("source" if key == "label" else key for key in needed)
     if missing := [key for key in needed if key not in item]:
         raise ValueError(
             f"{stem} needs {' and '.join(missing)}, but {data.name} gives {', '.join(sorted(item))}: they do not fit."
         )
+    if "shape" in known and "target_shape" not in known and {"source", "target"} <= set(needed):
+        source, target = (tuple(item[key].shape) for key in ("source", "target"))
+        if source != target:
+            raise ValueError(
+                f"{stem} moves within one space, but {data.name} has sources of shape {source} and targets of shape "
+                f"{target}: take c2c, which maps between rows of two widths, or bring the sources to the shape of the "
+                "targets first; the page on your own data shows how."
+            )

@@ -68,12 +68,13 @@ class C2C(Method):
     """Predict one state's connectome from another's, by linear algebra alone.
 
     The published settings are 100 components of each state and 10 directions. Fewer people than components leave the
-    rest of the components empty. Call :meth:`solve` before :meth:`predict`.
+    rest of the components empty. Call :meth:`solve` before :meth:`sample`. The two states may have different widths.
 
     Args:
-        shape: Shape of one sample, (E,).
+        shape: Shape of one source, (E,).
         components: Principal components of each state.
         directions: Directions of the partial least squares.
+        target_shape: Shape of one target, (F,), if it is another than that of a source.
 
     Source:
         Yoo et al. 2022, "A cognitive state transformation model for task-general and task-specific subsystems of the
@@ -102,20 +103,37 @@ class C2C(Method):
     coefficients: Tensor
     intercept: Tensor
 
-    def __init__(self, shape: Sequence[int], components: int = 100, directions: int = 10) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        components: int = 100,
+        directions: int = 10,
+        target_shape: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        if len(shape) != 1:
-            raise ValueError(f"shape is (E,), the number of edges, not {tuple(shape)}.")
+        target_shape = shape if target_shape is None else target_shape
+        for name, given in (("shape", shape), ("target_shape", target_shape)):
+            if len(given) != 1:
+                raise ValueError(f"{name} is (E,), the number of edges, not {tuple(given)}.")
         if not 1 <= directions <= components:
             raise ValueError(f"There must be 1 to {components} directions, as many as components, not {directions}.")
-        self.shape, self.components, self.directions = tuple(shape), components, directions
+        self.shape, self.target_shape = tuple(shape), tuple(target_shape)
+        self.components, self.directions = components, directions
         self.register_buffer("source_components", torch.zeros(shape[0], components))
-        self.register_buffer("target_components", torch.zeros(shape[0], components))
+        self.register_buffer("target_components", torch.zeros(target_shape[0], components))
         self.register_buffer("coefficients", torch.zeros(components, components))
         self.register_buffer("intercept", torch.zeros(components))
 
+    @classmethod
+    def arguments_for(cls, item: Batch) -> dict[str, Any]:
+        """The shape of a source, and that of a target if it differs."""
+        known = super().arguments_for(item)
+        if "target" in item and item["target"].shape != item["source"].shape:
+            known["target_shape"] = list(item["target"].shape)
+        return known
+
     def solve(self, dataset: Any) -> Self:
-        """Fit to all items of a dataset: ``source`` and ``target``, each (E,).
+        """Fit to all items of a dataset: ``source`` (E,) and ``target`` (F,).
 
         Args:
             dataset: With ``len()`` and ``dataset[i]``.
@@ -124,23 +142,24 @@ class C2C(Method):
             ValueError: If the items have another shape or values that are not finite, or there are fewer than two.
         """
         batch = read_all(dataset)
-        x, y = self._checked(batch["source"], "source"), self._checked(batch["target"], "target")  # (S, E)
+        x = self._checked(batch["source"], "source", self.shape)  # (S, E)
+        y = self._checked(batch["target"], "target", self.target_shape)  # (S, F)
         if len(x) < 2:
             raise ValueError(f"C2C is a regression over people: it needs at least 2, not {len(x)}.")
-        count = min(self.components, *x.shape)
-        u, w = principal_components(x, count), principal_components(y, count)  # (E, k)
+        p, q = min(self.components, *x.shape), min(self.components, *y.shape)
+        u, w = principal_components(x, p), principal_components(y, q)  # (E, p), (F, q)
         t, s = x @ u, y @ w  # Eq. (2)
-        b = partial_least_squares(t - t.mean(0), s - s.mean(0), min(self.directions, count))
+        b = partial_least_squares(t - t.mean(0), s - s.mean(0), min(self.directions, p))
         for buffer in self.buffers():
             buffer.zero_()
-        self.source_components[:, :count], self.target_components[:, :count] = u, w
-        self.coefficients[:count, :count] = b
-        self.intercept[:count] = s.mean(0) - t.mean(0) @ b
+        self.source_components[:, :p], self.target_components[:, :q] = u, w
+        self.coefficients[:p, :q] = b
+        self.intercept[:q] = s.mean(0) - t.mean(0) @ b
         return self
 
     @torch.no_grad()
     def sample(self, source: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
-        """Targets expected from sources: (S, E) -> (S, E).
+        """Targets expected from sources: (S, E) -> (S, F).
 
         Args:
             source: Sources, shape (S, E).
@@ -151,7 +170,7 @@ class C2C(Method):
         """
         if not self.source_components.any():
             raise ValueError("This C2C has not been solved yet: call solve(training_pairs) first.")
-        source = self._checked(source, "source").to(self.source_components)
+        source = self._checked(source, "source", self.shape).to(self.source_components)
         scores = source @ self.source_components @ self.coefficients + self.intercept
         return scores @ self.target_components.T  # Eq. (6)
 
@@ -164,9 +183,9 @@ class C2C(Method):
         items = [{key: value[i] for key, value in batch.items()} for i in range(20)]
         return cls(shape=(12,), components=8, directions=4).solve(items), batch
 
-    def _checked(self, values: Tensor, name: str) -> Tensor:
-        if values.ndim != 2 or tuple(values.shape[1:]) != self.shape:
-            raise ValueError(f"{name} is {tuple(values.shape)}; this C2C was built for (S, {self.shape[0]}).")
+    def _checked(self, values: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
+        if values.ndim != 2 or tuple(values.shape[1:]) != shape:
+            raise ValueError(f"{name} is {tuple(values.shape)}; this C2C was built for (S, {shape[0]}).")
         if not values.isfinite().all():
             raise ValueError(f"{name} holds values that are not finite: find the scan and leave it out.")
         return values.double()

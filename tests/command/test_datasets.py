@@ -127,18 +127,23 @@ def test_a_folder_of_ones_own_is_trained_and_scored_beside_the_rivals(tmp_path: 
         load_data(f"folder:{tmp_path}", ["a=1"])
 
 
-def test_a_method_that_cannot_change_the_width_says_so(tmp_path: Path) -> None:
+def test_two_widths_with_unsorted_ids_are_mapped_or_refused_with_a_remedy(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    np.save(tmp_path / "s.npy", rng.normal(size=(24, 9)))
-    np.save(tmp_path / "t.npy", rng.normal(size=(24, 5)))
-    (tmp_path / FILE).write_text('[arrays]\nsource = "s.npy"\ntarget = "t.npy"\n')
-    refusal = ""
-    try:
-        data = load_data(f"folder:{tmp_path}")
-        method = build("flow_matching", data, ["width=8"])
-        learn(method, data, steps=1, batch_size=4, progress=False)
-        evaluate(method, data, draws=1)
-    except ValueError as error:
-        refusal = str(error)
-    assert "source" in refusal
-    assert "target" in refusal
+    people = [f"person {i}" for i in range(24)]
+    rest = rng.normal(size=(24, 9))
+    for name, values in (("s", rest), ("t", rest @ rng.normal(size=(9, 5)))):
+        rows = [",".join([people[i], *map(str, values[i])]) for i in rng.permutation(24)]
+        columns = ",".join(["id", *(f"{name}{i}" for i in range(values.shape[1]))])
+        (tmp_path / f"{name}.csv").write_text("\n".join([columns, *rows]))
+    (tmp_path / "ids.txt").write_text("\n".join(people))
+    (tmp_path / FILE).write_text('subjects = "ids.txt"\n[arrays]\nsource = "s.csv"\ntarget = "t.csv"\n')
+    data = load_data(f"folder:{tmp_path}")
+    for stem in ("bridge_matching", "flow_matching", "diffeo_cfm"):
+        with pytest.raises(ValueError, match=r"sources of shape \(9,\) and targets of shape \(5,\): take c2c"):
+            build(stem, data)
+    method = build("c2c", data, ["directions=9", "components=9"])
+    learn(method, data)
+    with pytest.warns(UserWarning, match="no correlation matrices"):
+        rows = evaluate(method, data, draws=1)
+    assert list(rows) == ["group mean", "ridge on PCA scores", "method"]
+    assert rows["method"]["rmse"] < 1e-3 < rows["group mean"]["rmse"]  # the rows of a person stand together

@@ -64,6 +64,21 @@ def test_a_map_of_low_rank_is_recovered_exactly(extra: int) -> None:
     torch.testing.assert_close(method.sample(source[40:]), target[40:], atol=1e-8, rtol=1e-8)
 
 
+@pytest.mark.parametrize(("wide", "narrow"), [(40, 15), (15, 40)])
+def test_two_states_may_have_different_widths(wide: int, narrow: int) -> None:
+    """A map of rank five between rows of two widths is recovered exactly, and its arguments are read off an item."""
+    z = _random(60, 5)
+    source, target = z @ _random(5, wide, seed=1) + 0.3, z @ _random(5, narrow, seed=2) - 1.0
+    data = TensorData({"source": source, "target": target})
+    known = C2C.arguments_for(data[0])
+    assert known == {"shape": [wide], "target_shape": [narrow]}
+    assert "target_shape" not in C2C.arguments_for({"source": source[0], "target": source[0]})
+    method = C2C(**known, components=20, directions=6).double().solve(data.subset(range(40)))
+    torch.testing.assert_close(method.sample(source[40:]), target[40:], atol=1e-8, rtol=1e-8)
+    with pytest.raises(ValueError, match=rf"source is \(60, {narrow}\)"):
+        method.sample(target)
+
+
 def test_it_is_the_direct_computation() -> None:
     """PCA with NumPy's conventions and scikit-learn's regression in one piece, one direction."""
     source, target = _random(30, 12) + 1, _random(30, 12, seed=1) - 1
