@@ -78,7 +78,7 @@ from mmlab.viz import claim, frames, record, say, show, table, table_over_seeds
 from mmlab.viz.diagram import in_rows
 from mmlab.viz.theme import use_theme
 
-steps = steps or {"cpu": 300, "gpu": 2000}[profile]
+steps = steps or {"cpu": 270, "gpu": 2000}[profile]
 use_theme()
 
 
@@ -532,7 +532,7 @@ record(w2_one_step={c: distance[c, 1] for c in ("independent", "optimal")})
 # Beside them stand the bridge, plain regression with the bridge's network, and the rivals that need no gradient. All have the same steps; the networks of flow and bridge differ.
 
 # %%
-EDGES = rest_motor_world(subjects=subjects, regions=40).pairs.source.shape[1]
+EDGES = rest_motor_world(subjects=subjects, regions=32).pairs.source.shape[1]
 variants = {
     "flow, given $x_0$": {"coupling": "paired", "condition_on_source": True},
     "flow, $x_0$ forgotten": {"coupling": "paired"},
@@ -562,7 +562,7 @@ rivals |= {
     ),
 }
 worlds = {
-    seed: rest_motor_world(subjects=subjects, regions=40, seed=seed)
+    seed: rest_motor_world(subjects=subjects, regions=32, seed=seed)
     for seed in range(seeds)
 }
 found = translate(rivals, worlds, test_size=subjects // 3, draws=16)

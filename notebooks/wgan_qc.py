@@ -32,7 +32,7 @@
 
 # %% tags=["parameters"]
 seeds: int = 3
-steps: int = 250  # of every training run on this page
+steps: int = 220  # of every training run on this page
 points: int = 400  # of the clouds that are compared
 people: int = 80  # test people in each world
 
