@@ -33,14 +33,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def read_table(path: Path, columns: Mapping[str, str], remedy: str = "get the file again.") -> dict[str, list[Any]]:
-    """Read columns of a table with a header: ``.tsv`` is separated by tabs, without quoting; else by commas.
+def read_table(
+    path: Path, columns: Mapping[str, str], remedy: str = "get the file again.", separator: str = ","
+) -> dict[str, list[Any]]:
+    """Read columns of a table with a header: ``.tsv`` is separated by tabs, without quoting; others as told.
 
     Args:
         path: The file, UTF-8.
         columns: Kind of each column to read: ``"U"`` text, ``"i"`` int, ``"f"`` finite float; a ``?`` after it permits
             cells that are empty or ``n/a``, which become None.
         remedy: What to do if the file is not as expected; ends the error's sentence.
+        separator: What stands between the cells of other files than ``.tsv``.
 
     Returns:
         The columns by name, all of the same length.
@@ -55,7 +58,7 @@ def read_table(path: Path, columns: Mapping[str, str], remedy: str = "get the fi
     if path.suffix.lower() == ".tsv":  # tabs need no quotes: a quote is a character like any other
         rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     table: dict[str, list[Any]] = {name: [] for name in columns}
     try:
         header = next((row for row in rows if any(map(str.strip, row))), [])

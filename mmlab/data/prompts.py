@@ -1,0 +1,78 @@
+"""Prompts as token ids, in the layout of CLIP: start, words, end, and ends again up to a fixed length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmlab.wording import few
+
+__all__ = ["encode_prompts", "prompt_tokenizer"]
+
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+
+
+def prompt_tokenizer(sentences: Iterable[str], length: int = 77) -> Any:
+    """A ``CLIPTokenizer`` for a small world: its byte pairs are learnt on the sentences until every word is one token.
+
+    A word that it has never seen is spelt by its letters, as CLIP's own does.
+
+    Args:
+        sentences: That hold all the words.
+        length: Tokens of a prompt, start and end included.
+
+    Raises:
+        ValueError: If there is no word in them.
+    """
+    import json
+
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    words = sorted({word for sentence in sentences for word in sentence.lower().replace(".", " ").split()})
+    if not words:
+        raise ValueError("prompt_tokenizer: there is no word in the sentences.")
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer, learner.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.WhitespaceSplit()
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789.,-")
+    trainer = trainers.BpeTrainer(
+        vocab_size=100_000,
+        end_of_word_suffix="</w>",
+        initial_alphabet=letters,
+        show_progress=False,
+    )
+    learner.train_from_iterator([*words, *letters], trainer)
+    learnt = json.loads(learner.to_str())["model"]
+    known = [*letters, *(f"{letter}</w>" for letter in letters)]
+    known += [token for token in learnt["vocab"] if token not in known]
+    vocabulary = {token: number for number, token in enumerate([*known, _START, _END])}
+    merges = [tuple(merge) for merge in learnt["merges"]]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
+
+
+def encode_prompts(texts: Sequence[str], tokenizer: Any) -> Tensor:
+    """Prompts as ids, (B, T) with T the length of the tokenizer; an empty prompt is the one that says nothing.
+
+    Args:
+        texts: B prompts.
+        tokenizer: A ``CLIPTokenizer``, the world's or that of a pipeline.
+
+    Raises:
+        TypeError: If a prompt is no text.
+        ValueError: If a prompt has more tokens than there is room for: diffusers would cut it off.
+    """
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise TypeError(f"encode_prompts: a prompt is a text, not {few([repr(wrong[0])])}.")
+    room = int(tokenizer.model_max_length)
+    ids = tokenizer(texts, padding="max_length", max_length=room)["input_ids"] if texts else []
+    for text, row in zip(texts, ids, strict=True):
+        if len(row) > room:
+            raise ValueError(
+                f"The prompt {text[:60]!r} has {len(row)} tokens, start and end included; there is room for {room}: "
+                "shorten it, or what it says last would be lost."
+            )
+    return torch.tensor(ids, dtype=torch.long).reshape(len(texts), room)

@@ -1,0 +1,44 @@
+"""Prompts as ids: one token a word, the layout of CLIP, and nothing cut off in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmlab.data.prompts import encode_prompts, prompt_tokenizer
+
+
+def test_every_known_word_is_one_token_and_others_are_spelt(tmp_path: Path) -> None:
+    from transformers import CLIPTokenizer
+
+    words = ["small", "polyp", "polyps", "upper", "an", "and", "image"]
+    tokenizer = prompt_tokenizer(words, 8)
+    ids = encode_prompts(words, tokenizer)
+    end = tokenizer.eos_token_id
+    assert ids.shape == (7, 8)
+    assert (ids[:, 0] == tokenizer.bos_token_id).all()
+    assert (ids[:, 2:] == end).all()
+    assert len(set(ids[:, 1].tolist())) == 7
+    assert tokenizer.decode(encode_prompts(["Small polyps"], tokenizer)[0][1:3]).strip() == "small polyps"
+    assert (encode_prompts(["zqx"], tokenizer) != end).sum() == 4
+    tokenizer.save_pretrained(tmp_path)
+    again = CLIPTokenizer.from_pretrained(tmp_path)
+    assert encode_prompts(words, again).equal(ids)
+
+
+def test_the_empty_prompt_and_none_at_all() -> None:
+    tokenizer = prompt_tokenizer(["polyp"], 5)
+    assert encode_prompts([""], tokenizer).tolist() == [[tokenizer.bos_token_id] + [tokenizer.eos_token_id] * 4]
+    assert encode_prompts([], tokenizer).shape == (0, 5)
+
+
+def test_a_prompt_that_is_too_long_or_no_text_is_refused() -> None:
+    tokenizer = prompt_tokenizer(["polyp"])
+    assert encode_prompts(["polyp " * 75], tokenizer).shape == (1, 77)
+    with pytest.raises(ValueError, match=r"78 tokens.*room for 77: shorten it"):
+        encode_prompts(["polyp", "polyp " * 76], tokenizer)
+    with pytest.raises(TypeError, match="a prompt is a text"):
+        encode_prompts([3], tokenizer)  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="no word"):
+        prompt_tokenizer([" "])
