@@ -77,11 +77,7 @@ TEXT: dict[str, Any] = {
 }
 """Text encoder of the base, trained with the U-Net; the vocabulary is the world's."""
 
-ROUNDS: tuple[dict[str, Any], ...] = (
-    {"steps": 500, "warmup": 50},
-    {"steps": 500, "warmup": 20},
-    {"steps": 600, "warmup": 20, "schedule": "cosine"},
-)
+ROUNDS: tuple[dict[str, Any], ...] = (*[{"steps": 300, "warmup": 30}] * 4, {"steps": 400, "schedule": "cosine"})
 """The training of U-Net and text encoder, cut where it may be interrupted: each round is kept by itself."""
 
 
