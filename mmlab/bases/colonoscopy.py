@@ -47,16 +47,20 @@ PICTURES = 6000
 
 VAE: dict[str, Any] = {
     "sample_size": SIZE,
+    "latent_channels": 8,
     "block_out_channels": [8, 16, 32],
     "down_block_types": ["DownEncoderBlock2D"] * 3,
     "up_block_types": ["UpDecoderBlock2D"] * 3,
     "layers_per_block": 1,
     "norm_num_groups": 8,
+    "mid_block_add_attention": False,
 }
-"""Autoencoder of the base: 32 x 32 pixels of three colours become 8 x 8 places of four numbers, a twelfth."""
+"""Autoencoder of the base: 32 x 32 pixels of three colours become 8 x 8 places of eight numbers, a sixth."""
 
 UNET: dict[str, Any] = {
     "sample_size": SIZE // 4,
+    "in_channels": 8,
+    "out_channels": 8,
     "block_out_channels": [32, 64],
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
@@ -89,10 +93,13 @@ class FirstStage(Method):
         kl: Weight of the pull.
     """
 
-    def __init__(self, vae: dict[str, Any], kl: float = 1e-5) -> None:
+    def __init__(self, vae: dict[str, Any], kl: float = 1e-6) -> None:
         super().__init__()
         self.vae = from_diffusers.autoencoder(vae).requires_grad_(True)
         self.kl = kl
+        spread = slice(self.vae.config.latent_channels, None)  # of the codes: log variances, which would begin at 0
+        with torch.no_grad():
+            self.vae.quant_conv.bias[spread] = -8.0  # noise as large as the codes would drown what little they say yet
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """The three terms, with a draw of the codes.
@@ -124,7 +131,7 @@ def first_stage(world: ColonoscopyWorld, seed: int = 0, **training: Any) -> Firs
         seed: Seed of its weights and its training.
         **training: Arguments of fit that replace the usual ones.
     """
-    usual = {"steps": 500, "batch_size": 16, "lr": 3e-3, "warmup": 20, "schedule": "cosine", "progress": False}
+    usual = {"steps": 1600, "batch_size": 8, "lr": 6e-3, "warmup": 30, "schedule": "cosine", "progress": False}
     stage = FirstStage.seeded(seed, VAE)
     return trained_once(stage, TensorData({"image": world.pictures}), seed=seed, **(usual | training))
 
@@ -174,7 +181,7 @@ def colonoscopy_base(seed: int = 0) -> LatentDiffusion:
     world = colonoscopy_world(PICTURES, seed=seed, size=SIZE)
     base = untrained_base(first_stage(world, seed), world, seed)
     data = codes_of(base, world)
-    usual = {"batch_size": 48, "lr": 2e-3, "betas": (0.9, 0.99), "ema_decay": 0.99, "progress": False}
+    usual = {"batch_size": 40, "lr": 2e-3, "betas": (0.9, 0.99), "ema_decay": 0.99, "progress": False}
     for number, training in enumerate(ROUNDS):
         base = trained_once(base, data, seed=seed + 1000 * number, **(usual | training))
     return base
