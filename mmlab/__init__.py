@@ -7,9 +7,14 @@ Shape comments in this package use B batch, T tokens or time, C channels, D widt
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# diffusers imports bitsandbytes, which warns of a kernel for some processors that nobody needs; its errors still speak.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
 __all__ = ["Batch", "Card", "History", "Method", "__version__", "fit", "generator", "list_methods", "load"]
 
 if TYPE_CHECKING:

@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import l1_loss, mse_loss
 
+from mmlab.bases.stages import FirstStage, TextStage, standardise
 from mmlab.data.prompts import encode_prompts, prompt_tokenizer
 from mmlab.data.tensors import TensorData
-from mmlab.data.worlds.colonoscopy_world import WORDS, ColonoscopyWorld, colonoscopy_world
-from mmlab.method import Batch, Method
+from mmlab.data.worlds.colonoscopy_world import (
+    ARTEFACTS,
+    NUMBERS,
+    POSITIONS,
+    SHAPES,
+    SIZES,
+    WORDS,
+    ColonoscopyWorld,
+    colonoscopy_world,
+)
 from mmlab.methods.latent_diffusion import LatentDiffusion
-from mmlab.nn import from_diffusers
 from mmlab.store.pipelines import save_pipeline
 from mmlab.train.once import trained_once
 
@@ -27,11 +33,12 @@ __all__ = [
     "TEXT",
     "UNET",
     "VAE",
-    "FirstStage",
     "codes_of",
     "colonoscopy_base",
     "first_stage",
     "save_base",
+    "text_settings",
+    "text_stage",
     "tokenizer",
     "untrained_base",
 ]
@@ -42,7 +49,7 @@ SIZE = 32
 LENGTH = 24
 """Tokens of a prompt."""
 
-PICTURES = 6000
+PICTURES = 3000
 """Number of drawn pictures that the base is trained on."""
 
 VAE: dict[str, Any] = {
@@ -79,42 +86,20 @@ TEXT: dict[str, Any] = {
     "projection_dim": 64,
     "max_position_embeddings": LENGTH,
 }
-"""Text encoder of the base, trained with the U-Net; the vocabulary is the world's."""
+"""Text encoder of the base; the vocabulary is the world's."""
 
-ROUNDS: tuple[dict[str, Any], ...] = (*[{"steps": 300, "warmup": 30}] * 4, {"steps": 400, "schedule": "cosine"})
+_FACTS: dict[str, tuple[Any, ...]] = {
+    "number": tuple(range(len(NUMBERS))),
+    "position": tuple(POSITIONS),
+    "shape": SHAPES,
+    "size": tuple(SIZES),
+    "instrument": (True,),
+    "text": (True,),
+    "artefact": ARTEFACTS[1:],
+}
+
+ROUNDS: tuple[dict[str, Any], ...] = (*[{"steps": 600, "warmup": 30}] * 4, {"steps": 600, "schedule": "cosine"})
 """The training of U-Net and text encoder, cut where it may be interrupted: each round is kept by itself."""
-
-
-class FirstStage(Method):
-    """An autoencoder that is trained on pictures alone: absolute and squared error, and a pull of the codes to N(0, 1).
-
-    Args:
-        vae: Settings of the ``AutoencoderKL``.
-        kl: Weight of the pull.
-    """
-
-    def __init__(self, vae: dict[str, Any], kl: float = 1e-6) -> None:
-        super().__init__()
-        self.vae = from_diffusers.autoencoder(vae).requires_grad_(True)
-        self.kl = kl
-        spread = slice(self.vae.config.latent_channels, None)  # of the codes: log variances, which would begin at 0
-        with torch.no_grad():
-            self.vae.quant_conv.bias[spread] = -8.0  # noise as large as the codes would drown what little they say yet
-
-    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """The three terms, with a draw of the codes.
-
-        Args:
-            batch: ``image``, (B, 3, H, W) in [-1, 1].
-            rng: Draws the codes.
-        """
-        image = batch["image"]
-        codes = self.vae.encode(image).latent_dist
-        noise = torch.randn(codes.mean.shape, generator=rng, device=image.device)
-        made = self.vae.decode(codes.mean + codes.std * noise).sample
-        error = l1_loss(made, image) + mse_loss(made, image)
-        pull = codes.kl().mean()
-        return {"loss": error + self.kl * pull, "error": error, "kl": pull}
 
 
 @lru_cache(1)
@@ -149,28 +134,51 @@ def codes_of(method: LatentDiffusion, world: ColonoscopyWorld) -> TensorData:
     return TensorData({"input_ids": ids, "moments": moments})
 
 
-def untrained_base(stage: FirstStage, world: ColonoscopyWorld, seed: int = 0) -> LatentDiffusion:
-    """The base with its trained autoencoder, whose codes are scaled to a standard deviation of one, as published.
-
-    Args:
-        stage: The trained autoencoder.
-        world: Pictures that the scale is measured on.
-        seed: Seed of the other weights. The global random state is left alone.
-    """
+def text_settings() -> dict[str, Any]:
+    """Settings of the base's text encoder, with its vocabulary."""
     words = tokenizer()
     ends = {f"{name}_token_id": getattr(words, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    with torch.no_grad():
-        scale = 1 / float(stage.vae.encode(world.pictures[:512]).latent_dist.mean.std())
-    settings = VAE | {"scaling_factor": round(scale, 4)}
-    method = LatentDiffusion.seeded(seed, UNET, settings, TEXT | ends | {"vocab_size": len(words)}, min_snr=5.0)
-    method.vae.load_state_dict(stage.vae.state_dict())
+    return TEXT | ends | {"vocab_size": len(words)}
+
+
+def text_stage(world: ColonoscopyWorld, seed: int = 0, **training: Any) -> TextStage:
+    """The text encoder, trained to tell what the prompts of a world say, and kept for the next call.
+
+    Args:
+        world: The prompts.
+        seed: Seed of its weights and its training.
+        **training: Arguments of fit that replace the usual ones.
+    """
+    usual = {"steps": 400, "batch_size": 64, "lr": 2e-3, "warmup": 20, "schedule": "cosine", "progress": False}
+    stage = TextStage.seeded(seed, text_settings(), {name: len(known) for name, known in _FACTS.items()})
+    ids = encode_prompts([prompt.text for prompt in world.prompts], tokenizer())
+    targets = TextStage.targets([prompt.told for prompt in world.prompts], _FACTS)
+    return trained_once(stage, TensorData({"input_ids": ids, **targets}), seed=seed, **(usual | training))
+
+
+def untrained_base(
+    world: ColonoscopyWorld, code: FirstStage, words: TextStage | None = None, seed: int = 0
+) -> LatentDiffusion:
+    """The base with a trained autoencoder, whose codes are given mean zero and variance one, and an untrained U-Net.
+
+    Args:
+        world: Pictures that mean and variance are measured on.
+        code: The trained autoencoder; it is not changed.
+        words: The trained text encoder; None begins with an untrained one.
+        seed: Seed of the other weights. The global random state is left alone.
+    """
+    method = LatentDiffusion.seeded(seed, UNET, VAE | {"scaling_factor": 1.0}, text_settings(), min_snr=5.0)
+    method.vae.load_state_dict(code.vae.state_dict())
+    standardise(method.vae, world.pictures[:1024])
+    if words is not None:
+        method.text_encoder.load_state_dict(words.text_encoder.state_dict())
     return method
 
 
 def colonoscopy_base(seed: int = 0) -> LatentDiffusion:
     """A latent diffusion model that draws colonoscopies from prompts; it has never seen a depressed polyp.
 
-    Both stages are trained at the first call and kept for the next ones by :func:`mmlab.train.once.trained_once`.
+    All stages are trained at the first call and kept for the next ones by :func:`mmlab.train.once.trained_once`.
 
     Args:
         seed: Seed of the world, of the initial weights, and of the training.
@@ -179,9 +187,9 @@ def colonoscopy_base(seed: int = 0) -> LatentDiffusion:
         The base, in evaluation mode.
     """
     world = colonoscopy_world(PICTURES, seed=seed, size=SIZE)
-    base = untrained_base(first_stage(world, seed), world, seed)
+    base = untrained_base(world, first_stage(world, seed), text_stage(world, seed), seed)
     data = codes_of(base, world)
-    usual = {"batch_size": 40, "lr": 2e-3, "betas": (0.9, 0.99), "ema_decay": 0.99, "progress": False}
+    usual = {"batch_size": 24, "lr": 1.5e-3, "betas": (0.9, 0.99), "ema_decay": 0.99, "progress": False}
     for number, training in enumerate(ROUNDS):
         base = trained_once(base, data, seed=seed + 1000 * number, **(usual | training))
     return base

@@ -111,7 +111,7 @@ class FindingsReader(Method):
         return found
 
 
-def findings_reader(size: int = 32, seed: int = 0, pictures: int = 6000, steps: int = 1200) -> FindingsReader:
+def findings_reader(size: int = 32, seed: int = 0, pictures: int = 4000, steps: int = 1200) -> FindingsReader:
     """The reader, trained on drawn pictures of all shapes, and kept for the next call.
 
     Args:

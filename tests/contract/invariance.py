@@ -21,8 +21,8 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def reads_text(cls: MethodClass) -> bool:
-    """Whether the checks are meant for the method."""
-    return "input_ids" in cls.card.inputs
+    """Whether the checks are meant for the method: it reads texts of any length, and is asked for some of the words."""
+    return {"input_ids", "labels"} <= set(cls.card.inputs)
 
 
 def items_of(batch: Batch) -> list[Batch]:
