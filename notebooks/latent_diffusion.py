@@ -618,7 +618,7 @@ for g in (1, 4):
 # - DDIM (7) walks back deterministically: a start and a prompt give one picture.
 # - Faithfulness is measured per fact, between shuffled prompts and the autoencoder's round trip; the claims above say what this run decides.
 #
-# ## Limits
+# ## Limits, and what to read next
 #
 # The pictures are drawn, small, and of one make; the reader was trained on the same drawings. One base is tested, from one seed of training: the intervals
-# are over prompts and starts, not over trainings.
+# are over prompts and starts, not over trainings. Next: {doc}`adapt_to_a_finding` teaches this base a polyp that it has never seen.

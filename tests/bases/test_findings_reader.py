@@ -1,4 +1,4 @@
-"""The reader of facts: its targets, that it learns places, and that what it reads has the names of the world's facts."""
+"""The reader of facts: its targets, that it learns places, and that it names facts as the world does."""
 
 from __future__ import annotations
 
