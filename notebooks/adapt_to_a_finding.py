@@ -47,6 +47,7 @@ from matplotlib.figure import Figure
 from mmlab import fit, generator
 from mmlab.bases.colonoscopy import codes_of, colonoscopy_base, tokenizer
 from mmlab.bases.findings_reader import findings_reader
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.compare.seeds import over_seeds
 from mmlab.data.prompts import encode_prompts
 from mmlab.data.worlds.colonoscopy_world import UNSEEN, colonoscopy_world
@@ -55,13 +56,13 @@ from mmlab.methods.houlsby_adapter import HoulsbyAdapter
 from mmlab.methods.latent_diffusion import LatentDiffusion
 from mmlab.methods.lora import LoRA
 from mmlab.methods.qlora import (
-    LINEAR,
     QLoRA,
     dequantise,
     nf4_levels,
     quantise,
 )
 from mmlab.metrics.faithfulness import faithfulness
+from mmlab.nn.low_rank import LINEAR
 from mmlab.viz import claim, frames, record, say, show, table, table_over_seeds
 
 steps = steps or {"cpu": 40, "gpu": 1000}[profile]
@@ -305,7 +306,7 @@ WAYS = {
     "DreamBooth": lambda s: DreamBooth.on(base, min_snr=5.0, drop_condition=0.1),
     "LoRA": lambda s: LoRA.on(base, s, rank=4, targets=LINEAR),
     "QLoRA": lambda s: QLoRA.on(base, s, rank=4),
-    "Houlsby adapters": lambda s: HoulsbyAdapter.on(base, s, width=8),
+    "Houlsby adapters": lambda s: HoulsbyAdapter.on(base, s, width=15),
 }
 
 
@@ -380,12 +381,20 @@ for seed in range(seeds):
     rows.append({"method": "base, not tuned", "seed": seed, "shape": found["shape"],
                  "old facts": found["old facts"], "seconds per step": float("nan")})  # fmt: skip
 rows = pd.DataFrame(rows)
+budgets = Budgets(
+    "LoRA",
+    {
+        name: Spent(steps, int(cost[name]["trained values"]), ("lr",), len(rates))
+        for name in WAYS
+    },
+)
 result = over_seeds(rows)
 table_over_seeds(
     rows,
     f"Teach {pictures} pictures of a new shape in {steps} steps. *shape*: test prompts whose picture shows it (real pictures: {ceiling:.0%}). *old facts*: old prompts of which all is shown.",
     best={"shape": "higher", "old facts": "higher"},
     reference=["base, not tuned"],
+    budgets=budgets,
 )
 table(
     pd.DataFrame(cost).T,
@@ -396,6 +405,7 @@ record(
     shape=result.mean["shape"].to_dict(),
     old_facts=result.mean["old facts"].to_dict(),
     rates=searched,
+    budget=budgets.plain(),
 )
 
 # %% [markdown]

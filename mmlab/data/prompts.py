@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -27,30 +29,37 @@ def prompt_tokenizer(sentences: Iterable[str], length: int = 77) -> Any:
     Raises:
         ValueError: If there is no word in them.
     """
-    import json
-
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
     words = sorted({word for sentence in sentences for word in sentence.lower().replace(".", " ").split()})
     if not words:
         raise ValueError("prompt_tokenizer: there is no word in the sentences.")
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.normalizer, learner.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.WhitespaceSplit()
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + list("0123456789.,-")
-    trainer = trainers.BpeTrainer(
-        vocab_size=100_000,
-        end_of_word_suffix="</w>",
-        initial_alphabet=letters,
-        show_progress=False,
-    )
-    learner.train_from_iterator([*words, *letters], trainer)
-    learnt = json.loads(learner.to_str())["model"]
-    known = [*letters, *(f"{letter}</w>" for letter in letters)]
-    known += [token for token in learnt["vocab"] if token not in known]
+    merges = _byte_pairs(words)
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,-"]
+    known = dict.fromkeys([*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)])
     vocabulary = {token: number for number, token in enumerate([*known, _START, _END])}
-    merges = [tuple(merge) for merge in learnt["merges"]]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
+
+
+def _byte_pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Byte-pair encoding (Sennrich et al. 2016) until each word is one token; of equally frequent pairs the first.
+
+    Written out, since the trainer of the package tokenizers decides between equals by chance: ids would change from one
+    process to the next, and with them what a trained model reads.
+    """
+    spelt = [[*word[:-1], f"{word[-1]}</w>"] for word in words]
+    merges: list[tuple[str, str]] = []
+    while pairs := Counter(pair for word in spelt for pair in pairwise(word)):
+        most = max(pairs.values())
+        pair = min(pair for pair, count in pairs.items() if count == most)
+        merges.append(pair)
+        for word in spelt:
+            place = 0
+            while place < len(word) - 1:
+                if (word[place], word[place + 1]) == pair:
+                    word[place : place + 2] = ["".join(pair)]
+                place += 1
+    return merges
 
 
 def encode_prompts(texts: Sequence[str], tokenizer: Any) -> Tensor:

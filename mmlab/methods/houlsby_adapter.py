@@ -125,6 +125,8 @@ class HoulsbyAdapter(LatentDiffusion):
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
-        """The demo of latent diffusion, with bottlenecks two wide."""
+        """The demo of latent diffusion, whose last layer is large enough to matter, with wide bottlenecks."""
         base, batch = LatentDiffusion.demo(seed)
-        return cls.on(base, seed, width=2), batch
+        with torch.no_grad():
+            base.unet.conv_out.weight *= 5
+        return cls.on(base, seed, width=32, min_snr=None, drop_condition=0.0), batch

@@ -11,55 +11,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch import nn
 
 from mmlab.card import Budget, Card, Claim
 from mmlab.method import Batch
 from mmlab.methods.latent_diffusion import LatentDiffusion
 from mmlab.nn.from_diffusers import Part
+from mmlab.nn.low_rank import ATTENTION, LowRank
 from mmlab.nn.replacing import replace_layers
 from mmlab.store.unet_adapters import save_unet_adapter
 
-__all__ = ["ATTENTION", "LoRA", "LowRank", "low_rank_update"]
-
-ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
-"""The four matrices of every attention in a U-Net of diffusers."""
-
-
-def low_rank_update(x: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-    """What the adapter adds to a layer's output: (..., in) -> (..., out), without ever forming B A."""
-    return scale * linear(linear(x, a), b)  # Eq. (1)
-
-
-class LowRank(nn.Module):
-    """A linear layer with its low-rank update.
-
-    Args:
-        base: The layer, an ``nn.Linear`` or what takes its place; it is frozen.
-        rank: Rank r.
-        alpha: Scale α: the update is multiplied by α / r.
-    """
-
-    def __init__(self, base: Any, rank: int, alpha: float) -> None:
-        super().__init__()
-        self.base = base.requires_grad_(False)
-        self.scale = alpha / rank
-        made = {"device": base.weight.device}
-        self.a = nn.Parameter(torch.randn(rank, base.in_features, **made) / rank)  # Gaussian, as diffusers' script
-        self.b = nn.Parameter(torch.zeros(base.out_features, rank, **made))  # so that nothing changes at first
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
-        out: Tensor = self.base(x)
-        return out + low_rank_update(x, self.a, self.b, self.scale)
-
-    def merged(self) -> nn.Linear:
-        """One plain layer that computes the same: W + (α / r) B A."""
-        plain: nn.Linear = self.base.plain() if hasattr(self.base, "plain") else copy.deepcopy(self.base)
-        with torch.no_grad():
-            plain.weight += self.scale * self.b @ self.a  # Eq. (2)
-        return plain
+__all__ = ["LoRA"]
 
 
 class LoRA(LatentDiffusion):
@@ -122,7 +84,7 @@ class LoRA(LatentDiffusion):
 
     def adapted(self, layer: nn.Linear) -> nn.Module:
         """What takes a layer's place."""
-        return LowRank(layer, self.rank, self.alpha)
+        return LowRank(layer, self.rank, self.alpha)  # Eq. (1)
 
     @classmethod
     def on(cls, base: LatentDiffusion, seed: int = 0, **arguments: Any) -> Self:
@@ -141,7 +103,7 @@ class LoRA(LatentDiffusion):
         unet = copy.deepcopy(self.unet)
         for name in self.adapters:
             parent, _, last = name.rpartition(".")
-            setattr(unet.get_submodule(parent), last, unet.get_submodule(name).merged())
+            setattr(unet.get_submodule(parent), last, unet.get_submodule(name).merged())  # Eq. (2)
         parts = (unet, self.vae, self.text_encoder, self.schedule)
         return LatentDiffusion(*parts, self.drop_condition, self.min_snr).eval()
 
@@ -166,6 +128,8 @@ class LoRA(LatentDiffusion):
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
-        """The demo of latent diffusion, whose last layer is no longer all zeros, with updates of rank 2."""
+        """The demo of latent diffusion, whose last layer is large enough to matter, with updates of rank 8."""
         base, batch = LatentDiffusion.demo(seed)
-        return cls.on(base, seed, rank=2), batch
+        with torch.no_grad():
+            base.unet.conv_out.weight *= 5
+        return cls.on(base, seed, rank=8, alpha=32.0, min_snr=None, drop_condition=0.0), batch

@@ -10,22 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from math import prod
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from mmlab.card import Budget, Card, Claim
-from mmlab.method import Batch
-from mmlab.methods.latent_diffusion import LatentDiffusion
-from mmlab.methods.lora import ATTENTION, LoRA, LowRank
+from mmlab.methods.lora import LoRA
 from mmlab.nn.from_diffusers import Part
+from mmlab.nn.low_rank import LINEAR, LowRank
 
-__all__ = ["LINEAR", "NF4", "QLoRA", "Quantised", "dequantise", "dynamic_levels", "nf4_levels", "quantise"]
-
-LINEAR = (*ATTENTION, "net.0.proj", "net.2")
-"""All linear layers of the transformer blocks in a U-Net of diffusers: the paper adapts every one."""
+__all__ = ["NF4", "QLoRA", "Quantised", "dequantise", "dynamic_levels", "nf4_levels", "quantise"]
 
 _BLOCK, _GROUP = 64, 256
 
@@ -168,7 +164,7 @@ class QLoRA(LoRA):
         min_snr: Likewise.
         rank: Rank r of the updates.
         alpha: Scale α; None is r.
-        targets: Ends of the names of the layers that are quantised and adapted.
+        targets: Ends of the names of the layers that are quantised and adapted; the paper takes all linear ones.
 
     Source:
         Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs".
@@ -205,12 +201,6 @@ class QLoRA(LoRA):
     def adapted(self, layer: nn.Linear) -> nn.Module:
         """What takes a layer's place."""
         return LowRank(Quantised(layer), self.rank, self.alpha)
-
-    @classmethod
-    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
-        """The demo of latent diffusion in four bits, with updates of rank 2."""
-        base, batch = LatentDiffusion.demo(seed)
-        return cls.on(base, seed, rank=2), batch
 
 
 @cache

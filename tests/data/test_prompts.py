@@ -27,6 +27,13 @@ def test_every_known_word_is_one_token_and_others_are_spelt(tmp_path: Path) -> N
     assert encode_prompts(words, again).equal(ids)
 
 
+def test_ids_are_the_same_in_every_process() -> None:
+    """By hand: "lo" is the only pair that occurs twice; then the first pair of each round in the alphabet."""
+    tokenizer = prompt_tokenizer(["low lot", "so"])
+    learnt = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])][78:-2]
+    assert learnt == ["lo", "lot</w>", "low</w>", "so</w>"]
+
+
 def test_the_empty_prompt_and_none_at_all() -> None:
     tokenizer = prompt_tokenizer(["polyp"], 5)
     assert encode_prompts([""], tokenizer).tolist() == [[tokenizer.bos_token_id] + [tokenizer.eos_token_id] * 4]

@@ -11,7 +11,8 @@ import torch
 import mmlab
 from mmlab.data.tensors import TensorData
 from mmlab.methods.latent_diffusion import LatentDiffusion
-from mmlab.methods.lora import ATTENTION, LoRA, LowRank
+from mmlab.methods.lora import LoRA
+from mmlab.nn.low_rank import ATTENTION, LowRank
 
 
 def _rng(seed: int = 0) -> torch.Generator:

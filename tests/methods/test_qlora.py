@@ -11,9 +11,8 @@ from torch.nn.functional import pad
 import mmlab
 from mmlab.data.tensors import TensorData
 from mmlab.methods.latent_diffusion import LatentDiffusion
-from mmlab.methods.lora import LoRA, LowRank
+from mmlab.methods.lora import LoRA
 from mmlab.methods.qlora import (
-    LINEAR,
     QLoRA,
     Quantised,
     dequantise,
@@ -21,6 +20,7 @@ from mmlab.methods.qlora import (
     nf4_levels,
     quantise,
 )
+from mmlab.nn.low_rank import LINEAR, LowRank
 
 
 def _rng(seed: int = 0) -> torch.Generator:
