@@ -61,7 +61,7 @@ class NF4(NamedTuple):
         sizes: One byte for each block.
         scales: float32, one for each group of sizes.
         offset: Mean of the sizes, which was taken away before they were quantised.
-        shape: Of the weight.
+        shape: Shape of the weight.
     """
 
     codes: Tensor
@@ -80,7 +80,7 @@ def quantise(weight: Tensor) -> NF4:
     """Weights in four bits, with double quantisation of the blocks' sizes.
 
     Args:
-        weight: Of any shape, finite.
+        weight: Weights in any shape, finite.
 
     Raises:
         ValueError: If a weight is not finite.

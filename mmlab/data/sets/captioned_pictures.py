@@ -47,7 +47,7 @@ class Captioned:
         pictures: (N, 3, S, S) float32 in [-1, 1]; each picture once.
         captions: M of them.
         rows: Which picture each caption is of, M numbers.
-        names: Of the pictures, N.
+        names: Name of each picture, N of them.
         masks: (N, S, S) bool, where there are any.
     """
 
@@ -168,7 +168,7 @@ def mask_prompt(regions: Sequence[tuple[float, float, float]]) -> str:
     """A prompt in the task's words from the regions of a mask.
 
     Args:
-        regions: Of each polyp the share of the picture that it takes, and its centre across and down, in [0, 1].
+        regions: Share of the picture that each polyp takes, and its centre across and down, in [0, 1].
     """
     if not regions:
         return "Generate an image with no polyps."
