@@ -1,11 +1,12 @@
-"""How errors speak: the nearest known name, and lists that stay short."""
+"""How errors speak: the nearest known name, lists that stay short, and nothing that steers a terminal."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
-__all__ = ["few", "nearest", "require_at_least"]
+__all__ = ["few", "nearest", "require_at_least", "visible"]
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -26,6 +27,11 @@ def few(items: Iterable[str], separator: str = ", ") -> str:
     items = [item if len(item) <= 200 else f"{item[:197]}..." for item in items]
     rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
     return separator.join(items[:3]) + rest
+
+
+def visible(text: str) -> str:
+    """Without characters that control a terminal or the direction of a line, and without halves of a surrogate pair."""
+    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)
 
 
 def require_at_least(**bounds: tuple[float, float]) -> None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import Any
 
+from mmlab.data.files.text import read_toml
+from mmlab.data.words import normal
 from mmlab.paths import expand
 from mmlab.wording import few, nearest
 
@@ -23,6 +25,7 @@ __all__ = ["Answer", "Competition", "Item", "Scale", "read_competition"]
 
 LONGEST = 10_000
 """Letters of a text: of an item, an answer, a rationale."""
+_MOST_SETS = 1000
 _NAME = re.compile(r"[\w.+-][\w.+ -]{0,59}")
 
 
@@ -164,12 +167,7 @@ def read_competition(path: str | Path) -> Competition:
         ValueError: If it is no TOML, has a key that is not known, lacks one, or breaks a rule; the message says where.
     """
     source = expand(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"There is no competition {source}: write one as the page 'Run a competition' shows.")
-    try:
-        found = tomllib.loads(source.read_text(encoding="utf-8"))
-    except ValueError as problem:  # of TOML, and of letters
-        raise ValueError(f"{source.name} is no TOML file: {problem}.") from None
+    found = read_toml(source, "write a competition as the page 'Run a competition' shows.")
     items = _list(source.name, found.pop("items", None), "items")
     scales = _list(source.name, found.pop("scales", []), "scales")
     values = _known(source.name, found, Competition, {"folder", "items", "scales"})
@@ -253,12 +251,12 @@ def _check(c: Competition) -> None:
     names = [item.name for item in c.items]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Two items have the id {few(sorted(twice))}: give each its own.")
-    for item in c.items:
-        _check_item(item)
-    if not any(not item.attention for item in c.items):
-        raise ValueError("A competition needs an item, begun by a line [[items]], that is not for attention.")
     if not 2 <= c.shown <= 6:
         raise ValueError(f"shown is {c.shown}: from 2 to 6 answers can be compared at once.")
+    for item in c.items:
+        _check_item(c, item)
+    if not any(not item.attention for item in c.items):
+        raise ValueError("A competition needs an item, begun by a line [[items]], that is not for attention.")
     for name in ("rounds", "votes_per_item", "most_respondents"):
         if getattr(c, name) < 1:
             raise ValueError(f"{name} is {getattr(c, name)}: choose at least 1.")
@@ -273,11 +271,16 @@ def _check(c: Competition) -> None:
     _check_silence(c)
 
 
-def _check_item(item: Item) -> None:
+def _check_item(c: Competition, item: Item) -> None:
     if not _NAME.fullmatch(item.name):
         raise ValueError(f"An item has the id {item.name[:70]!r}: give it letters, digits, '-' or '_', 60 at most.")
     if len(item.answers) < 2:
         raise ValueError(f"The item {item.name} has {len(item.answers)} answers: two or more are compared.")
+    if (sets := comb(len(item.answers), min(c.shown, len(item.answers)))) > _MOST_SETS:
+        raise ValueError(
+            f"The item {item.name} has {len(item.answers)} answers, of which {c.shown} can be shown in {sets:,} ways: "
+            "lower shown, or give it fewer answers."
+        )
     if item.attention and item.attention not in item.answers:
         raise ValueError(f"The item {item.name} has no answer {item.attention!r}, which attention names.")
     for name, answer in {"": item.shown, **item.answers}.items():
@@ -296,7 +299,7 @@ def _check_item(item: Item) -> None:
 
 def _check_silence(c: Competition) -> None:
     """No text that is shown holds the name of a system as a word."""
-    names = c.systems
+    names = [normal(name) for name in c.systems]
     spoken = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
     texts = {"The title": c.title, "The question": c.question, "The consent": c.consent}
     for scale in c.scales:
@@ -307,7 +310,7 @@ def _check_silence(c: Competition) -> None:
                 f"{part.text} {part.alt}"
             )
     for where, text in texts.items():
-        if said := spoken.search(text):
+        if said := spoken.search(normal(text)):
             raise ValueError(
                 f"{where} says {said[0]!r}, the name of a system, and respondents would read it: "
                 "call the system something else in this file, such as 'system-1'."

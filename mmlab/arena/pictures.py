@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from mmlab.arena.competition import Answer, Competition, Item
+from mmlab.data.files.arrays import Array, read_array
+from mmlab.data.files.pictures import read_picture
 
 __all__ = ["render"]
 
 _WIDEST = 1600  # pixels
-_LARGEST = 50_000_000  # pixels of a picture that is read
 
 
 def render(competition: Competition) -> dict[tuple[str, str], bytes]:
@@ -41,18 +42,12 @@ def render(competition: Competition) -> dict[tuple[str, str], bytes]:
 
 
 def _picture(path: Path) -> bytes:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")) as opened:
-            if opened.width * opened.height > _LARGEST:
-                raise ValueError(f"{path} has {opened.width} x {opened.height} pixels: make it smaller.")
-            upright = ImageOps.exif_transpose(opened).convert("RGBA")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as problem:
-        raise ValueError(f"{path} cannot be read as a picture ({problem}): save it as PNG or JPEG.") from None
+    upright = read_picture(path, background=(255, 255, 255))
     upright.thumbnail((_WIDEST, _WIDEST))
-    clean = Image.new("RGB", upright.size, "white")
-    clean.paste(upright, mask=upright.getchannel("A"))
+    clean = Image.new("RGB", upright.size)  # its pixels alone: what else the file said stays behind
+    clean.paste(upright)
     content = io.BytesIO()
     clean.save(content, "PNG", optimize=False)
     return content.getvalue()
@@ -65,17 +60,9 @@ def _bound(item: Item, folder: Path) -> float:
 
 
 def _read_matrix(path: Path) -> np.ndarray[Any, Any]:
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            values = np.loadtxt(path, delimiter=",", ndmin=2)
-    except (ValueError, OSError) as problem:
-        raise ValueError(
-            f"{path} cannot be read as a matrix ({problem}): save it as .npy, or .csv without a header."
-        ) from None
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
-        raise ValueError(f"{path} holds no matrix of finite numbers, but {values.dtype} of shape {values.shape}.")
+    values = read_array(path, Array("fiu", (None, None)), "save a matrix of finite numbers as .npy or .csv.")
+    if not values.size:
+        raise ValueError(f"{path} holds no number: save a matrix as .npy or .csv.")
     return np.asarray(values, dtype=np.float64)
 
 

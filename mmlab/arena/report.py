@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["figure_of", "page_of", "write_report"]
 
+_BEGINNING = '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="generator" content="mmlab arena">'
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -40,14 +41,22 @@ def write_report(results: Results, folder: str | Path, title: str) -> tuple[Path
 
     Returns:
         Paths of page and table.
+
+    Raises:
+        NotOursError: If the folder has files of these names that are no report.
     """
+    from mmlab.store import sheets
     from mmlab.store.files import replace_file
+    from mmlab.store.folders import refuse_other_file
 
     target = expand(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    rows = results.table()
     page, table = target / "report.html", target / "report.csv"
+    refuse_other_file(page, _BEGINNING)
+    refuse_other_file(table, ",".join(rows.columns))
+    target.mkdir(parents=True, exist_ok=True)
     replace_file(page, [page_of(results, title).encode()])
-    replace_file(table, [results.table().to_csv(index=False).encode()])
+    replace_file(table, [sheets.as_csv(list(rows.columns), rows.to_dict("records")).encode()])
     return page, table
 
 
@@ -73,8 +82,7 @@ def page_of(results: Results, title: str) -> str:
     if results.separated:
         facts.append(results.separated)
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        _BEGINNING + '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}: results</title><style>{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
         f'<p class="verdict">{escape(results.verdict())}</p>'
         f'<figure><img src="data:image/png;base64,{shown}" alt="{escape(describe(results))}"></figure>'
@@ -101,12 +109,14 @@ def figure_of(results: Results) -> Figure:
         _bars(left, [at + shift for at in range(len(pairs))], values, colour, label)
     left.axvline(0.5, color="black", lw=0.8)
     left.set(xlim=(0, 1), ylim=(-0.6, len(pairs) - 0.4), xlabel="share")
-    left.set_yticks(range(len(pairs)), [f"{p.first}\nagainst {p.second}\nn = {p.votes}" for p in pairs])
+    left.set_yticks(
+        range(len(pairs)), [f"{p.first}\nagainst {p.second}\nn = {p.votes}" for p in pairs], parse_math=False
+    )
     left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.25), ncols=3)
     names = list(results.systems)[::-1]
     _bars(right, list(range(len(names))), [results.strengths[name] for name in names], "tab:green", "")
     right.axvline(0, color="black", lw=0.8)
-    right.set_yticks(range(len(names)), names)
+    right.set_yticks(range(len(names)), names, parse_math=False)
     right.set(xlabel="strength, Elo points", ylim=(-0.6, len(names) - 0.4))
     return figure
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.pool import StaticPool
 
 from mmlab.paths import expand
+from mmlab.wording import few
 
 __all__ = ["INVITATIONS", "META", "METADATA", "RESPONDENTS", "ROUNDS", "VOTES", "insert_once", "open_database"]
 
@@ -73,7 +76,7 @@ def open_database(address: str | Path) -> Engine:
         address: Path of a SQLite file, or an address such as ``postgresql+psycopg://user:password@host/name``.
 
     Raises:
-        ValueError: If the address is of another kind.
+        ValueError: If the address is of another kind, or a file that holds other tables than ours.
         OSError: If the database cannot be opened.
     """
     from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
@@ -84,6 +87,7 @@ def open_database(address: str | Path) -> Engine:
             path = expand(address)
             if not path.parent.is_dir():
                 raise FileNotFoundError(f"There is no folder {path.parent} for the store: make it first.")
+            _refuse_other(path)
             engine = _sqlite(f"sqlite:///{path.absolute()}")
         elif text.startswith("sqlite"):
             engine = _sqlite(text)
@@ -116,6 +120,19 @@ def insert_once(connection: Connection, table: Table) -> Any:
 
     kind = sqlite if connection.dialect.name == "sqlite" else postgresql
     return kind.insert(table).on_conflict_do_nothing()
+
+
+def _refuse_other(path: Path) -> None:
+    """Leave alone a database that somebody else made: ours would go into it, and its journal would change."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            held = {row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError:  # it is told when it is opened for writing
+        return
+    if held and META.name not in held:
+        raise ValueError(f"{path} is a database of something else ({few(sorted(held))}): choose another file.")
 
 
 def _sqlite(address: str) -> Engine:

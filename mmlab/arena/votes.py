@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmlab.data.files.tables import read_rows
 from mmlab.paths import expand
+from mmlab.store.sheets import as_csv, from_cell
+from mmlab.wording import visible
 
 __all__ = ["BOTH_BAD", "TIE", "Vote", "from_chatbot_arena", "read_votes", "write_votes"]
 
@@ -49,13 +50,14 @@ class Vote:
         return "" if self.choice in (TIE, BOTH_BAD) else self.shown[int(self.choice)]
 
 
+_LINE = '{"respondent": "'
 _COLUMNS = ("respondent", "item", "shown", "choice", "winner", "ratings", "rationale", "seconds", "attention")
 
 
 def write_votes(votes: Iterable[Vote], path: str | Path) -> Path:
     """Write all rows, as ``.jsonl`` or ``.csv``; a file is written whole or not at all.
 
-    In a csv, texts that a spreadsheet would run as a formula get an apostrophe in front.
+    In a csv no text is a formula, see :mod:`mmlab.store.sheets`.
 
     Args:
         votes: The votes.
@@ -63,11 +65,16 @@ def write_votes(votes: Iterable[Vote], path: str | Path) -> Path:
 
     Raises:
         ValueError: If the ending is another one.
+        NotOursError: If there is a file already that holds no votes in this form.
     """
     from mmlab.store.files import replace_file
+    from mmlab.store.folders import refuse_other_file
 
     target = expand(path)
-    replace_file(target, [encode(votes, target.suffix.lower().removeprefix(".")).encode()])
+    text = encode(votes, target.suffix.lower().removeprefix("."))
+    refuse_other_file(target, ",".join(_COLUMNS[:4]) if target.suffix.lower() == ".csv" else _LINE)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(target, [text.encode(errors="replace")])
     return target
 
 
@@ -88,14 +95,8 @@ def encode(votes: Iterable[Vote], kind: str) -> str:
         raise ValueError(
             f"Votes are written as .jsonl or .csv, not as {'.' + kind if kind else 'a file without ending'}."
         )
-    text = io.StringIO()
-    table = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        flat = {key: json.dumps(value, ensure_ascii=False) if key in ("shown", "ratings") else value
-                for key, value in row.items()}  # fmt: skip
-        table.writerow({key: _harmless(value) for key, value in flat.items()})
-    return text.getvalue()
+    nested = ("shown", "ratings")
+    return as_csv(_COLUMNS, [row | {key: json.dumps(row[key], ensure_ascii=False) for key in nested} for row in rows])
 
 
 def read_votes(path: str | Path) -> list[Vote]:
@@ -109,19 +110,14 @@ def read_votes(path: str | Path) -> list[Vote]:
         ValueError: If it is no such file; the message names the line.
     """
     source = expand(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"There is no file of votes {source}: `mmlab arena export` writes one.")
-    text = source.read_text(encoding="utf-8")
-    rows: Iterable[Any]
-    if source.suffix.lower() == ".csv":
-        rows = csv.DictReader(io.StringIO(text))
-    else:
-        rows = (line for line in text.splitlines() if line.strip())
+    kind = source.suffix.lower()
+    if kind not in (".csv", ".jsonl"):
+        raise ValueError(f"{source} is no file of votes: they are written as .jsonl or .csv by `mmlab arena export`.")
     found = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(read_rows(source, "`mmlab arena export` writes a file of votes."), start=1):
         try:
-            found.append(_vote(json.loads(row) if isinstance(row, str) else _unfold(row)))
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            found.append(_vote(_unfold(row) if kind == ".csv" else row))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
             raise ValueError(
                 f"{source.name}, row {number}, is no vote ({type(problem).__name__}: {problem})."
             ) from None
@@ -146,25 +142,26 @@ def from_chatbot_arena(rows: Iterable[Mapping[str, Any]]) -> list[Vote]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping) or not row.get("model_a") or not row.get("model_b"):
             raise ValueError(f"Row {number} lacks model_a or model_b: is it a file of Chatbot Arena?")
-        if row["model_a"] == row["model_b"]:
-            raise ValueError(f"Row {number} compares {row['model_a']} with itself: leave it out.")
+        models = tuple(visible(str(row[name])) for name in ("model_a", "model_b"))
+        if len(set(models)) == 1:
+            raise ValueError(f"Row {number} compares {models[0]} with itself: leave it out.")
         choice = choices.get(str(row.get("winner", "")).replace("tie(bothbad)", "tie (bothbad)"))
         if choice is None:
             raise ValueError(f"Row {number} has the winner {row.get('winner')!r}: it is one of {', '.join(choices)}.")
         judge = _first(row, ("judge", "judge_hash", "user_id"), f"row {number}")
         item = _first(row, ("question_id", "item", "question"), "") or _prompt(row) or f"row {number}"
-        found.append(Vote(judge, item, (str(row["model_a"]), str(row["model_b"])), choice))
+        found.append(Vote(judge, item, models, choice))
     return found
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str], otherwise: str) -> str:
-    return next((str(row[name]) for name in names if row.get(name) not in (None, "")), otherwise)
+    return next((visible(str(row[name])) for name in names if row.get(name) not in (None, "")), otherwise)
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
     talk = row.get("conversation_a")
     first = talk[0] if isinstance(talk, list) and talk else None
-    return str(first.get("content", "")) if isinstance(first, Mapping) else ""
+    return visible(str(first.get("content", ""))) if isinstance(first, Mapping) else ""
 
 
 def _row(vote: Vote) -> dict[str, Any]:
@@ -182,13 +179,15 @@ def _row(vote: Vote) -> dict[str, Any]:
 
 
 def _vote(row: Any) -> Vote:
-    shown = tuple(str(name) for name in row["shown"])
+    if not isinstance(row["shown"], list):
+        raise ValueError("shown must be a list of systems")
+    shown = tuple(visible(str(name)) for name in row["shown"])
     choice = str(row["choice"])
     if len(set(shown)) != len(shown) or len(shown) < 2:
         raise ValueError(f"shown is {list(shown)}, and must be two or more different systems")
     if choice not in (TIE, BOTH_BAD, *map(str, range(len(shown)))):
         raise ValueError(f"choice is {choice!r}, and must be a place from 0, 'tie' or 'none'")
-    ratings = {str(name): [None if v is None else int(v) for v in values] for name, values in row["ratings"].items()}
+    ratings = {str(name): [None if v is None else _whole(v) for v in values] for name, values in row["ratings"].items()}
     if any(len(values) != len(shown) for values in ratings.values()):
         raise ValueError("a scale has more or fewer ratings than there are answers")
     seconds = math.nan if row.get("seconds") in (None, "") else float(row["seconds"])
@@ -198,14 +197,12 @@ def _vote(row: Any) -> Vote:
     )
 
 
+def _whole(value: Any) -> int:
+    if value != int(value):
+        raise ValueError(f"the rating {value} is no whole number")
+    return int(value)
+
+
 def _unfold(row: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {key: _plain(value) for key, value in row.items()}
+    found: dict[str, Any] = {key: from_cell(value) for key, value in row.items()}
     return found | {key: json.loads(found[key]) for key in ("shown", "ratings")}
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "'") else value
-
-
-def _plain(value: str) -> str:
-    return value[1:] if value[:1] == "'" else value

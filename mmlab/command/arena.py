@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,18 +88,10 @@ def import_votes(
 ) -> None:
     """Turn the votes of others into rows that `mmlab arena report` reads."""
     from mmlab.arena.votes import from_chatbot_arena, write_votes
+    from mmlab.data.files.text import read_json, read_json_lines, read_text
 
-    if not source.is_file():
-        raise FileNotFoundError(f"There is no file {source}: give one in the form of Chatbot Arena.")
-    text = source.read_text(encoding="utf-8")
-    try:
-        rows = (
-            json.loads(text)
-            if text.lstrip().startswith("[")
-            else [json.loads(x) for x in text.splitlines() if x.strip()]
-        )
-    except ValueError as problem:
-        raise ValueError(f"{source.name} is no JSON ({problem}): give a list, or a record on each line.") from None
+    remedy = "give a list, or a record on each line, in the form of Chatbot Arena."
+    rows = (read_json if read_text(source, remedy).lstrip()[:1] == "[" else read_json_lines)(source, remedy)
     votes = from_chatbot_arena(rows)
     typer.echo(f"{write_votes(votes, out)}: {len(votes)} votes")
 

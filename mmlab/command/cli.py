@@ -18,6 +18,7 @@ from mmlab.command.messages import sentence
 from mmlab.command.tasks import task_app
 from mmlab.paths import from_command
 from mmlab.publish import commands
+from mmlab.wording import visible
 
 __all__ = ["app", "main"]
 
@@ -54,7 +55,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("MMLAB_DEBUG"):
             raise
-        print(f"mmlab: {sentence(error)}", file=sys.stderr)  # noqa: T201
+        print(f"mmlab: {visible(sentence(error))}", file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmlab.data.files.patterns import is_hidden
 from mmlab.data.files.pictures import read_picture
-from mmlab.data.files.text import read_lines
+from mmlab.data.files.tables import read_rows
 from mmlab.data.subjects import subject_id
 from mmlab.data.words import normal, words
 from mmlab.paths import expand
@@ -187,22 +184,7 @@ def _item(file: Path, name: str, about: dict[str, str], pattern: re.Pattern[str]
 
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
-    text = "\n".join(read_lines(table, "leave it out of the folder."))
-    try:
-        if table.suffix.lower() == ".jsonl":
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-        else:
-            mark = "\t" if table.suffix.lower() == ".tsv" else ","
-            rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=mark))
-    except (ValueError, RecursionError, csv.Error) as problem:
-        raise ValueError(
-            f"{table} cannot be read as a table ({str(problem)[:200]}): correct it, or leave it out of the folder."
-        ) from None
-    for row in rows:
-        if not isinstance(row, dict):
-            raise ValueError(
-                f"{table} has a line that is no object ({str(row)[:60]}): correct it, or leave it out of the folder."
-            )
+    for row in read_rows(table, "correct it, or leave it out of the folder."):
         about = {str(key).strip().lower(): str(value or "") for key, value in row.items() if key is not None}
         if any(map(str.strip, about.values())):  # an empty line is no item
             yield about

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ __all__ = [
     "recover",
     "refuse_added",
     "refuse_foreign",
+    "refuse_other_file",
     "replaced_files",
     "replaced_folder",
     "seal",
@@ -104,7 +107,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             _bring_back(folder)
             try:
                 if folder.exists():
-                    folder.rename(_before(folder))
+                    folder.rename(folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.before"))
                 new.rename(folder)
             finally:
                 _bring_back(folder)
@@ -114,20 +117,25 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 def recover(folder: Path) -> None:
     """Bring back the folder that a save which did not come to its end had put aside, and clear away what is left."""
-    if _before(folder).exists():
+    if _put_aside(folder):
         with locked(_lock(folder)):
             _bring_back(folder)
 
 
 def _bring_back(folder: Path) -> None:
-    old = _before(folder)
-    if old.exists() and not folder.exists():
-        old.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    for old in _put_aside(folder):
+        if not folder.exists():
+            old.rename(folder)
+        elif old.is_symlink():
+            old.unlink()
+        else:
+            shutil.rmtree(old, ignore_errors=True)
 
 
-def _before(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.before")
+def _put_aside(folder: Path) -> list[Path]:
+    """What saves put aside under names that nobody else gives."""
+    name = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}\.before")
+    return [path for path in sorted(folder.parent.glob(".*.before")) if name.fullmatch(path.name)]
 
 
 def _lock(folder: Path) -> Path:
@@ -137,6 +145,26 @@ def _lock(folder: Path) -> Path:
 def _to_disk(file: Path) -> None:
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
+
+
+def refuse_other_file(path: Path, beginning: str) -> None:
+    """Refuse to write over a file that does not begin as ours do. One that is not there or empty is no trouble.
+
+    Args:
+        path: Where a file is to be written.
+        beginning: How every file of this kind begins.
+
+    Raises:
+        NotOursError: If it is somebody else's.
+    """
+    begins = beginning.encode()
+    if path.is_dir():
+        raise NotOursError(f"{path} is a folder: name a file in it.")
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        if file.read(len(begins)) not in (b"", begins):
+            raise NotOursError(f"{path} is there and holds something else: move it away, or choose another name.")
 
 
 def refuse_foreign(folder: Path) -> None:

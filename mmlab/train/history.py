@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from array import array
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
 from mmlab.paths import expand
+from mmlab.store.sheets import as_csv
 
 __all__ = ["History", "Row"]
 
@@ -90,11 +89,7 @@ class History:
 
     def csv(self) -> str:
         """The table as CSV text; numbers are written so that reading them gives back the same bits."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(Row._fields)
-        writer.writerows((row.step, row.split, row.metric, repr(row.value)) for row in self.rows)
-        return text.getvalue()
+        return as_csv(Row._fields, (row._asdict() for row in self.rows))
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table, whole or not at all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from datetime import UTC, datetime
 
 import pytest
@@ -52,11 +53,14 @@ def test_a_file_by_hand_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
+        ('title = "Words"', 'title = "Is \uff4d\u200bine better?"', "says 'mine', the name of a system"),
+        ('{ text = "Bad" }', '"Bad"\n' + "\n".join(f's{n} = "x{n}"' for n in range(60)), "in 1,891 ways: lower shown"),
+        ('title = "Words"', "title = " + "[" * 5000 + "]" * 5000, "no TOML .*recursion"),
         ('title = "Words"', "", "lacks title"),
         ('title = "Words"', 'titel = "Words"', "did you mean 'title'"),
         ('title = "Words"', "title = 3", "title is 3"),
         ('title = "Words"', 'title = "Is mine better?"', "says 'mine', the name of a system"),
-        ('"Good"', '"I am Mine."', "says 'Mine', the name of a system"),
+        ('"Good"', '"I am Mine."', "says 'mine', the name of a system"),
         ('"Good"', '""', "is empty"),
         ('other = { text = "Bad" }', "", "has 1 answers"),
         ('{ text = "Bad" }', '{ words = "Bad" }', "not known"),
@@ -86,10 +90,10 @@ def test_a_picture_needs_words_and_must_be_one(tmp_path):
     with pytest.raises(ValueError, match="without alt"):
         read_competition(tmp_path / "c.toml")
     (tmp_path / "c.toml").write_text(GOOD.replace('{ text = "Bad" }', '{ image = "x.png", alt = "x" }'))
-    with pytest.raises(ValueError, match="cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"x\.png cannot be read as a picture: it is SVG"):
         render(read_competition(tmp_path / "c.toml"))
     (tmp_path / "c.toml").write_text(GOOD.replace('{ text = "Bad" }', '{ matrix = "x.png", alt = "x" }'))
-    with pytest.raises(ValueError, match="cannot be read as a matrix"):
+    with pytest.raises(ValueError, match=r"x\.png is of an unknown kind"):
         render(read_competition(tmp_path / "c.toml"))
 
 
@@ -100,6 +104,29 @@ def test_pictures_lose_what_their_files_tell(tmp_path):
     assert len(found) == 4
     assert not any(name.encode() in content for content in found.values() for name in SYSTEMS)
     assert all(content.startswith(b"\x89PNG") for content in found.values())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_an_editor_may_mark_its_encoding(tmp_path, encoding):
+    (tmp_path / "c.toml").write_text(GOOD, encoding)
+    assert read_competition(tmp_path / "c.toml").title == "Words"
+
+
+def test_a_picture_is_read_as_everywhere(tmp_path):
+    """Upright, on white, and no bomb: by the reader that every picture goes through."""
+    from PIL import Image
+
+    clear = Image.new("RGBA", (20, 30), (255, 0, 0, 0))
+    exif = clear.getexif()
+    exif[0x0112] = 6  # turned by a quarter
+    clear.save(tmp_path / "x.png", exif=exif)
+    (tmp_path / "c.toml").write_text(GOOD.replace('{ text = "Bad" }', '{ image = "x.png", alt = "x" }'))
+    (content,) = render(read_competition(tmp_path / "c.toml")).values()
+    shown = Image.open(io.BytesIO(content))
+    assert (shown.size, shown.getpixel((3, 3))) == ((30, 20), (255, 255, 255))
+    Image.new("1", (9000, 9000)).save(tmp_path / "x.png")
+    with pytest.raises(ValueError, match=r"x\.png"):
+        render(read_competition(tmp_path / "c.toml"))
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):

@@ -162,6 +162,59 @@ def test_votes_come_back_as_they_were(tmp_path):
         read_votes(tmp_path / "bad.jsonl")
 
 
+@pytest.mark.parametrize("end", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "\uff1d1+1",
+        " @SUM(A1)",
+        "|x",
+        "'quoted",
+        "a\u2028b\u0085c\x1cd",
+        "a\r\nb\rc",
+        "x" * 200_000,
+        "\0",
+        "\ufeffx",
+    ],
+    ids=lambda text: ascii(text[:12]),
+)
+def test_what_a_respondent_writes_comes_back_and_is_no_formula(tmp_path, end, text):
+    vote = Vote("1", text, ("a", "b"), "1", {}, text)
+    path = write_votes([vote], tmp_path / f"v.{end}")
+    (back,) = read_votes(path)
+    assert (back.item, back.rationale) == (text, text)
+    if end == "csv" and text.lstrip()[:1] in "=\uff1d@|":
+        assert f"1,'{text}" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[" * 100_000, "[1]", '{"shown": "ab"}', '{"ratings": {"s": [1.5, 1]}}', '{"ratings": {"s": [1e999]}}',
+     '{"ratings": 1}',
+     '{"seconds": "soon"}', '{"choice": "2"}', '{"shown": ["a", "a\\u0000", "a\\u0001"]}'],
+    ids=lambda line: line[:24],
+)  # fmt: skip
+def test_a_row_that_is_no_vote_is_named(tmp_path, line):
+    good = {"respondent": "1", "item": "i", "shown": ["a", "b"], "choice": "0", "ratings": {}}
+    if line.startswith("{"):
+        line = json.dumps(good | json.loads(line))
+    (tmp_path / "v.jsonl").write_text(json.dumps(good) + "\n" + line + "\n")
+    with pytest.raises(ValueError, match=r"v\.jsonl, (line|row) 2"):
+        read_votes(tmp_path / "v.jsonl")
+
+
+def test_the_report_takes_any_name_of_a_system(tmp_path):
+    """No formula of mathematics, none of a spreadsheet, and nothing that steers a terminal."""
+    odd = ("=HYPERLINK(1)", "$\\frac{$\x1b[2J")
+    rows = [{"model_a": odd[0], "model_b": odd[1], "winner": "model_a", "judge": i % 6, "item": i} for i in range(60)]
+    found = judge(from_chatbot_arena(rows), resamples=200)
+    page, table = write_report(found, tmp_path, "odd")
+    assert "\x1b" not in page.read_text() + found.verdict()
+    assert "\n=" not in table.read_text()
+    assert ",=" not in table.read_text()
+
+
 def test_the_votes_of_others_are_read():
     rows = [
         {"question_id": "q1", "model_a": "x", "model_b": "y", "winner": "model_a", "judge": "arena_user_1"},

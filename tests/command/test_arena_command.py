@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,32 @@ def test_the_votes_of_others(tmp_path):
     assert "35 votes" in run("import", tmp_path / "arena.json", "--out", tmp_path / "v.jsonl")
     assert "35 votes" in run("report", tmp_path / "v.jsonl", "--out", tmp_path / "r")
     (tmp_path / "bad.json").write_text("[{")
-    with pytest.raises(ValueError, match="is no JSON"):
+    with pytest.raises(ValueError, match=r"cannot be read as JSON .*give a list"):
         run("import", tmp_path / "bad.json")
+
+
+def test_what_others_made_is_not_written_over(file, tmp_path):
+    """A file or a database that holds something else stays as it is, byte for byte."""
+    rows = [{"question_id": i % 7, "model_a": "x", "model_b": "y", "winner": "model_a", "judge": i} for i in range(35)]
+    own = tmp_path / "votes.jsonl"
+    own.write_text("\n".join(map(json.dumps, rows)))
+    votes = tmp_path / "report.csv"
+    run("import", own, "--out", votes)
+    run("import", own, "--out", votes)  # what an import made may be made again
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "report.html").write_text("my report")
+    sqlite3.connect(tmp_path / "own.sqlite").execute("CREATE TABLE places (name)").connection.close()
+    kept = {path: path.read_bytes() for path in (own, votes, tmp_path / "r" / "report.html", tmp_path / "own.sqlite")}
+    for wrong in (
+        ("import", own, "--out", own),
+        ("report", votes, "--out", tmp_path),  # the table of the report would have the name of its source
+        ("report", votes, "--out", tmp_path / "r"),
+        ("invite", file, "--store", tmp_path / "own.sqlite"),
+        ("import", own, "--out", tmp_path / "own.sqlite"),
+    ):
+        with pytest.raises((ValueError, FileExistsError), match=r"something else|not as \.sqlite"):
+            run(*wrong)
+    assert kept == {path: path.read_bytes() for path in kept}
 
 
 def test_plans():
@@ -70,7 +95,7 @@ def test_plans():
 def test_what_is_not_there_is_told(file, tmp_path):
     with pytest.raises(FileNotFoundError, match="makes it"):
         run("report", file)
-    with pytest.raises(FileNotFoundError, match="no competition"):
+    with pytest.raises(FileNotFoundError, match="write a competition"):
         run("export", tmp_path / "none.toml")
     with pytest.raises(ValueError, match="port is 0"):
         run("serve", file, "--port", 0)

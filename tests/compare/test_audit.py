@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no items"):
         read_items(tmp_path / "empty")
     (tmp_path / "bad.jsonl").write_text("{")
-    with pytest.raises(ValueError, match=r"bad\.jsonl cannot be read as a table"):
+    with pytest.raises(ValueError, match=r"bad\.jsonl, line 1, cannot be read as JSON"):
         read_items(tmp_path / "bad.jsonl")
 
 
@@ -167,5 +167,5 @@ def test_ids_and_captions_are_compared_in_any_script_and_encoding(tmp_path: Path
     assert len(read_items("~/one")) == 3
     assert run("--", "~/one", "$HOME/two").exit_code == 1
     (two / "b.jsonl").write_text('{"a": 1' + "[" * 100_000)
-    with pytest.raises(ValueError, match=r"b\.jsonl cannot be read as a table .*: correct it, or leave it out"):
+    with pytest.raises(ValueError, match=r"b\.jsonl, line 1, cannot be read .*; correct it, or leave it out"):
         read_items(two)

@@ -55,3 +55,30 @@ def test_what_was_put_into_a_sealed_folder_is_left_alone(tmp_path):
     (folder / "CNAME").unlink()
     folders.discard(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_looks_put_aside_is_left_alone(tmp_path):
+    """A folder of somebody with nearly the name under which a save puts the old one aside."""
+    own = [tmp_path / name for name in (".x.before", ".x.01234567.before.mine", ".xx.01234567.before", "x.before")]
+    for folder in own:
+        folder.mkdir()
+        (folder / "precious.txt").write_text("x")
+    for _ in range(2):
+        with folders.replaced_folder(tmp_path / "x") as new:
+            (new / "a").write_text("a")
+    assert all((folder / "precious.txt").exists() for folder in own)
+    assert {path.name for path in tmp_path.iterdir()} == {"x", *(folder.name for folder in own)}
+
+
+def test_only_a_file_of_ours_is_written_over(tmp_path):
+    file = tmp_path / "table.csv"
+    folders.refuse_other_file(file, "a,b")
+    for content in ("", "a,b\n1,2\n"):
+        file.write_text(content)
+        folders.refuse_other_file(file, "a,b")
+    for content in ("a;b", "a", "\ufeffa,b"):
+        file.write_text(content)
+        with pytest.raises(folders.NotOursError, match="holds something else: move it away"):
+            folders.refuse_other_file(file, "a,b")
+    with pytest.raises(folders.NotOursError, match="is a folder"):
+        folders.refuse_other_file(tmp_path, "a,b")

@@ -295,7 +295,7 @@ def test_a_folder_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (new / "newer").write_text("")
     monkeypatch.undo()
     assert [path.name for path in target.iterdir()] == ["new"]
-    target.rename(tmp_path / ".x.before")  # as a kill in that moment leaves it
+    target.rename(tmp_path / ".x.0123abcd.before")  # as a kill in that moment leaves it
     recover(target)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 

@@ -18,7 +18,6 @@ of their own.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ from mmlab.data.connectome import ConnectomePairs, Regions, edges, number_of_reg
 from mmlab.data.correlation import check_matrix
 from mmlab.data.files.arrays import Array, read_named
 from mmlab.data.files.numbers import Grid, same_columns, same_rows, stated
-from mmlab.data.files.text import read_lines
+from mmlab.data.files.text import read_lines, read_toml
 from mmlab.data.subjects import subject_id
 from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
@@ -82,10 +81,7 @@ def own_folder(folder: str | Path) -> OwnData:
     path = place / FILE
     if not path.is_file():
         raise FileNotFoundError(f"{place} has no {FILE}: write one that names the arrays, such as '{_EXAMPLE}'.")
-    try:
-        said = tomllib.loads("\n".join(read_lines(path)))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is no TOML ({str(error)[:200]}): write it like '{_EXAMPLE}'.") from None
+    said = read_toml(path, f"write it like '{_EXAMPLE}'.")
     _check(said, path)
     read = {part: _part(place, path, part, said) for part in _PARTS if part in said}
     parts = _named_alike(read, path)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmlab.data.files.text import read_json, read_text
+from mmlab.data.files.text import read_json, read_json_lines, read_text
 
-__all__ = ["read_records", "read_table"]
+__all__ = ["read_records", "read_rows", "read_table"]
 
 _LARGEST_CELL = 1_000_000
 
@@ -77,6 +77,34 @@ def read_table(
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}; {remedy}") from None
     return table
+
+
+def read_rows(path: Path, remedy: str = "get the file again.") -> list[dict[str, Any]]:
+    """The rows of a table whatever its columns: ``.jsonl`` has an object on each line, ``.csv`` and ``.tsv`` a header.
+
+    Returns:
+        A dict for each row; the values of a ``.csv`` are texts, None where a row ends early.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If it is no table; one sentence names file, line and remedy.
+    """
+    if path.suffix.lower() == ".jsonl":
+        rows = read_json_lines(path, remedy)
+    else:
+        mark = "\t" if path.suffix.lower() == ".tsv" else ","
+        text = read_text(path, remedy)
+        csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
+        try:
+            rows = list(table)
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {table.line_num}, cannot be read as a table ({error}); {remedy}") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, row {number}, is no object ({str(row)[:60]}); {remedy}")
+    return rows
 
 
 def read_records(path: Path, fields: Mapping[str, str], remedy: str = "get the file again.") -> list[dict[str, Any]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import codecs
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from mmlab.paths import expand
 
-__all__ = ["read_json", "read_lines", "read_text"]
+__all__ = ["MOST_BYTES", "read_json", "read_json_lines", "read_lines", "read_text", "read_toml"]
+
+MOST_BYTES = 2**28
+"""A larger file is refused before it is read: taken apart, its text would need several times as much memory."""
 
 # The mark of UTF-32 begins with that of UTF-16: it is looked for first.
 _MARKS = (
@@ -31,11 +35,16 @@ def read_text(path: Path, remedy: str = "get the file again.") -> str:
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be read.
-        ValueError: If it is not text.
+        ValueError: If it is not text, or larger than :data:`MOST_BYTES`.
     """
     path = expand(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: {remedy}")
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise ValueError(
+            f"{path} has {size / 1e6:,.0f} MB, and text is read up to {MOST_BYTES / 1e6:,.0f}: "
+            f"split it, or save numbers as .npy or .npz; {remedy}"
+        )
     content = path.read_bytes()
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
@@ -62,9 +71,45 @@ def read_json(path: Path, remedy: str = "get the file again.") -> Any:
     """
     text = read_text(path, remedy)
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
+        return _strict(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON ({str(error)[:200]}); {remedy}") from None
+
+
+def read_json_lines(path: Path, remedy: str = "get the file again.") -> list[Any]:
+    """What a file holds that has JSON on each line; empty lines are none. A line ends as in :func:`read_lines`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If a line is no JSON, as :func:`read_json` has it; the message names the line.
+    """
+    found = []
+    for number, line in enumerate(read_lines(path, remedy), start=1):
+        try:
+            found += [_strict(line)] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}, line {number}, cannot be read as JSON ({str(error)[:200]}); {remedy}") from None
+    return found
+
+
+def read_toml(path: Path, remedy: str = "get the file again.") -> dict[str, Any]:
+    """What a TOML file holds; see :func:`read_text`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
+        ValueError: If it is no TOML.
+    """
+    text = "\n".join(read_lines(path, remedy))
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no TOML ({str(error)[:200]}): {remedy}") from None
+
+
+def _strict(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
 
 
 def _refuse(text: str) -> float:

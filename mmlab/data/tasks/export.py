@@ -56,14 +56,15 @@ def export_task(task: Task, out: Path, kind: Format = "npz") -> list[Path]:
         "parquet": _parquet,
         "huggingface": _huggingface,
     }
-    refuse_foreign(out)
-    refuse_added(out)
-    if sealed(out) and (edited := changed(out)):
+    place = out.resolve()  # of a link the folder that it leads to, and of "." one with a name
+    refuse_foreign(place)
+    refuse_added(place)
+    if sealed(place) and (edited := changed(place)):
         raise NotOursError(f"{out} holds {edited[0]}, which was changed since it was made: choose another folder.")
     if kind == "parquet":
         _pyarrow()
     splits = task.splits()
-    with replaced_folder(out) as folder:
+    with replaced_folder(place) as folder:
         for name, split in splits.items():
             writers[kind](folder, name, split)
         (folder / "README.md").write_text(card(task, splits, kind), encoding="utf-8")

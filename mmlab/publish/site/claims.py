@@ -6,8 +6,6 @@ values of its runs, by the same paired interval. One run decides nothing.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ from mmlab.card import Card, Claim
 from mmlab.compare.intervals import decide
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site.escape import cell, code
+from mmlab.store import sheets
 
 __all__ = ["COLUMNS", "SCHEMA", "VERDICTS", "as_csv", "as_json", "claim_id", "page", "register"]
 
@@ -109,19 +108,9 @@ def as_json(rows: Sequence[Mapping[str, Any]], version: str) -> str:
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows of the register, with the columns in order; what was not measured is empty.
 
-    A spreadsheet takes a text that begins with ``=``, ``+``, ``-`` or ``@`` for a formula: it gets an apostrophe.
+    No text is a formula, see :mod:`mmlab.store.sheets`.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _for_sheet(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _for_sheet(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return sheets.as_csv(list(COLUMNS), rows)
 
 
 def page(rows: Sequence[Mapping[str, Any]], version: str) -> str:

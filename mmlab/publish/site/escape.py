@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mmlab.wording import visible
+
 __all__ = ["cell", "code"]
 
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation: CommonMark lets a backslash stand before any of it
@@ -19,7 +21,7 @@ def cell(text: str) -> str:
     Args:
         text: Any text. Line breaks become blanks.
     """
-    line = " ".join(_visible(text).split())
+    line = " ".join(visible(text).split())
     escaped = _MARKS.sub(lambda match: match[1] if match[1] in _HARMLESS else f"\\{match[1]}", line)
     return _ADDRESS.sub(r"\\\g<0>", escaped)
 
@@ -30,13 +32,8 @@ def code(text: str) -> str:
     Args:
         text: Any text. Line breaks become blanks.
     """
-    line = " ".join(_visible(text).split()) or " "
+    line = " ".join(visible(text).split()) or " "
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line[0] == "`" or line[-1] == "`" else ""
     escaped = line.replace("|", "\\|")  # a table looks for its bars first, and takes the backslash away
     return f"{fence}{pad}{escaped}{pad}{fence}"
-
-
-def _visible(text: str) -> str:
-    """Without characters that control a terminal or the direction of a line, and without halves of a surrogate pair."""
-    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)
