@@ -55,6 +55,7 @@ _DTYPES = {
 }
 _TYPES = {text: dtype for dtype, text in _DTYPES.items()} | {"C64": torch.complex64}
 _LARGEST_HEADER = 100_000_000  # bytes; the library's own limit
+_MOST_TENSORS = 50_000
 
 
 def save_weights(module: nn.Module, file: Path, facts: dict[str, Any]) -> None:
@@ -110,7 +111,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(file, "pt", device="cpu") as opened:
             header = dict(opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, RecursionError) as error:
+    except (SafetensorError, ValueError, RuntimeError, RecursionError) as error:
         raise _damaged(file, error) from None
     ours = "mmlab_sha256" in header or "mmlab" in header  # one without the other is damage, too
     if ours and header.get("mmlab_sha256") != _digest(tensors, header.get("mmlab", "")):
@@ -290,6 +291,8 @@ def _header(file: Path) -> dict[str, Any]:
         header = strict_json(opened.read(size))
     if not isinstance(header, dict):
         raise ValueError("its header is no object")
+    if len(header) > _MOST_TENSORS:
+        raise ValueError(f"its header names {len(header):,} tensors, and no model has so many")
     return header
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from mmlab.data.files import text
+from mmlab.data.files import arrays, text
 from mmlab.data.files.tables import read_rows
 
 DEEP = "[" * 100_000
@@ -50,3 +51,16 @@ def test_rows_of_any_table(tmp_path):
     (tmp_path / "x.csv").write_text("a\n" + "y" * 2_000_000)
     with pytest.raises(ValueError, match=r"x\.csv, line .*field larger"):
         read_rows(tmp_path / "x.csv")
+
+
+def test_an_array_that_was_blown_up_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "_LARGE", 2**18)
+    wanted = {"x": arrays.Array("f", (None,))}
+    ordinary = np.repeat(np.arange(4000, dtype=np.float32), 100)  # packed to a fiftieth or so
+    np.savez_compressed(tmp_path / "x.npz", x=ordinary)
+    assert len(arrays.read_arrays(tmp_path / "x.npz", wanted)["x"]) == 400_000
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(10**6, np.float32))
+    with pytest.raises(ValueError, match=r"x\.npz: array 'x' would be 4 MB of almost one value, .*uncompressed"):
+        arrays.read_arrays(tmp_path / "x.npz", wanted)
+    np.savez(tmp_path / "x.npz", x=np.zeros(10**6, np.float32))  # the remedy
+    assert not arrays.read_arrays(tmp_path / "x.npz", wanted)["x"].any()

@@ -17,6 +17,7 @@ from mmlab.methods.tinyllava import TinyLLaVA
 from mmlab.store.adapters import Adapter, load_adapter, save_adapter, write_adapter
 from mmlab.store.expressions import check_matching
 from mmlab.store.model_card import Provenance, card_text, code, plain
+from mmlab.store.weights import described, read_tensors
 from mmlab.train.tuning import add_lora, require_gradients
 
 # peft asks transformers in a way that transformers warns of.
@@ -171,3 +172,23 @@ def test_an_adapter_whose_modules_to_save_are_not_there_is_refused(tmp_path: Pat
     write_adapter(tmp_path, adapter(modules_to_save=["projector"]))
     with pytest.raises(ValueError, match="names 'projector', but Base has no such module"):
         load_adapter(Base(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ({"a": {"dtype": "F32", "shape": [0, *[10**9] * 5], "data_offsets": [0, 0]}}, "Stride"),
+        ({f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(50_001)}, "50,001 tensors"),
+        ({"__metadata__": {"mmlab": "[" * 100_000}}, "is damaged"),
+    ],
+    ids=["sizes that overflow", "very many tensors", "deep facts"],
+)
+def test_a_header_that_no_model_has_is_refused_at_once(tmp_path: Path, header: dict[str, Any], why: str) -> None:
+    text = json.dumps(header).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    start = time.process_time()
+    for read in (read_tensors, described):
+        with pytest.raises(ValueError, match=rf"model\.safetensors is damaged.*{why}|{why}"):
+            read(file)
+    assert time.process_time() - start < 2

@@ -33,6 +33,11 @@ _DAMAGE = (
 )  # fmt: skip
 
 
+_LARGE = 2**26
+_DENSEST = 500
+"""An array of more bytes than the first is refused if it is so many times as large as what it is unpacked from."""
+
+
 class Array(NamedTuple):
     """What an array must look like.
 
@@ -83,6 +88,11 @@ def read_arrays(path: Path, expected: Expected, remedy: str = "get the file agai
                 if f"{name}.npy" not in held:
                     raise _ContentError(f"is not in the file, which holds {', '.join(held)[:200] or 'nothing'}")
                 member = archive.getinfo(f"{name}.npy")
+                if member.file_size > max(_LARGE, _DENSEST * member.compress_size):
+                    raise _ContentError(
+                        f"would be {member.file_size / 1e6:,.0f} MB of almost one value, from {member.compress_size:,} "
+                        "bytes: save it with numpy.savez, uncompressed, if it is meant"
+                    )
                 with cast(zipfile.ZipExtFile, archive.open(member)) as stream:
                     arrays[name] = _read(stream, member.file_size, Array(*wanted))
     except _ContentError as error:

@@ -174,4 +174,8 @@ def _render(source: Path, work: Path) -> None:
     discard(work)  # a page rendered with a warning would not be looked at again
     lines = _ANSI.sub("", done.stdout + done.stderr).splitlines()
     told = [line.replace(f"{source}/", "") for line in lines if "WARNING" in line or "ERROR" in line]
-    raise SiteError("Jupyter Book refused:\n" + "\n".join(told[:20] or lines[-20:]))
+    begins = next((at for at, line in enumerate(lines) if line.startswith("Traceback")), len(lines))
+    cause = lines[
+        max(begins - 20, 0) : begins
+    ]  # what Sphinx said; the traceback is Jupyter Book's, which repeats nothing
+    raise SiteError("Jupyter Book refused:\n" + "\n".join(told[:20] or cause or lines[-20:]))
