@@ -73,8 +73,8 @@ from mmlab.viz.theme import COLOURS, use_theme
 
 use_theme()
 large = profile == "gpu"
-steps = steps or {"cpu": 100, "gpu": 1200}[profile]
-items = items or {"cpu": 3000, "gpu": 6000}[profile]
+steps = steps or {"cpu": 80, "gpu": 1200}[profile]
+items = items or {"cpu": 2000, "gpu": 6000}[profile]
 
 
 def deviation_of(groups):

@@ -75,7 +75,7 @@ from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import COLOURS, bars, use_theme
 
 use_theme()
-steps = steps or {"cpu": 80, "gpu": 400}[profile]
+steps = steps or {"cpu": 60, "gpu": 400}[profile]
 width = width or {"cpu": 48, "gpu": 200}[profile]
 
 
@@ -423,9 +423,9 @@ training = {
     "progress": False,
 }
 tries = [
-    {"lr": 5e-4, "weight_decay": 1e-3},
-    {"lr": 2e-3, "weight_decay": 1e-3},
-    {"lr": 2e-3, "weight_decay": 1.0},
+    {"lr": 1e-3, "weight_decay": 1e-3},
+    {"lr": 3e-3, "weight_decay": 1e-3},
+    {"lr": 3e-3, "weight_decay": 1.0},
 ]
 
 

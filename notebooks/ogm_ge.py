@@ -31,7 +31,7 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds: int = 5
+seeds: int = 4
 steps: int | None = None  # of every training run on this page
 items: int = 2000  # to train on
 alpha: float = 0.5
@@ -39,6 +39,7 @@ alpha: float = 0.5
 # %% tags=["hide-input"]
 import math
 from dataclasses import replace
+from functools import cache
 
 import pandas as pd
 import seaborn as sns
@@ -59,7 +60,7 @@ from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import COLOURS, bars, use_theme
 
 use_theme()
-steps = steps or {"cpu": 300, "gpu": 2000}[profile]
+steps = steps or {"cpu": 240, "gpu": 2000}[profile]
 metrics = {name: METRICS[name] for name in ("accuracy", "ECE")}
 
 
@@ -101,6 +102,7 @@ def generator(seed=0):
 
 
 # %%
+@cache
 def race(strength, k=1.0, seen=(1.0, 1.0), start=0.03, count=1500, rate=0.02):
     """Contributions a·u·v of a leader of strength 1 and a follower, by step."""
     a = torch.tensor([1.0, strength])
@@ -380,7 +382,9 @@ descent = {
     "optimiser": Optimiser("sgd", momentum=0.9), "weight_decay": 1e-4, "schedule": "cosine", "clip_norm": None,
     "steps": steps, "log_every": steps, "progress": False,
 }  # fmt: skip
-rates = [{"lr": 0.02}, {"lr": 0.05}, {"lr": 0.1}]  # at 0.2 some seeds diverge
+rates = [
+    {"lr": rate} for rate in (0.02, 0.05, 0.1, 0.15)
+]  # at 0.2 some seeds diverge
 trained = controls(
     {row: builder(row) for row in variants},
     "OGM-GE",
@@ -1017,7 +1021,7 @@ say(
 # - In AV-MNIST-mini the modalities are independent given the digit, which favours sums, products and ensembles by construction. For modalities that interact see
 #   [I2M2](i2m2.ipynb).
 # - One data set, small perceptrons, a classifier that is a sum. The paper's other fusions (gates, and features that scale features) have no own logits in the sense of (1).
-# - α and the constant were not tuned; the learning rate was, for every row alike, with one seed on the validation items.
+# - α and the constant were not tuned; the learning rate was, for every row alike, with one seed on the validation items. Where a row chose the highest rate, the search ends short of 0.2, at which some seeds diverge.
 #
 # Read {cite:t}`wang2020blending` for blending by overfitting, {cite:t}`huang2022competition` for a proof of competition, and
 # [IEMF](iemf.ipynb) for a trick that scales the other gradient.

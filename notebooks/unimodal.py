@@ -33,8 +33,8 @@
 
 # %% tags=["parameters"]
 seeds: int = 3
-steps: int = 200  # of every training run on this page
-items: int = 3000  # to train on
+steps: int = 160  # of every training run on this page
+items: int = 2400  # to train on
 snr: float = -12.0
 origin = "synthetic"
 

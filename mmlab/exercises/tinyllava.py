@@ -144,7 +144,7 @@ def check_floor(answer: Any) -> Verdict:
     Args:
         answer: The loss, in nats per token.
     """
-    pairs, layouts = math.log(192), math.log(3)
+    pairs, layouts = math.log(168), math.log(3)
     return judge(
         lambda: answer,
         lambda: (pairs + layouts) / 6,
@@ -157,7 +157,7 @@ def check_floor(answer: Any) -> Verdict:
             ("You left out the layout.", lambda: pairs / 6),
             ("You let each word be chosen for itself: two colours, two shapes and a layout. The pairs are fewer.",
              lambda: (4 * math.log(4) + layouts) / 6),
-            ("Pairs of 16 figures that differ are 240, but a fifth of them is not in training.",
+            ("Pairs of 16 figures that differ are 240, but three in ten are not in training.",
              lambda: (math.log(240) + layouts) / 6),
             ("This is in bits: take the natural logarithm.", lambda: (pairs + layouts) / 6 / math.log(2)),
             ("The sign: a loss is a negative logarithm of a probability.", lambda: -(pairs + layouts) / 6),

@@ -37,7 +37,7 @@ MISTAKES = {
         (") / 6", ") / 5", "The end is a token"),
         (" + np.log(layouts)", "", "left out the layout"),
         ("np.log(pairs)", "4 * np.log(4)", "chosen for itself"),
-        ("192", "240", "a fifth of them"),
+        ("168", "240", "three in ten"),
         (") / 6", ") / 6 / np.log(2)", "in bits"),
         ("(np.log", "-(np.log", "The sign"),
     ],
