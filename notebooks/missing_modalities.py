@@ -495,7 +495,7 @@ claim(
 #
 # (5) needs a linear answer. At one end of the [dial](late_fusion.ipynb),
 # {py:func}`~mmlab.data.worlds.dependency_world.dependency_world`, the class lies in nothing but whether two numbers agree in sign, and
-# one of them says nothing about the other. Its best linear guess is zero, up to what the regression takes from chance. Whoever
+# one of them says nothing about the other. Its optimal linear guess is zero, up to what the regression takes from chance. Whoever
 # has a single modality can only toss a coin, so accuracy separates nothing there. What can be right or wrong is how *sure* the answer is: the log
 # loss of a coin is $\log 2 \approx 0.693$, and a network that reads an agreement into the filling has more.
 
@@ -529,7 +529,7 @@ show_contest(
 # Code of the sentences
 with_all = signs.at(0)
 say(
-    f"With both numbers the network that is given zeros is right {with_all.mean['accuracy']['zero']:.1%} of the time, and the best answer "
+    f"With both numbers the network that is given zeros is right {with_all.mean['accuracy']['zero']:.1%} of the time; the ceiling is "
     f"{with_all.mean['accuracy'][CEILING]:.1%}. The product of experts, which adds two opinions, is at "
     f"{with_all.mean['accuracy']['product of experts']:.1%}: no sum of a function of each number can be an agreement of signs. At the right end:"
 )

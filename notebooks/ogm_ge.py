@@ -1021,7 +1021,7 @@ say(
 # - In AV-MNIST-mini the modalities are independent given the digit, which favours sums, products and ensembles by construction. For modalities that interact see
 #   [I2M2](i2m2.ipynb).
 # - One data set, small perceptrons, a classifier that is a sum. The paper's other fusions (gates, and features that scale features) have no own logits in the sense of (1).
-# - α and the constant were not tuned; the learning rate was, for every row alike, with one seed on the validation items. Where a row chose the highest rate, the search ends short of 0.2, at which some seeds diverge.
+# - α and the constant were not tuned; the learning rate was, for every row alike, with one seed on the validation items. Where a row chose the highest rate, the search ends just short of rates at which some seeds diverge.
 #
 # Read {cite:t}`wang2020blending` for blending by overfitting, {cite:t}`huang2022competition` for a proof of competition, and
 # [IEMF](iemf.ipynb) for a trick that scales the other gradient.
