@@ -23,6 +23,7 @@ SMALL = {  # datasets that need no files, as small as is legal
     "conditional_laws_world": ("count=60",),
     "coloured_digits_world": (),
     "dependency_world": ("items=60",),
+    "diagnosis_world": ("regions=4",),
     "mini_memes": ("items=30",),
     "omics_world": ("people=40",),
     "planar_world": (),

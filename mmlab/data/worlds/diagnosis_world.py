@@ -33,6 +33,8 @@ FACTORS = 4
 """Factors that make the mean covariance."""
 LATENTS = 5
 """Number of latents K."""
+PEOPLE = 400
+"""People that the command line trains and tests on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,11 @@ class DiagnosisWorld:
     frames: int
     root: Tensor
     directions: Tensor
+
+    @property
+    def pairs(self) -> TensorData:
+        """Four hundred people, the same ones each time: what ``mmlab train`` takes of this world."""
+        return self.draw(PEOPLE, torch.Generator().manual_seed(0))
 
     def draw(self, count: int, rng: torch.Generator) -> TensorData:
         """New people: ``label`` (count,), 0 and 1 in turn, and ``target``, edges (count, E).
