@@ -35,10 +35,10 @@
 # %% tags=["parameters"]
 seeds: int = 3
 steps: int = 150  # of every training run on the digits
-brain_steps: int = 125  # of every training run on the connectomes
+brain_steps: int = 110  # of every training run on the connectomes
 images: int = 200  # test digits
 people: int = 60  # test people
-regions: int = 16
+regions: int = 12
 
 # %% tags=["hide-input"]
 import math
@@ -469,7 +469,7 @@ def measured(world, draws):
         "saturation": float(saturation(draws[0].clamp(0, 1)).mean()),
         "kept": world.kept(draws[0], data["label"]),
         "spread": float(draws.std(0).mean() / true_spread),
-        "of it, brightest channel": float(
+        "spread, brightest channel": float(
             draws.amax(2).std(0).mean() / true_spread
         ),
     }
@@ -563,7 +563,7 @@ for rival, measure, direction, name in (
         undecided=f"- {measure}: *Pix2pix* ({{ours}}) and *{rival}* ({{theirs}}) cannot be told apart.",
     )
 say(
-    f"Of Pix2pix's spread of {mean.loc['Pix2pix', 'spread']:.2f}, the brightest channel alone, which no hue can move, has {mean.loc['Pix2pix', 'of it, brightest channel']:.2f}; for any colour it is {mean.loc['any colour', 'spread']:.2f} and {mean.loc['any colour', 'of it, brightest channel']:.2f}. "
+    f"Pix2pix has a spread of {mean.loc['Pix2pix', 'spread']:.2f}, and one of {mean.loc['Pix2pix', 'spread, brightest channel']:.2f} in the brightest channel, which no hue can move; any colour has {mean.loc['any colour', 'spread']:.2f} and {mean.loc['any colour', 'spread, brightest channel']:.2f}. "
     f"In the last steps the discriminator was right about {min(accuracy):.0%} to {max(accuracy):.0%} of its looks."
 )
 
@@ -800,7 +800,7 @@ record(
 )  # fmt: skip
 
 # %% [markdown]
-# Two things differ from the digits: a matrix of regions is no image, since the order of its rows is a convention; and the median is a good answer, so that there is no blur to repair. What would you run to find out which of them matters? (The fourth and fifth line have the rivals that cannot see an image at all.)
+# Two things differ from the digits: a matrix of regions is no image, since the order of its rows is a convention; and the median is a good answer, so that there is no blur to repair. What would you run to find out which of them matters? (The last three lines have rivals that see no image at all.)
 #
 # ## What goes wrong in practice
 #
