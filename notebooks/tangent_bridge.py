@@ -552,7 +552,7 @@ record(share_of_invalid_samples=broken)
 # - **A scan with fewer frames than regions has no logarithm.** Its smallest eigenvalues are exactly zero, and (1) sends them to minus
 #   infinity. Shrink towards the identity first (`shrinkage`); the result depends on how much.
 # - **The logarithm evens out the noise, and keeps the bias.** The noise of a scan is largest where the variance is large; after (1) it is about
-#   $\sqrt{2/T}$ in all directions, with $T$ frames. But when frames are few, the smallest eigenvalues come out too small, and the logarithm takes ratios seriously.
+#   $\sqrt{2/T}$ in all directions, if there are many more frames $T$ than regions, and more if there are not. But when frames are few, the smallest eigenvalues come out too small, and the logarithm takes ratios seriously.
 #   The cell below measures both.
 # - **The reference is a parameter.** It comes from the training people. Computing it from everybody lets the test people in.
 # - **One reference or two?** With one for both states the mean shift has to be learned by the network. With two it is in the coordinates.
