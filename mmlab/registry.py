@@ -32,7 +32,7 @@ def list_methods(folder: Path = _FOLDER) -> Mapping[str, Card]:
     Raises:
         ValueError: If a module in ``mmlab/methods`` has no card, or one that is not made of literals.
     """
-    stems = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    stems = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__" and path.stem.isidentifier())
     return MappingProxyType({stem: _read_card(folder / f"{stem}.py") for stem in stems})
 
 

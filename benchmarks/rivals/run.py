@@ -31,6 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lock")]
 
 from hashes import wheels  # noqa: E402
 
+from mmlab.publish.run.job import without_secrets  # noqa: E402
 from mmlab.store.folders import write_whole  # noqa: E402
 from mmlab.wording import nearest  # noqa: E402
 
@@ -61,7 +62,8 @@ def environment(name: str, torch_index: str = "") -> Path:
     venv.EnvBuilder(clear=True, with_pip=True).create(home)
     index = ["--extra-index-url", torch_index] if torch_index else []
     asked = [str(python), "-m", "pip", "install", "-qq", "--no-input", "--require-hashes", "--no-deps", *index]
-    subprocess.run([*asked, "--requirement", str(lock)], check=True)
+    for_pip = {key: value for key, value in os.environ.items() if re.fullmatch(r"PIP_\w+|\w+_PROXY", key.upper())}
+    subprocess.run([*asked, "--requirement", str(lock)], env=without_secrets() | for_pip, check=True)
     complete.write_text(sha256(lock), encoding="utf-8")
     return python
 
@@ -69,7 +71,7 @@ def environment(name: str, torch_index: str = "") -> Path:
 def measure(name: str, torch_index: str = "") -> Path:
     """Ask a rival, and write what it answers beside what it was asked."""
     python = environment(name, torch_index)
-    alone = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    alone = {key: value for key, value in without_secrets().items() if key != "PYTHONPATH"}
     alone |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     script = HERE / name / "measure.py"
     said = subprocess.run([str(python), str(script)], env=alone, cwd=ROOT, check=True, stdout=subprocess.PIPE)

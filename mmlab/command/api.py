@@ -45,7 +45,7 @@ def refresh_api(root: Path) -> list[Path]:
     Returns:
         The files that changed.
     """
-    from mmlab.store.folders import write_whole
+    from mmlab.store.folders import replace_pages
 
     folder = root / _FOLDER
     if not folder.parent.exists():
@@ -53,9 +53,4 @@ def refresh_api(root: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     cards = list_methods(root / "mmlab" / "methods")
     wanted = {folder / f"{stem}.md": method_page(stem, card, root) for stem, card in cards.items()}
-    for path in set(folder.glob("*.md")) - set(wanted):
-        path.unlink()
-    changed = [p for p, text in wanted.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
-    for path in changed:
-        write_whole(path, wanted[path])
-    return changed
+    return replace_pages(wanted, folder, "<!-- modules: mmlab.methods.")

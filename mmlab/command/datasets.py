@@ -68,7 +68,8 @@ def worlds() -> dict[str, str]:
 
 def _homes() -> dict[str, str]:
     """The folders are the list: for each dataset the module whose function of the same name loads it."""
-    found = {path.stem: path for folder in ("sets", "worlds") for path in sorted((_HOME / folder).glob("*.py"))}
+    found = {path.stem: path for folder in ("sets", "worlds") for path in sorted((_HOME / folder).glob("*.py"))
+             if path.stem.isidentifier()}  # fmt: skip
     return {stem: f"mmlab.data.{path.parent.name}.{stem}" for stem, path in found.items() if stem in functions(path)}
 
 

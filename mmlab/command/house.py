@@ -73,7 +73,7 @@ def imports(package: Path) -> dict[str, frozenset[str]]:
     Args:
         package: Folder of the package.
     """
-    modules = {_dotted(path, package): path for path in sorted(package.rglob("*.py"))}
+    modules = {_dotted(path, package): path for path in sorted(package.rglob("*.py")) if path.stem.isidentifier()}
     found = {}
     for name, path in modules.items():
         targets = {_module(target, modules) for target in _imported(path, name, package.name)}

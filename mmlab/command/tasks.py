@@ -17,6 +17,7 @@ __all__ = ["refresh_tasks", "task_app", "task_page"]
 
 task_app = typer.Typer(no_args_is_help=True, help="Miniature tasks whose best possible score is known.")
 
+_MARK = "<!-- Written by `mmlab book sync`: do not edit. -->"
 _FOLDER = Path("book/tasks")
 _RESULT = Path("benchmarks/results/tasks.json")
 
@@ -63,7 +64,7 @@ def task_page(task: Task, measured: dict[str, Any]) -> str:
         for name, row in measured.items()
     )
     return (
-        f"# {task.name}\n\n<!-- Written by `mmlab book sync`: do not edit. -->\n\n{task.title}.\n\n"
+        f"# {task.name}\n\n{_MARK}\n\n{task.title}.\n\n"
         f"## What is drawn\n\n{task.drawn}\n\nA method may see {_listed(task.modalities)} and answers `{task.target}`. "
         f"The score is the {task.metric} on the test split.\n\n"
         f"## The best possible score, and why\n\n{task.why}\n\n"
@@ -86,19 +87,14 @@ def refresh_tasks(root: Path) -> list[Path]:
         The files that changed.
     """
     from mmlab.data.tasks.registry import TASKS
-    from mmlab.store.folders import write_whole
+    from mmlab.store.folders import replace_pages
 
     folder = root / _FOLDER
     if not (root / _RESULT).exists() or not folder.is_dir():
         return []
     measured = json.loads((root / _RESULT).read_text(encoding="utf-8"))["tasks"]
     wanted = {folder / f"{name}.md": task_page(one, measured.get(name, {})) for name, one in TASKS.items()}
-    for path in set(folder.glob("*.md")) - set(wanted):
-        path.unlink()
-    changed = [p for p, text in wanted.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
-    for path in changed:
-        write_whole(path, wanted[path])
-    return changed
+    return replace_pages(wanted, folder, _MARK)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 import torch
@@ -47,6 +48,9 @@ class Gaps:
         if self.mechanism not in get_args(Mechanism):
             near = nearest(self.mechanism, get_args(Mechanism))
             raise ValueError(f"mechanism={self.mechanism!r} is no mechanism of gaps: {near}")
+        for name, value in (("rate", self.rate), ("strength", self.strength)):
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ValueError(f"{name}={value!r} is no number: choose it from 0 to 1.")
         if not 0 <= self.rate < 1:
             raise ValueError(f"rate={self.rate} is no share of hidden values: choose it from 0 to below 1.")
         if not 0 <= self.strength <= 1:
@@ -63,11 +67,17 @@ class Gaps:
         Raises:
             ValueError: If an item has gaps already, a modality is not there, or the rate is too high for so few.
         """
-        names = sorted(modalities)
+        names = sorted(modalities) if not isinstance(modalities, str) else [modalities]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"modalities={names!r}: name one or more, each once.")
         if absent := [name for name in names if name not in data.tensors]:
             raise ValueError(f"The items have no {absent[0]!r}; they have {', '.join(data.tensors)}.")
         if twice := [name for name in names if f"{name}_present" in data.tensors]:
             raise ValueError(f"{twice[0]!r} has gaps already: draw them into complete items.")
+        if holed := [name for name in names if not torch.isfinite(data.tensors[name].float()).all()]:
+            raise ValueError(f"{holed[0]!r} holds NaN or infinity, as gaps do: draw them into complete items.")
+        if rng is None:
+            raise ValueError("rng is None: hand in a torch.Generator, so that the same seed gives the same gaps.")
         chance = self.chance(len(names))
         count = len(data)
         stays = torch.randint(len(names), (count,), generator=rng)  # (N,)
@@ -122,6 +132,11 @@ class Gaps:
             if "label" not in data.tensors:
                 raise ValueError("Gaps that are not at random depend on the class: the items need a 'label'.")
             label = data.tensors["label"]
+            if label.shape != (len(data),) or label.is_floating_point() or (len(label) and label.min() < 0):
+                raise ValueError(
+                    f"label has type {label.dtype} and shape {tuple(label.shape)}: gaps that are not at random need a "
+                    "whole number from 0 for each item; of one-hot labels take label.argmax(1)."
+                )
             return 2 * label / max(1, int(label.max())) - 1
         means = torch.stack([_standardised(data.tensors[name]) for name in names], 1)  # (N, M)
         seen = means[torch.arange(len(data)), stays]
@@ -130,5 +145,7 @@ class Gaps:
 
 def _standardised(values: Tensor) -> Tensor:
     """Mean of each item's values, (N,), with mean 0 and deviation 1 over the items."""
-    means = values.flatten(1).float().mean(1)
+    if len(values) < 2:  # nothing to rank
+        return torch.zeros(len(values))
+    means = values.reshape(len(values), -1).float().mean(1)
     return (means - means.mean()) / means.std().clamp_min(1e-12)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "refuse_added",
     "refuse_foreign",
     "refuse_other_file",
+    "replace_pages",
     "replaced_files",
     "replaced_folder",
     "seal",
@@ -46,6 +47,26 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that its name never shows a part of it; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, [content.encode("utf-8") if isinstance(content, str) else content])
+
+
+def replace_pages(wanted: Mapping[Path, str], folder: Path, mark: str) -> list[Path]:
+    """Write pages that are made, and remove those that were made and are not wanted any more.
+
+    Args:
+        wanted: The text of each page.
+        folder: Where they are. What lies there without the mark is somebody's own, and stays.
+        mark: A text that every page that was made holds.
+
+    Returns:
+        The pages that changed.
+    """
+    for path in set(folder.glob("*.md")) - set(wanted):
+        if mark in path.read_text(encoding="utf-8", errors="replace"):
+            path.unlink()
+    changed = [p for p, text in wanted.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+    for path in changed:
+        write_whole(path, wanted[path])
+    return changed
 
 
 @contextmanager

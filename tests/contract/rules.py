@@ -179,6 +179,22 @@ def packages(root: Path) -> list[str]:
     ]
 
 
+def references(root: Path) -> list[str]:
+    """The list of references is BibTeX to its end: a brace that a merge lost would stop every book from being built."""
+    from pybtex.database import parse_string
+    from pybtex.exceptions import PybtexError
+
+    text = (root / "book" / "references.bib").read_text(encoding="utf-8")
+    try:
+        known = parse_string(text, "bibtex").entries
+    except PybtexError as problem:
+        return [f"book/references.bib is no BibTeX: {problem}"]
+    written = len(re.findall(r"(?m)^@(?!comment|string|preamble)\w+\{", text))
+    return (
+        [] if len(known) == written else [f"book/references.bib has {written} entries, of which {len(known)} are read"]
+    )
+
+
 def _modules(root: Path) -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted((root / "mmlab").rglob("*.py")):
         yield path, ast.parse(path.read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ RULES = [
     rules.fragments,
     rules.executable_reading,
     rules.packages,
+    rules.references,
 ]
 
 
@@ -272,6 +273,15 @@ def test_harmless_reading_is_not_found(tree: Path, line: str) -> None:
 def test_a_folder_that_is_no_package_is_found(tree: Path) -> None:
     (tree / "mmlab" / "methods" / "__init__.py").unlink()
     assert rules.packages(tree) == ["mmlab/methods has no __init__.py"]
+
+
+def test_a_lost_brace_or_a_key_that_stands_twice_is_found(tree: Path) -> None:
+    path = tree / "book" / "references.bib"
+    good = path.read_text()
+    for bad in (good.replace("}", ""), good + good, good.replace("}", "") + "@misc{later,\n}\n"):
+        path.write_text(bad)
+        (told,) = rules.references(tree)
+        assert told.startswith("book/references.bib is no BibTeX")
 
 
 def _replace(path: Path, old: str, new: str) -> None:

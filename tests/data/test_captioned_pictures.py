@@ -25,6 +25,7 @@ def test_the_table_of_the_task_is_read(tmp_path: Path) -> None:
         _picture(tmp_path / "images" / name)
     rows = ["Prompt;Filename", "Generate an image containing a polyp;a.jpg", "no polyps, no text;b.jpg", "two;a.jpg"]
     (tmp_path / "dev.csv").write_text("\n".join(rows))
+    (tmp_path / "._dev.csv").write_bytes(b"\0\5\x16\7")  # what macOS leaves beside it
     found = medvqa_gi(16, folder=tmp_path)
     assert found.names == ["a.jpg", "b.jpg"]
     assert found.captions[1] == "no polyps, no text"

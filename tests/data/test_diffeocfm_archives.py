@@ -75,6 +75,19 @@ def test_what_is_not_there_or_not_so_is_refused_with_the_way_out(folder: Path) -
         diffeocfm_archive("abide", folder)
 
 
+@pytest.mark.parametrize("regions", [0, 1])
+def test_one_region_is_no_connectivity(folder: Path, regions: int) -> None:
+    change(folder, series=np.ones((165, regions), np.float32))
+    with pytest.raises(ValueError, match=rf"scan 0 \(subject 50002\) has {regions} regions"):
+        diffeocfm_archive("abide", folder)
+
+
+def test_a_scan_of_nobody_is_refused_with_the_file(folder: Path) -> None:
+    change(folder, subject=np.array(["50002", "", "a", "b"]))
+    with pytest.raises(ValueError, match=r"abide_X_y\.npz, array 'subject': '' is no subject's id"):
+        diffeocfm_archive("abide", folder)
+
+
 def test_a_scan_without_signal_is_named(folder: Path) -> None:
     with np.load(folder / "abide_X_y.npz") as kept:
         series = kept["series"].copy()

@@ -21,6 +21,36 @@ def draw(law: Gaps, data: TensorData | None = None, names: tuple[str, ...] = NAM
     return made, torch.stack([made.tensors[f"{name}_present"] for name in sorted(names)], 1)
 
 
+@pytest.mark.parametrize(
+    ("law", "more", "names", "why"),
+    [
+        ({"rate": "0.3"}, {}, NAMES, "rate='0.3' is no number"),
+        ({"strength": True}, {}, NAMES, "strength=True is no number"),
+        ({}, {}, (), "name one or more, each once"),
+        ({}, {}, ("a", "a"), "each once"),  # it would hide everything of an item
+        ({}, {"a": torch.full((9, 2), torch.nan)}, NAMES, "'a' holds NaN or infinity"),
+        ({"mechanism": "not at random"}, {"label": torch.eye(9)}, NAMES, r"label.argmax\(1\)"),
+        ({"mechanism": "not at random"}, {"label": torch.rand(9)}, NAMES, "whole number from 0"),
+        ({"mechanism": "not at random"}, {"label": torch.arange(9) - 4}, NAMES, "whole number from 0"),
+    ],
+)
+def test_what_has_no_law_is_refused(law, more, names, why) -> None:
+    with pytest.raises(ValueError, match=why):
+        Gaps(**{"rate": 0.3} | law).draw(items(9, **more), names, torch.Generator())
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_a_modality_may_be_one_number(count) -> None:
+    _, there = draw(Gaps(0.3, "at random"), items(count, a=torch.arange(count)))
+    assert there.shape == (count, 3)
+    assert there.any(1).all()
+
+
+def test_no_other_random_numbers_are_taken() -> None:
+    with pytest.raises(ValueError, match=r"hand in a torch\.Generator"):
+        Gaps(0.3).draw(items(9), NAMES, None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("mechanism", ["completely at random", "at random", "not at random"])
 @pytest.mark.parametrize("rate", [0.0, 0.25, 0.5, 2 / 3])
 def test_the_rate_is_the_share_of_what_is_hidden_and_nobody_loses_everything(mechanism, rate) -> None:

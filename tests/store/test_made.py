@@ -82,3 +82,12 @@ def test_only_a_file_of_ours_is_written_over(tmp_path):
             folders.refuse_other_file(file, "a,b")
     with pytest.raises(folders.NotOursError, match="is a folder"):
         folders.refuse_other_file(tmp_path, "a,b")
+
+
+def test_pages_of_ones_own_stay(tmp_path):
+    own, old, kept = (tmp_path / f"{name}.md" for name in ("own", "old", "kept"))
+    own.write_bytes(b"# My notes \xff")
+    old.write_text("mark: a method that is gone")
+    assert folders.replace_pages({kept: "mark: new"}, tmp_path, "mark:") == [kept]
+    assert folders.replace_pages({kept: "mark: new"}, tmp_path, "mark:") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.md", "own.md"]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlab.data.files import registry
+from mmlab.data.files.patterns import is_hidden
 from mmlab.data.files.pictures import read_picture
 from mmlab.data.files.tables import read_table
 from mmlab.data.prompts import encode_prompts
@@ -125,7 +126,7 @@ def medvqa_gi(size: int = 256, fit: Fit = "pad", folder: str | Path | None = Non
         ValueError: If the table or a picture is not as it should be; the sentence names it.
     """
     place = registry.where("medvqa_gi") if folder is None else expand(folder, "folder")
-    tables = sorted(place.glob("*.csv"))
+    tables = sorted(path for path in place.glob("*.csv") if not is_hidden(Path(path.name)))
     if not tables:
         raise FileNotFoundError(f"There is no table *.csv in {place}: {registry.source('medvqa_gi').how_to_get}")
     if len(tables) > 1:

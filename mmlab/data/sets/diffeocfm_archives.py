@@ -93,7 +93,10 @@ def diffeocfm_archive(
         )
     if offset[0] != 0 or offset[-1] != len(series) or (np.diff(offset) < 1).any():
         raise ValueError(f"{path}: the offsets do not cut its {len(series)} frames into {count} scans: {_REMEDY}")
-    subjects = [subject_id(subject) for subject in arrays["subject"]]
+    try:
+        subjects = [subject_id(subject) for subject in arrays["subject"]]
+    except ValueError as error:
+        raise ValueError(f"{path}, array 'subject': {error} To correct it, {_REMEDY}") from None
     found = [
         connectivity(series[first:last], f"{path}, scan {number} (subject {subjects[number]})", estimator)
         for number, (first, last) in enumerate(pairwise(offset))

@@ -227,7 +227,7 @@ def connectivity(series: NDArray[Any], name: str, estimator: Estimator) -> Tenso
         estimator: ``"empirical"`` (Pearson) or ``"ledoit_wolf"`` (shrunk).
 
     Raises:
-        ValueError: If a region does not vary, there are fewer than 3 frames, or the estimator is unknown.
+        ValueError: If a region does not vary, there are fewer than 3 frames or 2 regions, or the estimator is unknown.
     """
     from nilearn.connectome import ConnectivityMeasure
     from sklearn.covariance import EmpiricalCovariance, LedoitWolf
@@ -237,6 +237,8 @@ def connectivity(series: NDArray[Any], name: str, estimator: Estimator) -> Tenso
         raise ValueError(
             f"There is no estimator {estimator!r}: choose 'empirical' (Pearson) or 'ledoit_wolf' (shrunk)."
         )
+    if series.shape[1] < 2:
+        raise ValueError(f"{name} has {series.shape[1]} regions: a correlation is between two of them at least.")
     if len(series) < 3:
         raise ValueError(f"{name} has {len(series)} frames: a correlation needs at least 3.")
     series = np.asarray(series, dtype=np.float64)

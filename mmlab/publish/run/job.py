@@ -23,7 +23,7 @@ from mmlab.publish.run import key
 from mmlab.publish.run.processes import MARK, Usage, end_all, end_descendants
 from mmlab.publish.run.receipt import Receipt
 
-__all__ = ["START_TIMEOUT", "Job", "device"]
+__all__ = ["START_TIMEOUT", "Job", "device", "without_secrets"]
 
 # The kernel is this interpreter, whatever kernels the user has registered.
 KERNEL = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -149,7 +149,7 @@ class Job:
         for name in ("MMLAB_DATA", "MMLAB_CACHE"):  # the kernel works in another folder
             if (folder := folder_from_environment(name)) is not None:
                 own[name] = str(folder.resolve())
-        return {**_kept(), **own, **self._more}
+        return {**without_secrets(), **own, **self._more}
 
 
 _KEPT = re.compile(
@@ -164,7 +164,8 @@ MORE = "MMLAB_KERNEL_ENV"
 """Names more of them, with commas between."""
 
 
-def _kept() -> dict[str, str]:
+def without_secrets() -> dict[str, str]:
+    """The environment for programs of others: what they need to run, and no token, key or password."""
     more = {name.strip() for name in os.environ.get(MORE, "").split(",")}
     return {name: value for name, value in os.environ.items() if name in more or _KEPT.fullmatch(name.upper())}
 
