@@ -122,5 +122,8 @@ def test_a_folder_is_known_by_its_contents_and_read_once(tmp_path, monkeypatch):
     seen.add(hashes.folder_hash(folder))
     assert len(seen) == 4
     assert sorted(path.name for path in folder.iterdir()) == ["a.csv", "sub"]  # nothing of ours among the data
+    for forged in ("[" * 100_000, "[]", "{}", '{"a.csv": 3}', '{"a.csv": [1, 2, 3, {}]}'):
+        (folder.parent / ".mmlab" / "brains.hashes.json").write_text(forged)
+        assert hashes.folder_hash(folder) in seen
     (folder.parent / ".mmlab" / "brains.hashes.json").write_text("{ damaged")
     assert hashes.folder_hash(folder) in seen

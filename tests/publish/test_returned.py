@@ -150,6 +150,10 @@ def test_whatever_a_launch_raises_is_one_receipt(root, write, trouble):
         ("write('[' * 100000)", "line 1"),
         ("open(os.environ['MMLAB_METRICS'], 'wb').write(b'\\xff\\xfe')", "line 1"),
         ("import pathlib\n(pathlib.Path.cwd().parent / 'result.json').mkdir()", "without a result"),
+        (
+            "import pathlib\n(pathlib.Path.cwd().parent / 'metrics.jsonl').write_text('x' * 2**25)",
+            "more than 16,777,216 bytes",
+        ),
     ],
 )
 def test_half_a_line_is_one_failed_receipt_and_no_more(root, write, cell, words):

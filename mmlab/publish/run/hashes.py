@@ -42,7 +42,7 @@ def _known(memory: Path) -> dict[str, list[str | int]]:
     try:
         found = json.loads(memory.read_text(encoding="utf-8"))
         return {str(name): list(entry) for name, entry in found.items() if len(entry) == 4}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

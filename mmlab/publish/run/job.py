@@ -112,7 +112,7 @@ class Job:
 
     def _outcome(self, receipt: Receipt, log: Path) -> Receipt:
         result = self.folder / "result.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):  # none, or half of one
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or half of one
             found = json.loads(result.read_text(encoding="utf-8"))
             return dataclasses.replace(receipt, status=found["status"], error=str(found["error"]))
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
@@ -122,6 +122,8 @@ class Job:
         """What the notebook recorded, as far as it can be read, and what is wrong with the rest."""
         path = self.folder / "metrics.jsonl"
         found: dict[str, Any] = {}
+        if path.is_file() and path.stat().st_size > _LARGEST_METRICS:
+            return found, f"the recorded metrics have more than {_LARGEST_METRICS:,} bytes: record numbers, not data."
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         for number, line in enumerate(text.splitlines(), start=1):
             try:
@@ -152,6 +154,7 @@ class Job:
         return {**without_secrets(), **own, **self._more}
 
 
+_LARGEST_METRICS = 2**24
 _KEPT = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV|CONDA_PREFIX"
     r"|SYSTEMROOT|SYSTEMDRIVE|COMSPEC|PATHEXT|WINDIR|APPDATA|LOCALAPPDATA|USERPROFILE|PROGRAMDATA"

@@ -70,7 +70,11 @@ def here(task: Task, receipt: Receipt, stop: threading.Event, environment: Mappi
         receipt = dataclasses.replace(receipt, metrics=masked(receipt.metrics, known))
         if receipt.status != "ok":
             return receipt, None
-        executed = json.loads(job.output.read_text(encoding="utf-8"))
+        try:
+            executed = json.loads(job.output.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as problem:
+            told = f"the notebook that the worker left cannot be read ({type(problem).__name__})."
+            return dataclasses.replace(receipt, status="incomplete", error=told), None
     return receipt, shown(executed, known)
 
 
