@@ -31,7 +31,7 @@
 # %% tags=["parameters"]
 profile = "cpu"
 seeds: int = 3  # worlds
-steps: int = 200  # of every training
+steps: int = 150  # of every training
 draws: int = 20  # samples for each person, at least 9
 people: int = 100  # test people in each world
 regions: int | None = None
@@ -794,7 +794,7 @@ frames(
 )  # fmt: skip
 
 # %% [markdown]
-# With one step, a posterior sampler that is given the rest matrix returns its network's guess of the end: the conditional mean that the network has learned. Its closeness with one step and its closeness without tax should then agree. Which of the samplers above does this hold for, and why is DDBM's not among them?
+# With one step, a posterior sampler that is given the rest matrix returns its network's guess of the end: the conditional mean that the network has learned. Its closeness with one step and its closeness without tax should then agree. Which of the samplers above does this hold for, and why is DDBM's not among them? (Where the two differ, the network's guess at the start is not the conditional mean.)
 #
 # ## On real people
 #
