@@ -140,6 +140,8 @@ def check_matrix(
         raise ValueError(f"There is no kind {kind!r} of matrix: choose correlation or symmetric.")
     if kind == "correlation":
         return check_correlation(matrix, name, regions, tolerance)
+    if isinstance(matrix, Tensor):
+        matrix = matrix.detach().cpu().numpy()
     value = torch.from_numpy(np.array(matrix, dtype=np.float64))  # a copy: pandas gives arrays that are read-only
     size = "x".join(str(length) for length in value.shape)
     if value.ndim != 2 or value.shape[0] != value.shape[1]:

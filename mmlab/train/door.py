@@ -19,7 +19,7 @@ from mmlab.data.tensors import TensorData
 from mmlab.method import Batch, Method
 from mmlab.train.randomness import preserved, seed_everything
 
-__all__ = ["Door", "beyond", "door", "lack", "misfit"]
+__all__ = ["Door", "beyond", "door", "lack", "misfit", "through_door"]
 
 _log = logging.getLogger("mmlab")
 _LOOKED_AT = 256
@@ -53,13 +53,14 @@ class Door:
         return batch
 
 
-def door(method: Method, data: Any, name: str) -> Door:
+def door(method: Method, data: Any, name: str, *, quiet: bool = False) -> Door:
     """Look at the first items of a dataset, and say once what will be put right.
 
     Args:
         method: What is trained; it is not changed.
         data: A dataset.
         name: ``"dataset"`` or ``"validation"``.
+        quiet: Whether to leave unsaid what will be put right.
 
     Raises:
         ValueError: If the items cannot be put right; the message names key, type, shape and a remedy.
@@ -76,6 +77,8 @@ def door(method: Method, data: Any, name: str) -> Door:
             like = torch.zeros(1, dtype=torch.int64)
         if (cast := _needed(key, value, like, real, name)) is not None:
             casts[key] = cast
+            if quiet:
+                continue
             made = "numbers of classes, int64" if cast == "classes" else str(cast).removeprefix("torch.")
             _log.warning(
                 "fit: %s %r is %s, of shape %s per item; it is turned into %s.",
@@ -87,6 +90,32 @@ def door(method: Method, data: Any, name: str) -> Door:
     found(_all_labels(data, batch) if labelled else batch)
     # A label of items that lie in memory has been checked by now, and need not be checked in every batch.
     return replace(found, classes=None) if type(data) is TensorData else found
+
+
+class _Passed:
+    """Items as they are behind a door."""
+
+    def __init__(self, data: Any, through: Door) -> None:
+        self.data, self.through = data, through
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {key: value[0] for key, value in self.batch(torch.tensor([index])).items()}
+
+    def batch(self, indices: Tensor) -> Batch:
+        return self.through(read(self.data, torch.as_tensor(indices)))
+
+
+def through_door(data: Any, through: Door) -> Any:
+    """A dataset of the items that have passed a door; the dataset itself if nothing is done to them.
+
+    Args:
+        data: A dataset.
+        through: Its door.
+    """
+    return _Passed(data, through) if through.casts else data
 
 
 def lack(title: str, keys: Iterable[str], error: KeyError) -> str | None:

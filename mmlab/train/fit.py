@@ -13,7 +13,7 @@ from typing import Any
 
 from mmlab.method import Method
 from mmlab.train.checkpoint import Store
-from mmlab.train.door import lack
+from mmlab.train.door import door, lack, through_door
 from mmlab.train.history import History
 from mmlab.train.memory import compiled, recomputed
 from mmlab.train.optimisers import Optimiser
@@ -137,9 +137,11 @@ def fit(
 
 
 def _start(method: Method, dataset: Any) -> None:
-    """What the method solves before the first step; a key that the items lack is named."""
+    """What the method solves before the first step, from items as the steps see them; a key that they lack is named."""
+    if type(method).start_from is Method.start_from:
+        return
     try:
-        method.start_from(dataset)
+        method.start_from(through_door(dataset, door(method, dataset, "dataset", quiet=True)))
     except KeyError as error:
         item = dataset[0]
         title = f"The start of {type(method).__name__}"

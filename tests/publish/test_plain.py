@@ -284,9 +284,9 @@ def test_a_solution_over_several_cells_is_folded_in_each(convert):
     ("code", "title"),
     [
         ("# Code of the race.\nx = 1", "Code of the race"),
-        ("show(f, alt='a', caption='A thing that moves. More.')", "Code of the figure: A thing that moves"),
-        ("show(f, alt='a', caption=f'A thing that moves {x}. More.')", "Code of the figure: Part"),
-        ("show(f, alt='a', caption=f'A thing that moves. More {x}.')", "Code of the figure: A thing that moves"),
+        ("show(f, alt='a', caption='A thing that moves. More.')", "Code of Figure 1"),
+        ("show(f, alt='a', caption=f'A thing that moves {x}. More.')", "Code of Figure 1"),
+        ("show(f, alt='a', caption=f'A thing that moves. More {x}.')", "Code of Figure 1"),
         ("table(f, 'Scores of all the rivals')", "Code of the table: Part"),
         ("table(f, 'Scores of all the rivals.')", "Code of the table: Scores of all the rivals"),
         ("claim('a', b)", "Code of what the run says: Part"),
