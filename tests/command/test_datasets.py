@@ -21,6 +21,7 @@ DATA = Path(__file__).parents[2] / "mmlab" / "data"
 SMALL = {  # datasets that need no files, as small as is legal
     "av_mnist_mini": ("origin=synthetic", "train=30", "validation=10", "test=10"),
     "conditional_laws_world": ("count=60",),
+    "colonoscopy_world": ("pictures=12",),
     "coloured_digits_world": (),
     "dependency_world": ("items=60",),
     "diagnosis_world": ("regions=4",),

@@ -32,6 +32,8 @@ from mmlab.data.files.pictures import read_picture
 from mmlab.data.files.text import read_text
 from mmlab.data.tensors import TensorData
 from mmlab.method import Method
+from mmlab.metrics.features import extract
+from mmlab.metrics.frechet import frechet_distance
 from mmlab.registry import load
 from mmlab.train.optimisers import Optimiser
 
@@ -253,6 +255,16 @@ TRIALS: dict[str, tuple[str, Step, Step]] = {
         lambda f: compared([]),
         lambda f: compared(list(budgets().columns())),
     ),
+    "channels last": (
+        "use pictures.movedim(-1, 1) if",
+        lambda f: extract(torch.rand(2, 8, 8, 3), nn.Flatten()),
+        lambda f: extract(torch.rand(2, 8, 8, 3).movedim(-1, 1), nn.Flatten()),
+    ),
+    "few points for a covariance": (
+        "or rank_deficient=True to have",
+        lambda f: frechet_distance(torch.eye(3), torch.eye(3)),
+        lambda f: frechet_distance(torch.eye(3), torch.eye(3), rank_deficient=True),
+    ),
     "text in another encoding": (
         "save it as UTF-8",
         lambda f: read_text(written(f, "latin-1")),
@@ -265,6 +277,7 @@ UNTRIED = {
     "write it as key=value": "test_cli does that",
     "set is_decoder=True": "tests/nn/test_from_transformers.py does that",
     "give validation=, and training=": "names what is lacking",
+    "give validation=, split off": "tests/compare/test_missing.py does that",
     "token=": "asks the Hub",
     "unload_lora_weights()": "tests/store tries it, with a pipeline",
     "has neither sample() nor predict()": "names what is lacking",

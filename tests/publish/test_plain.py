@@ -172,6 +172,7 @@ def test_the_code_is_that_of_the_chapter(stem):
         text = re.sub(r"\{{1,2}cite\}{1,2}`\w+`|\(\[[^]]+\]\(http[^)]+\)\)", "CITED", text)
         text = re.sub(r"\{{1,2}py:\w+\}{1,2}`[^`]+`|\[`\w+`\]\(http[^)]+\)", "OBJECT", text)
         text = re.sub(r"\]\([\w./:-]+\.(md|html)\)", "](PAGE)", text)
+        text = re.sub(r"\{{1,2}doc\}{1,2}`[^`]+`|\[[^\]`]*\]\(PAGE\)", "LINK", text)
         return ast.dump(ast.parse(text))
 
     assert statements(cells(stem)) == statements(Chapter(BOOK, stem).notebook["cells"])
