@@ -80,11 +80,6 @@ class DiagnosisWorld:
         series = series / series.norm(dim=-1, keepdim=True)
         return TensorData({"label": label, "target": edges(series @ series.mT).float()})
 
-    @property
-    def pairs(self) -> TensorData:
-        """400 people, the same ones at every call: what the command line trains on."""
-        return self.draw(400, torch.Generator().manual_seed(0))
-
     def ceiling(self) -> float:
         """Accuracy of the best classifier that knows the latents themselves, without any noise of a scan."""
         d = self.separation
