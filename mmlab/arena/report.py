@@ -54,9 +54,10 @@ def write_report(results: Results, folder: str | Path, title: str) -> tuple[Path
     page, table = target / "report.html", target / "report.csv"
     refuse_other_file(page, _BEGINNING)
     refuse_other_file(table, ",".join(rows.columns))
+    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
     target.mkdir(parents=True, exist_ok=True)
     replace_file(page, [page_of(results, title).encode()])
-    replace_file(table, [sheets.as_csv(list(rows.columns), rows.to_dict("records")).encode()])
+    replace_file(table, [sheets.as_csv(list(rows.columns), records).encode()])
     return page, table
 
 

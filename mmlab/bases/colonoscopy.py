@@ -116,7 +116,14 @@ def first_stage(world: ColonoscopyWorld, seed: int = 0, **training: Any) -> Firs
         seed: Seed of its weights and its training.
         **training: Arguments of fit that replace the usual ones.
     """
-    usual = {"steps": 1600, "batch_size": 8, "lr": 6e-3, "warmup": 30, "schedule": "cosine", "progress": False}
+    usual: dict[str, Any] = {
+        "steps": 1600,
+        "batch_size": 8,
+        "lr": 6e-3,
+        "warmup": 30,
+        "schedule": "cosine",
+        "progress": False,
+    }
     stage = FirstStage.seeded(seed, VAE)
     return trained_once(stage, TensorData({"image": world.pictures}), seed=seed, **(usual | training))
 
@@ -129,7 +136,7 @@ def codes_of(method: LatentDiffusion, world: ColonoscopyWorld) -> TensorData:
         method: Whose autoencoder encodes, once for the whole training.
         world: The pictures and their prompts.
     """
-    moments = torch.cat([method.moments(part) for part in world.pictures.split(256)])
+    moments = torch.cat([method.moments(part) for part in torch.split(world.pictures, 256)])
     ids = encode_prompts([prompt.text for prompt in world.prompts], tokenizer())
     return TensorData({"input_ids": ids, "moments": moments})
 
@@ -149,7 +156,14 @@ def text_stage(world: ColonoscopyWorld, seed: int = 0, **training: Any) -> TextS
         seed: Seed of its weights and its training.
         **training: Arguments of fit that replace the usual ones.
     """
-    usual = {"steps": 400, "batch_size": 64, "lr": 2e-3, "warmup": 20, "schedule": "cosine", "progress": False}
+    usual: dict[str, Any] = {
+        "steps": 400,
+        "batch_size": 64,
+        "lr": 2e-3,
+        "warmup": 20,
+        "schedule": "cosine",
+        "progress": False,
+    }
     stage = TextStage.seeded(seed, text_settings(), {name: len(known) for name, known in _FACTS.items()})
     ids = encode_prompts([prompt.text for prompt in world.prompts], tokenizer())
     targets = TextStage.targets([prompt.told for prompt in world.prompts], _FACTS)
@@ -189,7 +203,7 @@ def colonoscopy_base(seed: int = 0) -> LatentDiffusion:
     world = colonoscopy_world(PICTURES, seed=seed, size=SIZE)
     base = untrained_base(world, first_stage(world, seed), text_stage(world, seed), seed)
     data = codes_of(base, world)
-    usual = {"batch_size": 24, "lr": 1.5e-3, "betas": (0.9, 0.99), "ema_decay": 0.99, "progress": False}
+    usual: dict[str, Any] = {"batch_size": 24, "lr": 1.5e-3, "betas": (0.9, 0.99), "ema_decay": 0.99, "progress": False}
     for number, training in enumerate(ROUNDS):
         base = trained_once(base, data, seed=seed + 1000 * number, **(usual | training))
     return base

@@ -95,7 +95,7 @@ class FindingsReader(Method):
     def read(self, pictures: Tensor) -> list[dict[str, Any]]:
         """Facts of pictures (B, 3, S, S), as :meth:`Scene.facts` names them, the most probable ones."""
         with self.evaluating():
-            features = torch.cat([self.body(part) for part in pictures.split(512)])
+            features = torch.cat([self.body(part) for part in torch.split(pictures, 512)])
             logits = {name: head(features) for name, head in self.heads.items()}
         best = {name: logits[name].argmax(1).tolist() for name in _CLASSES}
         cells, switches = (logits["cells"] > 0).tolist(), (logits["switches"] > 0).tolist()

@@ -59,7 +59,7 @@ def standardise(vae: Any, pictures: Tensor) -> None:
         vae: An ``AutoencoderKL``; it is changed in place.
         pictures: That mean and variance are measured on, (N, 3, H, W).
     """
-    codes = torch.cat([vae.encode(part).latent_dist.mean for part in pictures.split(256)])
+    codes = torch.cat([vae.encode(part).latent_dist.mean for part in torch.split(pictures, 256)])
     mean, size = codes.mean((0, 2, 3)), codes.std((0, 2, 3))
     count = len(mean)
     to, back = vae.quant_conv, vae.post_quant_conv

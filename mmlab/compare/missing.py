@@ -225,7 +225,7 @@ def missing_modalities(
         found = _search(way, make, train, validation, before, modalities, training, settings, seeds[0])
         chosen[name] = found.settings if found else {}
         for seed in seeds:
-            method, filling = _trained(way, make, train, before, modalities, training | chosen[name], seed)
+            method, filling = _trained(way, make, train, before, modalities, {**training, **chosen[name]}, seed)
             spent[name] = Spent.on(method, training.get("steps"), found)
             for rate in rates:
                 items = _with_gaps(test, law, rate, modalities, seed)

@@ -38,7 +38,7 @@ def prompt_tokenizer(sentences: Iterable[str], length: int = 77) -> Any:
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,-"]
     known = dict.fromkeys([*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)])
     vocabulary = {token: number for number, token in enumerate([*known, _START, _END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)  # type: ignore[arg-type]
 
 
 def _byte_pairs(words: Sequence[str]) -> list[tuple[str, str]]:

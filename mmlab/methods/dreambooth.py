@@ -38,7 +38,7 @@ def with_prior(
         The same N items, with ``prior_ids`` and ``prior_moments``.
     """
     ids = class_ids[torch.arange(len(new)) % len(class_ids)]
-    drawn = torch.cat([base.sample(part, steps=steps, rng=rng) for part in ids.split(64)]).clamp(-1, 1)
+    drawn = torch.cat([base.sample(part, steps=steps, rng=rng) for part in torch.split(ids, 64)]).clamp(-1, 1)
     return TensorData({**new.tensors, "prior_ids": ids, "prior_moments": base.moments(drawn)})
 
 

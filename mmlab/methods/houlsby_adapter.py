@@ -38,7 +38,7 @@ class Bottleneck(nn.Module):
     def __init__(self, base: nn.Linear, width: int) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
-        made = {"device": base.weight.device, "dtype": base.weight.dtype}
+        made: dict[str, Any] = {"device": base.weight.device, "dtype": base.weight.dtype}
         self.down = nn.Linear(base.out_features, width, **made)
         self.up = nn.Linear(width, base.out_features, **made)
         with torch.no_grad():  # an identity at first; the paper draws very small numbers, which is nearly one

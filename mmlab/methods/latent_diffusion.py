@@ -255,12 +255,12 @@ class LatentDiffusion(Method):
         """
         from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-        return StableDiffusionPipeline(
+        return StableDiffusionPipeline(  # type: ignore[no-untyped-call]
             vae=self.vae,
             text_encoder=self.text_encoder,
             tokenizer=tokenizer,
             unet=self.unet,
-            scheduler=DDIMScheduler(**self.schedule),
+            scheduler=DDIMScheduler(**self.schedule),  # type: ignore[no-untyped-call]
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmlab.card import Budget, Card, Claim
 from mmlab.method import Batch
@@ -116,13 +116,15 @@ class LoRA(LatentDiffusion):
         from peft import LoraConfig, set_peft_model_state_dict
 
         plain = copy.deepcopy(self.unet)
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, held in self.adapters.items():
             parent, _, last = name.rpartition(".")
             setattr(plain.get_submodule(parent), last, copy.deepcopy(held.base))
-            tensors |= {f"{name}.lora_A.weight": held.a.detach(), f"{name}.lora_B.weight": held.b.detach()}
+            tensors[f"{name}.lora_A.weight"] = held.get_parameter("a").data
+            tensors[f"{name}.lora_B.weight"] = held.get_parameter("b").data
         with torch.random.fork_rng(devices=[]):
-            plain.add_adapter(LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=list(self.targets)))
+            settings: dict[str, Any] = {"r": self.rank, "lora_alpha": self.alpha, "target_modules": list(self.targets)}
+            plain.add_adapter(LoraConfig(**settings))
         set_peft_model_state_dict(plain, tensors)
         save_unet_adapter(plain, folder)
 

@@ -28,12 +28,9 @@ _BLOCK, _GROUP = 64, 256
 
 def nf4_levels() -> Tensor:
     """The 16 levels of NF4, (16,): eight quantiles of N(0, 1) above zero, zero, and seven below, scaled to [-1, 1]."""
-    tail = 0.5 * (
-        (1 - 1 / 32) + (1 - 1 / 30)
-    )  # the outermost probability: the mean of what 16 and 15 levels would take
-    normal = torch.distributions.Normal(torch.tensor(0.0, dtype=torch.float64), 1.0)
-    above = normal.icdf(torch.linspace(tail, 0.5, 9, dtype=torch.float64)[:-1])
-    below = -normal.icdf(torch.linspace(tail, 0.5, 8, dtype=torch.float64)[:-1])
+    tail = 0.5 * ((1 - 1 / 32) + (1 - 1 / 30))  # the outermost probability: mean of what 16 and 15 levels would take
+    above = torch.special.ndtri(torch.linspace(tail, 0.5, 9, dtype=torch.float64)[:-1])
+    below = -torch.special.ndtri(torch.linspace(tail, 0.5, 8, dtype=torch.float64)[:-1])
     levels = torch.cat([above, torch.zeros(1, dtype=torch.float64), below]).sort().values
     return (levels / levels.max()).float()  # Eq. (3)
 

@@ -122,6 +122,7 @@ def _check(methods: Sequence[Method], datasets: Sequence[TensorData], arguments:
     looks = [{key: value.shape for key, value in data.tensors.items()} for data in datasets]
     if any(look != looks[0] for look in looks):
         raise ValueError("The datasets differ in keys, shapes or number of items: cut them to the same.")
-    drawn = any(isinstance(part, nn.Dropout) and part.p > 0 for part in methods[0].modules())
-    if drawn or getattr(methods[0], "modality_dropout", 0):
+    dropped: Any = [part.p for part in methods[0].modules() if isinstance(part, nn.Dropout)]
+    dropped.append(getattr(methods[0], "modality_dropout", 0))
+    if any(dropped):
         raise ValueError("The methods draw random numbers in training (dropout): set it to 0, or train them singly.")

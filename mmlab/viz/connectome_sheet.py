@@ -157,7 +157,8 @@ def _drawn(
 ) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_PAGE, layout="none")
+    figure = Figure(figsize=_PAGE)
+    figure.set_layout_engine("none")
     figure.suptitle(code, x=0.05, y=0.985, ha="left", fontsize=13, fontweight="bold")
     top = max(float(values.abs().max()) for values in (rest, *pair)) or 1.0
     apart = pair[0] - pair[1]

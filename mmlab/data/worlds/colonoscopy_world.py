@@ -174,7 +174,8 @@ def describe(scene: Scene, tell: Sequence[str] = ("number", "position", "shape",
         tell: What to tell: ``number``, and with it ``position`` (of a single polyp), ``shape`` and ``size``; and
             ``others``: instrument, text and artefact, where there are any. At least one thing is told.
     """
-    facts, parts, told = scene.facts(), [], {}
+    facts, parts = scene.facts(), []
+    told: dict[str, Any] = {}
     others = [name for name in ("instrument", "text", "artefact") if facts[name] not in (False, "none")]
     if "number" in tell or not ("others" in tell and others):
         number = facts["number"]
