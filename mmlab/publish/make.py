@@ -76,7 +76,12 @@ def _run(
             text = f"{receipt.stem}: {receipt.status} after {receipt.seconds:.1f} s ({receipt.reason})"
             console.print(text, markup=False, highlight=False)
 
-    return execute_all(chapters, profile=profile, workers=workers, out=out, force=force, root=root, report=report)
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    return execute_all(
+        chapters, profile=profile, workers=workers, out=out, force=force, root=root, report=report, say=say
+    )
 
 
 def _table(receipts: list[Receipt]) -> Table:

@@ -25,6 +25,7 @@ from mmlab.publish.run.launch import Gpus, Launch, Outcome, Task, here
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.run.returned import examined
+from mmlab.publish.run.shared import needed, train_shared
 from mmlab.store.lock import InUseError, Lock
 
 _NOT_ENDED = "the run did not come to its end: it is still going on, or was killed."
@@ -146,12 +147,14 @@ def execute_all(
     root: Path | None = None,
     report: Callable[[Receipt], None] | None = None,
     launch: Launch | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Receipt]:
     """Run chapters side by side, each in processes of its own, with one thread each.
 
     With the ``"gpu"`` profile each has a GPU to itself, and as many run at a time as there are GPUs.
 
-    A chapter that fails does not stop the others; the error comes at the end and names all of them.
+    What chapters share is trained first, see :mod:`mmlab.publish.run.shared`. A chapter that fails does not stop the
+    others; the error comes at the end and names all of them.
 
     Args:
         stems: The chapters.
@@ -163,6 +166,7 @@ def execute_all(
         root: Folder of the book.
         report: Called with each receipt as it comes in.
         launch: Where they run; by default on this machine.
+        say: Called with a sentence on each long training of what chapters share.
 
     Returns:
         The receipts, in the order of ``stems``; a chapter that is named twice has one.
@@ -189,6 +193,18 @@ def execute_all(
             report(receipt)
         return receipt
 
+    def due(stem: str) -> bool:
+        """Whether a chapter starts from a shared model, and has to run."""
+        chapter = Chapter(root, stem)
+        if not chapter.source.is_file() or not needed([chapter]):
+            return False
+        notebook, target = chapter.notebook, chapter.target(root / expand(out, "out") / profile)
+        given = _with_profile(notebook, profile, {})
+        return force or cache.lookup(target, notebook, chapter.inputs(profile, given)) is None
+
+    if launch is None:
+        with terminable():
+            train_shared([Chapter(root, stem) for stem in stems if due(stem)], stop, workers, say)
     with terminable(), ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         futures = [pool.submit(run, stem) for stem in stems]
         try:

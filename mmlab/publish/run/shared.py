@@ -1,0 +1,62 @@
+"""What several chapters start from is trained before any of them runs, once, and outside their time and budget."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from mmlab.bases import SHARED
+from mmlab.publish.chapter import Chapter
+from mmlab.publish.run import key
+
+__all__ = ["needed", "train_shared"]
+
+_CALL = "import sys; from importlib import import_module; getattr(import_module(sys.argv[1]), sys.argv[2])()"
+
+
+def needed(chapters: Sequence[Chapter]) -> list[str]:
+    """The modules of :mod:`mmlab.bases` that the sources of some chapters name."""
+    texts = [chapter.source.read_text(encoding="utf-8") for chapter in chapters]
+    return [name for name in SHARED if any(f"mmlab.bases.{name} " in text for text in texts)]
+
+
+def train_shared(
+    chapters: Sequence[Chapter], stop: threading.Event, workers: int = 2, say: Callable[[str], None] | None = None
+) -> None:
+    """Train what some chapters share and is not kept yet, side by side, in processes of their own.
+
+    A training that fails stops nothing: the chapters that need it try again, and say what is wrong.
+
+    Args:
+        chapters: Those that are about to run.
+        stop: When set, the trainings are ended.
+        workers: How many at a time.
+        say: Called with a sentence for each training that took more than a few seconds.
+    """
+    names = needed(chapters)
+    if not names:
+        return
+
+    def train(name: str) -> None:
+        command = [sys.executable, "-c", _CALL, f"mmlab.bases.{name}", SHARED[name]]
+        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment = {**os.environ, **one_thread, "PYTHONPATH": str(key.PACKAGE.parent), "HF_HUB_OFFLINE": "1"}
+        began = time.monotonic()
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                while process.poll() is None and not stop.wait(0.2):
+                    pass
+            finally:
+                process.kill()
+        if say and process.returncode == 0 and (took := time.monotonic() - began) > 20:
+            say(f"{SHARED[name]}: trained in {took:.0f} s, for all chapters that start from it")
+
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        list(pool.map(train, names))
