@@ -613,17 +613,13 @@ about = (
     "AV-MNIST-mini at −9 dB. Small dots: seeds. Large dot: their mean with its 95 % interval, which may leave the picture. With one seed there is no "
     "interval: the sign of a dot decides nothing."
 )
-if seeds > 1:
-    counts = {"seeds used": list(range(1, seeds + 1))}
-    frames(
-        counts,
-        draw=draw_seeds,
-        alt=describe_seeds,
-        caption=about,
-        start={"seeds used": 1},
-    )
-else:
-    show(draw_seeds(1), alt=describe_seeds(1), caption=about)
+frames(
+    {"seeds used": list(range(1, seeds + 1))},
+    draw=draw_seeds,
+    alt=describe_seeds,
+    caption=about,
+    start={"seeds used": 1},
+)
 
 # %% [markdown]
 # ## Where the coefficient is

@@ -32,7 +32,8 @@ def frames(
     """Show one figure for each setting of one or two knobs, with a slider for each knob.
 
     All frames are drawn when the cell runs, so that the sliders work on the published page, where no Python runs.
-    Below the widget stand the caption and, folded, the description of every frame.
+    Below the widget stand the caption and, folded, the description of every frame. A knob with one setting, as in a run
+    with one seed, has no slider.
 
     Args:
         knobs: Label of each knob to its settings, for example ``{"σ": [0.1, 1.0], "steps": [5, 50]}``.
@@ -43,13 +44,13 @@ def frames(
         label: Name by which the text refers to it, as for :func:`mmlab.viz.show`.
 
     Raises:
-        ValueError: If there are no knobs or more than two, if a knob has one setting or ``start`` names none of them,
+        ValueError: If there are no knobs or more than two, if a knob has no setting or ``start`` names none of them,
             if an alt text says nothing, or if the frames together would weigh more than 8 MB.
     """
     if not 1 <= len(knobs) <= 2:
         raise ValueError(f"frames() takes one or two knobs, and was given {len(knobs)}.")
-    if lonely := [label for label, settings in knobs.items() if len(settings) < 2]:
-        raise ValueError(f"The knob {lonely[0]!r} has fewer than two settings: there is nothing to turn.")
+    if empty := [label for label, settings in knobs.items() if not len(settings)]:
+        raise ValueError(f"The knob {empty[0]!r} has no settings: give it at least one.")
     if not caption.strip():
         raise ValueError("frames() needs a caption: say what to try and what to see.")
     first = [_position(label, knobs[label], (start or {}).get(label)) for label in knobs]
@@ -104,6 +105,7 @@ def _show_widget(knobs: Mapping[str, Sequence[Any]], images: Mapping[Any, str], 
         )
         for (label, settings), at in zip(knobs.items(), first, strict=True)
     ]
+    turned = [slider for slider in sliders if len(slider.options) > 1]
     if not hasattr(ipywidgets, "Stack"):  # ipywidgets 7, as on Colab: there a kernel is at hand to switch the frame
         shown = ipywidgets.HTML(images[tuple(first)])
 
@@ -112,7 +114,7 @@ def _show_widget(knobs: Mapping[str, Sequence[Any]], images: Mapping[Any, str], 
 
         for slider in sliders:
             slider.observe(turn, "index")
-        display(ipywidgets.VBox([*sliders, shown]))  # type: ignore[no-untyped-call]
+        display(ipywidgets.VBox([*turned, shown]))  # type: ignore[no-untyped-call]
         return
 
     def stack(prefix: tuple[int, ...]) -> Any:
@@ -125,4 +127,4 @@ def _show_widget(knobs: Mapping[str, Sequence[Any]], images: Mapping[Any, str], 
         ipywidgets.jsdlink((slider, "index"), (layer, "selected_index"))
         return layer
 
-    display(ipywidgets.VBox([*sliders, stack(())]))  # type: ignore[no-untyped-call]
+    display(ipywidgets.VBox([*turned, stack(())]))  # type: ignore[no-untyped-call]

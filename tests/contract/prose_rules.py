@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from mmlab.publish.numbering import FIGURES
+
 STYLE = {"lw", "linewidth", "ms", "markersize", "alpha", "figsize", "fontsize", "width", "height"} | {"xlim", "ylim"}
 SHOWN = {"say", "show", "table", "frames", "claim", "claimed"}
 OUTCOMES = ("better", "worse", "undecided", "equivalent")
@@ -185,6 +187,26 @@ def unfit_claims(source: str) -> list[tuple[int, str]]:
             found.append((call.lineno, f"has the name {text!r}, as another before it"))
         names.add(text)
     return found
+
+
+def figures_shown_often(source: str) -> list[tuple[int, str]]:
+    """Line and call of each figure in a loop or a function, and of those that both branches of a condition show.
+
+    The links of the page count the calls in the source, so that a chapter has one call for one figure.
+    """
+    found = []
+    for home in ast.walk(ast.parse(source)):
+        if isinstance(home, ast.For | ast.While | ast.FunctionDef | ast.Lambda | ast.ListComp | ast.DictComp):
+            found += _figures(home)
+        elif isinstance(home, ast.If):
+            branches = [[call for part in branch for call in _figures(part)] for branch in (home.body, home.orelse)]
+            found += [*branches[0], *branches[1]] if all(branches) else []
+    return sorted(set(found))
+
+
+def _figures(part: ast.AST) -> list[tuple[int, str]]:
+    calls = [node for node in ast.walk(part) if isinstance(node, ast.Call)]
+    return [(n.lineno, n.func.id) for n in calls if isinstance(n.func, ast.Name) and n.func.id in FIGURES]
 
 
 def constants(source: str, root: Path) -> set[Fraction]:

@@ -23,6 +23,26 @@ def test_every_claim_has_a_name_of_its_own_and_a_sentence_for_every_outcome(path
     assert not wrong, f"notebooks/{path.name}: {'; '.join(wrong)}"
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_each_figure_is_shown_by_one_call(path: Path) -> None:
+    wrong = [f"line {line}: {call}" for line, call in prose_rules.figures_shown_often(path.read_text("utf-8"))]
+    assert not wrong, f"notebooks/{path.name} shows figures in loops, functions or branches: {'; '.join(wrong)}"
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("show(figure)\nif more:\n    show(another)", []),
+        ("for name in names:\n    show(figure)", [2]),
+        ("def draw():\n    frames(knobs)", [2]),
+        ("if seeds > 1:\n    frames(knobs)\nelse:\n    show(figure)", [2, 4]),
+        ("[show(figure) for figure in figures]", [1]),
+    ],
+)
+def test_a_figure_in_a_loop_a_function_or_a_branch_is_found(source: str, lines: list[int]) -> None:
+    assert [line for line, _ in prose_rules.figures_shown_often(source)] == lines
+
+
 @pytest.mark.parametrize("stem", DECIDED)
 def test_every_verdict_of_the_chapter_is_decided_by_the_run(stem: str) -> None:
     source = (ROOT / "notebooks" / f"{stem}.py").read_text(encoding="utf-8")

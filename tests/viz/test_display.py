@@ -193,7 +193,7 @@ def test_two_knobs_are_two_layers_of_frames(shown, monkeypatch):
     ("arguments", "message"),
     [
         ({"knobs": {}}, "one or two knobs"),
-        ({"knobs": {"σ": [1]}}, "fewer than two settings"),
+        ({"knobs": {"σ": []}}, "no settings"),
         ({"start": {"σ": 3}}, "not among its settings"),
         ({"alt": lambda sigma: "plot.png"}, "alt text of the frame at σ = 1 is 'plot.png'"),
         ({"caption": ""}, "needs a caption"),
@@ -204,6 +204,15 @@ def test_frames_that_make_no_sense_are_refused(shown, arguments, message):
     with pytest.raises(ValueError, match=message):
         frames(**{**usual, **arguments})
     assert not shown
+
+
+def test_a_knob_with_one_setting_has_no_slider(shown, monkeypatch):
+    displayed = []
+    monkeypatch.setattr("IPython.display.display", displayed.append)
+    frames({"seeds": [1]}, draw=lambda seeds: line(), alt=describe, caption="Turn the seeds.")
+    assert [type(child).__name__ for child in displayed[0].children] == ["Stack"]
+    frames({"seeds": [1], "σ": [1, 2]}, draw=lambda seeds, sigma: line(), alt=describe, caption="Turn both.")
+    assert [type(child).__name__ for child in displayed[1].children] == ["SelectionSlider", "Stack"]
 
 
 def test_frames_too_heavy_for_a_page_are_refused(shown, monkeypatch):
