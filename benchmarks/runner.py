@@ -1,9 +1,11 @@
-"""What `mmlab book execute` costs beside plain papermill: the same small chapter, run by both in turn.
+"""What `mmlab book execute` costs beside plain papermill: the same small chapters, run by both in turn.
 
-The chapter does nothing but import NumPy and add, so that what is left is the runner, its kernel and their start.
-Processor seconds of the whole tree of processes, and the clock. mmlab looks besides whether the chapter has to run at
-all, keeps it off the network, measures its memory, checks the cells and writes a receipt; the last row is what it
-takes to see that nothing has changed. Bar: at most 2 s more than papermill.
+A chapter does nothing but import NumPy and add, so that what is left is the runner, its kernel and their start.
+Processor seconds of the whole tree of processes, and the clock. mmlab looks besides whether a chapter has to run at
+all, keeps it off the network, measures its memory, checks the cells and writes a receipt. Once per call it also
+measures how fast the machine is, which takes an import of PyTorch; so two chapters and three are timed, and their
+difference says what a further chapter costs. The last row is what it takes to see that nothing has changed. Bar: a
+further chapter costs at most a second more than one with papermill.
 
     python benchmarks/runner.py
 """
@@ -39,25 +41,32 @@ import numpy as np
 np.ones({number}).sum()
 """
 ROUNDS = 5
+STEMS = ("one", "two", "three")
 
 
 def main() -> None:
-    """Run the chapter by turns, print the medians and write the result."""
-    taken: dict[str, list[tuple[float, float]]] = {"mmlab": [], "papermill": [], "mmlab, nothing changed": []}
+    """Run the chapters by turns, print the medians and write the result."""
+    taken: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "notebooks").mkdir()
         shutil.copytree(ROOT / "lock", root / "lock")
         shutil.copy(ROOT / "_config.yml", root)
-        for number in range(1, ROUNDS + 2):
-            (root / "notebooks" / "one.py").write_text(CHAPTER.format(number=number), encoding="utf-8")
+        for turn in range(ROUNDS + 1):
+            for place, stem in enumerate(STEMS):
+                text = CHAPTER.format(number=10 * turn + place + 1)
+                (root / "notebooks" / f"{stem}.py").write_text(text, encoding="utf-8")
             (root / "one.ipynb").write_text(Chapter(root, "one").text, encoding="utf-8")
-            execute = ["-m", "mmlab.cli", "book", "execute", "one"]
-            taken["mmlab"].append(_seconds(root, execute))
-            taken["papermill"].append(
-                _seconds(root, ["-m", "papermill", "one.ipynb", "done.ipynb", "--no-progress-bar", "--log-level=ERROR"])
-            )
-            taken["mmlab, nothing changed"].append(_seconds(root, execute))
+            papermill = ["-m", "papermill", "one.ipynb", "done.ipynb", "--no-progress-bar", "--log-level=ERROR"]
+            execute = ["-m", "mmlab.cli", "book", "execute"]
+            for name, arguments in {
+                "mmlab, one chapter": [*execute, "one"],
+                "mmlab, two further ones": [*execute, "--workers", "1", "two", "three"],
+                "mmlab, all three": [*execute, "--workers", "1", "--force", *STEMS],
+                "papermill, one chapter": papermill,
+                "mmlab, nothing changed": [*execute, *STEMS],
+            }.items():
+                taken.setdefault(name, []).append(_seconds(root, arguments))
     rows = {
         name: {
             "processor": round(median(p for p, _ in times[1:]), 2),
@@ -67,8 +76,13 @@ def main() -> None:
     }
     for name, row in rows.items():
         print(f"{name:<24} {row['processor']:.2f} s of the processor, {row['clock']:.2f} s by the clock")
-    more = median(a[0] - b[0] for a, b in zip(taken["mmlab"][1:], taken["papermill"][1:], strict=True))
-    write_result({"rounds": ROUNDS, "more than papermill": round(more, 2), "rows": rows}, __file__)
+    further = rows["mmlab, all three"]["processor"] - rows["mmlab, two further ones"]["processor"]
+    found = {
+        "further chapter": round(further, 2),
+        "more than papermill": round(further - rows["papermill, one chapter"]["processor"], 2),
+    }
+    print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in found.items()))
+    write_result({"rounds": ROUNDS, **found, "rows": rows}, __file__)
 
 
 def _seconds(root: Path, arguments: list[str]) -> tuple[float, float]:
