@@ -63,7 +63,7 @@ RESULT = Path(__file__).parent / "results" / "coloured_digits.json"
 
 
 class Regression(BridgeMatching):
-    """The dull rival: the same network, trained to guess the target at once."""
+    """The baseline: the same network, trained to guess the target at once."""
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Mean squared error of the guess; there is nothing random."""

@@ -56,7 +56,7 @@ def pairs(read: Read) -> str:
         )
         rivals = {name: row["rmse"] for name, row in mean.items() if name not in METHODS}
         best = min(rivals, key=lambda name: rivals[name])
-        text += f"\nThe best dull rival in RMSE is *{best}* with {rivals[best]:.4f}.\n"
+        text += f"\nThe best baseline in RMSE is *{best}* with {rivals[best]:.4f}.\n"
         if "minus rival" in result:
             text += _gaps(result["minus rival"])
         if "measured before" in result:

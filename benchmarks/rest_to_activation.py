@@ -1,4 +1,4 @@
-"""From rest connectivity to task activation, 30 people, 24 conditions, 360 regions: activity flow beside dull rivals.
+"""From rest connectivity to task activation, 30 people, 24 conditions, 360 regions: activity flow beside baselines.
 
 Two different questions, which papers tend to mix:
 

@@ -236,7 +236,7 @@ assert torch.allclose(ours, theirs, atol=1e-5)
 # The rows, all fitted to the same people:
 #
 # - **DiffeoCFM**, and **as published** with the whole velocity as its output. Both have the same network and the same steps.
-# - **its Gaussian prior**, mapped back, without any flow: the dull rival.
+# - **its Gaussian prior**, mapped back, without any flow: the baseline.
 # - **no geometry**: flow and prior on the edges themselves.
 # - **training people again**: the generator that has learnt by heart.
 # - **new people**: another draw from the truth, of the same size. It shows what the measures give to a perfect generator.

@@ -294,7 +294,7 @@ show(
 # floor. *Excess energy* is how much longer the squared path is than the line between its ends, $\int \mathbb E|v|^2\,
 # \mathrm dt \,/\, \mathbb E|x_1 - x_0|^2 - 1$: zero for straight paths at constant speed.
 #
-# Two dull rivals need no training loop: the optimal *Gaussian map*, which is affine and in closed form, and the
+# Two baselines need no training loop: the optimal *Gaussian map*, which is affine and in closed form, and the
 # *partner of the nearest*: match training points exactly, and give each new source the partner of its nearest
 # neighbour. The flows draw from 10 000 training points. The exact match is given 1000 of them, and once 2000, since its cost grows with the cube of their number.
 
@@ -675,18 +675,18 @@ claim(
 #    loss*: in our test the network answers zero, and then the loss is the mean squared length of the lines that were
 #    really used.
 # 4. **No time.** The network was built without a time embedding. On the Gaussian example the exact field turns from
-#    inwards to outwards half-way (second exercise); a field that is blind to time must average the two.
+#    inwards to outwards half-way (second exercise); a field that is not conditioned on time must average the two.
 # 5. **The un-squared norm.** Its minimiser is no mean (first exercise of {doc}`bridge_matching`), and the
 #    derivation above needs the mean.
 #
-# What does the fourth cost here? The same flow, blind to time:
+# What does the fourth cost here? The same flow, not conditioned on time:
 
 # %%
 blind = []
 for seed in range(planar_seeds):
     world = planar_world("normal", "s_curve", fresh=points, seed=seed)
     torch.manual_seed(seed)
-    method = FlowMatching((2,), width=64, depth=2, see_time=False)
+    method = FlowMatching((2,), width=64, depth=2, time_conditioning=False)
     fit(
         method,
         world.train,
@@ -705,9 +705,9 @@ claim(
     blind,
     runs.of("flow matching, independent coupling", "W2, s curve").tolist(),
     direction="lower",
-    better="On the S-curve the flow that is blind to time has a W2 of {ours}, less than the one that sees it, {theirs}.",
-    worse="On the S-curve the flow that is blind to time has a W2 of {ours}, more than the one that sees it, {theirs}.",
-    undecided="On the S-curve the flows that are blind to time ({ours}) and that see it ({theirs}) cannot be told apart.",
+    better="On the S-curve the flow that is not conditioned on time has a W2 of {ours}, less than the one that is, {theirs}.",
+    worse="On the S-curve the flow that is not conditioned on time has a W2 of {ours}, more than the one that is, {theirs}.",
+    undecided="On the S-curve the flows without ({ours}) and with time conditioning ({theirs}) cannot be told apart.",
 )
 record(w2_blind_to_time=blind)
 

@@ -419,7 +419,7 @@ def build(source=True, skips=True, **parts):
 
 PARTS = {
     "everything": {},
-    "without time": {"see_time": False},
+    "without time": {"time_conditioning": False},
     "without attention": {"attention": False},
     "without skip connections": {"skips": False},
     "without the source": {"source": False},

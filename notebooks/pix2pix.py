@@ -416,7 +416,7 @@ say(
 )
 
 # %% [markdown]
-# ## Does it survive the dull rivals?
+# ## Does it survive the baselines?
 #
 # The rivals are the source itself, the closed-form hedge, the same network trained with L1 alone, and a stochastic one that knows the world but learns nothing: *any bright
 # colour, at random*. It gives away the answer that one would like to have, so the table keeps it out of the bold; the claims below do not. Every method draws several times for each test digit. We ask four things:

@@ -16,7 +16,7 @@
 # **Which method should you use, and would a simpler one have done?**
 #
 # The chapters before this one each took a method, and each compared it with a few rivals. This chapter puts them on one
-# table: the same people, the same measures, the same number of training steps. Beside them stand the dull rivals, which
+# table: the same people, the same measures, the same number of training steps. Beside them stand the baselines, which
 # nobody publishes, and the ceiling, which nobody can pass.
 #
 # **After this chapter you can**
@@ -463,7 +463,7 @@ def of(name, column):
 
 
 # %% [markdown]
-# **Who is close?** Each trained method against the same network trained as plain regression, and against the dull rival with the lowest mean RMSE:
+# **Who is close?** Each trained method against the same network trained as plain regression, and against the baseline with the lowest mean RMSE:
 
 # %% tags=["hide-input"]
 DULL = list(simple)

@@ -377,7 +377,7 @@ assert torch.allclose(ours, theirs, rtol=1e-4)
 #
 # The data and the measures are those of {doc}`bridge_matching`. The network is the same, too: a linear regression of the target on
 # the condition, and a network for what it leaves open ([](#figure-walk)). The walk differs. The bridge starts in the person's rest matrix. The diffusion starts in noise, and
-# sees the rest matrix as a condition. The dull rivals are there, with the same network trained as plain regression.
+# sees the rest matrix as a condition. The baselines are there, with the same network trained as plain regression.
 
 # %% tags=["hide-input"]
 show(

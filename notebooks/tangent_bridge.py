@@ -264,7 +264,7 @@ assert torch.allclose(ours, theirs, atol=1e-4)
 # ## The experiment
 #
 # The rivals of {doc}`bridge_matching` are all here, and the bridge between edges itself, as it is and projected onto the correlation
-# matrices afterwards. Two dull rivals live in the new coordinates. The *tangent shift* changes nothing in them.
+# matrices afterwards. Two baselines live in the new coordinates. The *tangent shift* changes nothing in them.
 # *Ridge regression in tangent coordinates* is one call of scikit-learn, its penalty chosen on the training people. If it does as
 # well as the bridge, the coordinates deserve the credit. The same call on *edges*, and on *Fisher's z* of each edge by itself, tells
 # what the solver and what the logarithm of the whole matrix contributes. Both bridges train with the same steps, rate and penalty; `scale` is the size of

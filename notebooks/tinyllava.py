@@ -321,7 +321,7 @@ say(
 # | 1 | connector {cite}`tinyllava_repository` | 558k captions | 1e-3 | 256 |
 # | 2 | connector, language model {cite}`tinyllava_repository` | 665k conversations | 2e-5 | 128 |
 #
-# The dull rival of the two stages is one stage: everything that may move does so from the start, for as many steps. Each of the two
+# The baseline of the two stages is one stage: everything that may move does so from the start, for as many steps. Each of the two
 # chooses its learning rate from the same three, after half the steps, by its loss on spare pairs of figures.
 
 

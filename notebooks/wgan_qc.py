@@ -352,7 +352,7 @@ record(overstated={str(shift): ratio(shift) for shift in SHIFTS})
 #
 # Measure it where the truth is known: $N(0, I_d)$ against the same cloud, moved by $m$ of length 2. Then $W_2 = 2$ in every dimension. Two more questions go with it.
 #
-# - Does the way to the partner point along $m$, which is the true way for every point? The dull rival pairs at random; its mean cost is $\mathbb E\lVert y - \hat y\rVert^2 = 2d + \lVert m\rVert^2$.
+# - Does the way to the partner point along $m$, which is the true way for every point? The baseline pairs at random; its mean cost is $\mathbb E\lVert y - \hat y\rVert^2 = 2d + \lVert m\rVert^2$.
 # - Where would a generator come to rest? Let it make the right cloud, and let it only choose the width $s$ of its cloud. The partners do not depend on $s$, and the mean of $\lVert y - s\hat y\rVert^2$ is least at $s = \overline{y\cdot\hat y}\,/\,\overline{\lVert\hat y\rVert^2}$
 #   (about the means, $y$ the partner of $\hat y$). That is 1 if partners are alike, and 0 if they are strangers: who is pulled towards strangers ends at the mean. So **the optimum of a batch is not the true distribution but a narrower one**, whatever the critic.
 
@@ -437,7 +437,7 @@ the potentials are an extreme choice among many optimal ones. Which, is the solv
 #
 # ## In the plane
 #
-# Two dimensions are the easy case. The source is noise, $N(0, I_2)$, the target two moons; nothing is paired. The dull rivals: the noise as it is; all points at the
+# Two dimensions are the easy case. The source is noise, $N(0, I_2)$, the target two moons; nothing is paired. The baselines: the noise as it is; all points at the
 # mean; the affine map between the Gaussian fits; a plain regression of targets on sources with the same generator; exact transport of the training points, where a new
 # point takes the partner of its nearest neighbour (a strong rival: it hands out real targets). And the rudest of all: *no critic*. Each made point knows its partner, so pull the generator there by least
 # squares, $\tfrac K2\overline{\lVert\hat y - T(\hat y)\rVert^2}$, with partners from the same linear programme. By (4) it is the same push. The floor is the distance between two sets of

@@ -51,7 +51,7 @@ def export(
 
 
 def task_page(task: Task, measured: dict[str, Any]) -> str:
-    """The page of a task: what is drawn, the ceiling and why, the scores of dull rivals, and how to get it.
+    """The page of a task: what is drawn, the ceiling and why, the scores of baselines, and how to get it.
 
     Args:
         task: Which.

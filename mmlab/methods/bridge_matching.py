@@ -81,7 +81,7 @@ class BridgeMatching(Method):
         condition_on_source: Whether the network is given x0.
         dropout: Dropout probability.
         scale: Data scale (standard deviation); the network works in units of it.
-        see_time: If False, the network is not conditioned on time; for the experiment that shows what this costs.
+        time_conditioning: If False, the network is not conditioned on time, to show what this costs.
         network: Your own network in place of the built one; see :func:`mmlab.nn.field.make_field`.
         directions: Strong regularisation for few pairs: in how many principal directions the preconditioned network
             sees the source. None decides by the number of pairs; see :class:`mmlab.nn.field.LinearStart`.
@@ -118,7 +118,7 @@ class BridgeMatching(Method):
         condition_on_source: bool = True,
         dropout: float = 0.0,
         scale: float = 1.0,
-        see_time: bool = True,
+        time_conditioning: bool = True,
         network: nn.Module | None = None,
         directions: int | None = None,
     ) -> None:
@@ -135,7 +135,14 @@ class BridgeMatching(Method):
         self.predicted: Output = "endpoint" if parametrisation == "preconditioned" else parametrisation
         inputs, outputs = (2, 1) if condition_on_source else (1, 2)
         self.network = make_field(
-            shape, inputs, outputs, width=width, depth=depth, dropout=dropout, see_time=see_time, network=network
+            shape,
+            inputs,
+            outputs,
+            width=width,
+            depth=depth,
+            dropout=dropout,
+            time_conditioning=time_conditioning,
+            network=network,
         )
         self.linear = LinearStart(shape, scale, directions)
         self.scale = scale

@@ -253,7 +253,7 @@ class DiffeoCFM(Method):
 
     @torch.no_grad()
     def sample_prior(self, source: Tensor, *, rng: torch.Generator) -> Tensor:
-        """The dull rival: the fitted Gaussian alone, mapped back. Arguments and shapes as in :meth:`sample`."""
+        """The baseline: the fitted Gaussian alone, mapped back. Arguments and shapes as in :meth:`sample`."""
         return self._back(self._prior(self._known(source), rng)[0], source)
 
     @classmethod

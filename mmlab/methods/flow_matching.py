@@ -53,7 +53,7 @@ class FlowMatching(Method):
         condition_on_source: Whether the network is given x0 at all times.
         dropout: Dropout probability.
         scale: Data scale (standard deviation); the network works in units of it.
-        see_time: If False, the network is not conditioned on time; for the experiment that shows what this costs.
+        time_conditioning: If False, the network is not conditioned on time, to show what this costs.
         origin: Where the flow starts: ``"source"``, or ``"noise"`` of standard deviation ``scale``, which needs
             ``coupling="paired"`` and ``condition_on_source=True``.
         network: Your own network in place of the built one; see :func:`mmlab.nn.field.make_field`.
@@ -89,7 +89,7 @@ class FlowMatching(Method):
         condition_on_source: bool = False,
         dropout: float = 0.0,
         scale: float = 1.0,
-        see_time: bool = True,
+        time_conditioning: bool = True,
         origin: Origin = "source",
         network: nn.Module | None = None,
         directions: int | None = None,
@@ -113,7 +113,13 @@ class FlowMatching(Method):
         self.origin = origin
         inputs = 2 if condition_on_source else 1
         self.network = make_field(
-            shape, inputs, width=width, depth=depth, dropout=dropout, see_time=see_time, network=network
+            shape,
+            inputs,
+            width=width,
+            depth=depth,
+            dropout=dropout,
+            time_conditioning=time_conditioning,
+            network=network,
         )
         self.linear = LinearStart(shape, scale, directions)
 

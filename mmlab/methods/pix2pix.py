@@ -114,7 +114,9 @@ class Pix2pix(Method):
         channels = self.shape[0] if len(self.shape) == 3 else 1
         self.l1_weight = l1_weight
         self.adversarial_weight = adversarial_weight
-        self.generator = UNet(channels, channels, width, (1, 2, 4), depth, dropout, attention=False, see_time=False)
+        self.generator = UNet(
+            channels, channels, width, (1, 2, 4), depth, dropout, attention=False, time_conditioning=False
+        )
         for part in self.generator.modules():
             if isinstance(part, nn.Conv2d):  # as published; through the zeros of this U-Net no noise would come
                 nn.init.normal_(part.weight, std=0.02)

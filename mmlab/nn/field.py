@@ -38,7 +38,7 @@ def make_field(
     width: int = 256,
     depth: int = 2,
     dropout: float = 0.0,
-    see_time: bool = True,
+    time_conditioning: bool = True,
     network: nn.Module | None = None,
 ) -> nn.Module:
     """The network over vectors or images, given time. :func:`evaluate_field` runs it.
@@ -50,7 +50,7 @@ def make_field(
         width: Channels of the U-Net at full resolution, or features of the perceptron's bottleneck.
         depth: Residual blocks, per resolution in the U-Net.
         dropout: Dropout probability.
-        see_time: Whether it is conditioned on time.
+        time_conditioning: Whether it is conditioned on time.
         network: Your own, which is then returned as it is: called as ``network(x, t)`` with times t (B,), it maps
             vectors (B, K, E) to (B, outputs, E), or images (B, K·C, H, W) to (B, outputs·C, H, W).
 
@@ -63,10 +63,10 @@ def make_field(
     if network is not None:
         return network
     if len(shape) == 1:
-        return FiLMPerceptron(inputs, *shape, width, depth, outputs, dropout, see_time)
+        return FiLMPerceptron(inputs, *shape, width, depth, outputs, dropout, time_conditioning)
     channels, height, breadth = shape
     attention = (height + 3) // 4 * ((breadth + 3) // 4) <= LARGEST_ATTENTION
-    return UNet(inputs * channels, outputs * channels, width, (1, 2, 4), depth, dropout, attention, see_time)
+    return UNet(inputs * channels, outputs * channels, width, (1, 2, 4), depth, dropout, attention, time_conditioning)
 
 
 def evaluate_field(network: nn.Module, x: Tensor, t: Tensor) -> Tensor:

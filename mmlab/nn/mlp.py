@@ -46,7 +46,7 @@ class FiLMPerceptron(nn.Module):
         depth: Number of residual blocks.
         outputs: Number of output vectors.
         dropout: Dropout probability.
-        see_time: If False, the network is not conditioned on time.
+        time_conditioning: If False, the network is not conditioned on time.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class FiLMPerceptron(nn.Module):
         depth: int = 2,
         outputs: int = 1,
         dropout: float = 0.0,
-        see_time: bool = True,
+        time_conditioning: bool = True,
     ) -> None:
         super().__init__()
         self.inputs, self.outputs, self.size = inputs, outputs, size
-        self.time = TimeEmbedding(width, see_time)
+        self.time = TimeEmbedding(width, time_conditioning)
         self.encode = nn.Linear(inputs * size, width)
         self.blocks = nn.ModuleList(FiLMBlock(width, width, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)

@@ -96,7 +96,7 @@ class UNet(nn.Module):
         blocks: Residual blocks per level.
         dropout: Dropout probability.
         attention: Whether there is self-attention in the middle.
-        see_time: If False, the network is not conditioned on time.
+        time_conditioning: If False, the network is not conditioned on time.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class UNet(nn.Module):
         blocks: int = 2,
         dropout: float = 0.0,
         attention: bool = True,
-        see_time: bool = True,
+        time_conditioning: bool = True,
     ) -> None:
         super().__init__()
         condition = 4 * width
-        self.time = TimeEmbedding(condition, see_time)
+        self.time = TimeEmbedding(condition, time_conditioning)
         self.first = nn.Conv2d(inputs, width, 3, padding=1)
         widths = [width * multiplier for multiplier in multipliers]
         channels, skips = width, [width]

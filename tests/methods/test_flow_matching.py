@@ -108,11 +108,11 @@ def test_targets_are_shuffled_even_if_the_rows_are_pairs():
 
 
 @functools.cache
-def planar(coupling, see_time=True):
+def planar(coupling, time_conditioning=True):
     world = planar_world("normal", "eight_gaussians", points=4000, fresh=500)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        method = FlowMatching((2,), 48, 1, coupling, see_time=see_time)
+        method = FlowMatching((2,), 48, 1, coupling, time_conditioning=time_conditioning)
     fit(method, world.train, steps=300, batch_size=128, lr=5e-3, schedule="cosine", progress=False)
     x = world.test.tensors["source"]
     with torch.no_grad():

@@ -40,11 +40,11 @@ def test_unet_starts_at_zero_and_keeps_the_size(size):
 
 def test_unet_sees_time_unless_it_is_blind():
     x, t = torch.randn(1, 1, 8, 8), [torch.tensor([0.1]), torch.tensor([0.9])]
-    for see_time in (True, False):
-        network = UNet(1, 1, width=8, see_time=see_time)
+    for time_conditioning in (True, False):
+        network = UNet(1, 1, width=8, time_conditioning=time_conditioning)
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
-        assert torch.equal(network(x, t[0]), network(x, t[1])) is not see_time
+        assert torch.equal(network(x, t[0]), network(x, t[1])) is not time_conditioning
 
 
 def test_attention_by_hand():
