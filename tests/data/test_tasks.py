@@ -116,6 +116,22 @@ def test_npz_and_json_lines_hold_the_same_items(name, tmp_path) -> None:
     assert one.sha256 in card
 
 
+@pytest.mark.parametrize("kind", ["parquet", "huggingface"])
+@pytest.mark.parametrize("name", ["two-modes", "three-views-gaps", "meme-verbs"])
+def test_the_library_datasets_loads_the_folder_as_it_is(name, kind, tmp_path, monkeypatch) -> None:
+    few = {part: {k: v[:5] for k, v in split.items()} for part, split in TASKS[name].splits().items()}
+    monkeypatch.setattr(registry.Task, "splits", lambda self: few)
+    export_task(TASKS[name], folder := tmp_path / "task", kind)
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    loaded = pytest.importorskip("datasets").load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert list(loaded) == list(few)
+    for part, split in few.items():
+        rows = loaded[part]
+        for column, values in split.items():
+            found = rows["image" if column == "picture" and kind == "huggingface" else column]
+            assert np.array_equal(np.array([np.asarray(one) for one in found], dtype=values.dtype), values)
+
+
 def test_pictures_are_written_as_files_with_a_table(tmp_path, monkeypatch) -> None:
     from PIL import Image
 
