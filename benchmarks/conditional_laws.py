@@ -36,9 +36,24 @@ from mmlab.compare.connectome_baselines import baselines  # noqa: E402
 from mmlab.data.tensors import TensorData  # noqa: E402
 from mmlab.data.worlds.conditional_laws_world import ConditionalLaw, Law, conditional_laws_world  # noqa: E402
 from mmlab.data.worlds.rest_motor_world import rest_motor_world  # noqa: E402
+from mmlab.methods.bridge_matching import BridgeMatching  # noqa: E402
+from mmlab.methods.ddbm import DDBM  # noqa: E402
+from mmlab.methods.diffeo_cfm import DiffeoCFM  # noqa: E402
+from mmlab.methods.flow_matching import FlowMatching  # noqa: E402
+from mmlab.methods.schrodinger_bridge import SchrodingerBridge  # noqa: E402
+from mmlab.methods.score_diffusion import ScoreDiffusion  # noqa: E402
+from mmlab.methods.tangent_bridge import TangentBridge  # noqa: E402
 from mmlab.metrics.transport import conditional_energy_distance, energy_distance, exchange_test  # noqa: E402
-from mmlab.registry import load  # noqa: E402
 
+METHODS: dict[str, Any] = {
+    "bridge_matching": BridgeMatching,
+    "ddbm": DDBM,
+    "score_diffusion": ScoreDiffusion,
+    "flow_matching": FlowMatching,
+    "tangent_bridge": TangentBridge,
+    "diffeo_cfm": DiffeoCFM,
+    "schrodinger_bridge": SchrodingerBridge,
+}
 SIBLINGS = ("bridge_matching", "ddbm", "score_diffusion", "flow_matching")
 ON_CORRELATIONS = ("tangent_bridge", "diffeo_cfm")
 UNPAIRED = ("schrodinger_bridge",)
@@ -55,7 +70,7 @@ PARTS = Path(tempfile.gettempdir()) / "mmlab-conditional-laws"
 
 def build(stem: str, size: int, width: int, seed: int) -> Any:
     """A method over vectors, with the arguments with which it claims to draw."""
-    cls: Any = load(stem)
+    cls = METHODS[stem]
     arguments = cls.draws.arguments if cls.draws else {"coupling": "sinkhorn"}
     return cls.seeded(seed, (size,), width=width, **arguments)
 

@@ -51,6 +51,9 @@ def test_a_result_older_than_the_code_that_it_measures_is_stale(book: Path) -> N
     assert age("toy", book) == fresh
     (book / "mmlab" / "other.py").write_text("y = 2\n", encoding="utf-8")
     assert age("toy", book) == fresh
+    commented = '"""Said."""\n\n# what it is\nx = (\n    1\n)\n"""And said."""\n'
+    (book / "mmlab" / "measured.py").write_text(commented, encoding="utf-8")
+    assert age("toy", book) == fresh
     (book / "mmlab" / "measured.py").write_text("x = 2\n", encoding="utf-8")
     assert age("toy", book).startswith("**Stale**: measured on 28 November 2026")
     assert with_ages("A\n\n<!-- measured: toy -->\n", book) == f"A\n\n{age('toy', book)}\n"

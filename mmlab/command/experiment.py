@@ -196,8 +196,10 @@ def _check_inputs(stem: str, data: Data) -> None:
     if "shape" in known and "target_shape" not in known and {"source", "target"} <= set(needed):
         source, target = (tuple(item[key].shape) for key in ("source", "target"))
         if source != target:
+            from mmlab.nn.field import TWO_PARCELLATIONS, TWO_WIDTHS
+
+            of_matrices = getattr(getattr(load(stem), "draws", None), "correlations", False)
             raise ValueError(
                 f"{stem} moves within one space, but {data.name} has sources of shape {source} and targets of shape "
-                f"{target}: take c2c, which maps between rows of two widths, or bring the sources to the shape of the "
-                "targets first; the page on your own data shows how."
+                f"{target}{TWO_PARCELLATIONS if of_matrices else TWO_WIDTHS}"
             )

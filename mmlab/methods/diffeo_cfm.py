@@ -28,7 +28,7 @@ from mmlab.metrics.flat_coordinates import (
     log_euclidean_vector,
     normalised_cholesky,
 )
-from mmlab.nn.field import LinearStart, evaluate_field, make_field
+from mmlab.nn.field import TWO_PARCELLATIONS, LinearStart, evaluate_field, make_field
 from mmlab.nn.fitted_gaussian import FittedGaussian
 
 __all__ = ["CHARTS", "DiffeoCFM", "Geometry", "geodesic", "prior_velocity"]
@@ -324,8 +324,10 @@ class DiffeoCFM(Method):
             return batch[f"{key}_flat"]
         values = batch[key]
         if tuple(values.shape[1:]) != self.shape:
+            two = "source" in batch and "target" in batch and batch["source"].shape[1:] != batch["target"].shape[1:]
             raise ValueError(
-                f"{key} is {tuple(values.shape)}; this method was built for (B, {', '.join(map(str, self.shape))})."
+                f"{key} is {tuple(values.shape)}; this method was built for (B, {', '.join(map(str, self.shape))})"
+                f"{TWO_PARCELLATIONS if two else '.'}"
             )
         full = matrices(values.double()) if self.of_edges else values.double()
         full = (1 - self.shrinkage) * full + self.shrinkage * _identity(full.shape[-1], full)

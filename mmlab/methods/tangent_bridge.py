@@ -6,6 +6,7 @@ of C in the tangent space at M. The bridge runs between v₀ at the mean of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from mmlab.metrics.correlation_geometry import (
     project_to_correlation,
     to_tangent,
 )
+from mmlab.nn.field import TWO_PARCELLATIONS
 
 __all__ = ["TangentBridge"]
 
@@ -113,6 +115,7 @@ class TangentBridge(BridgeMatching):
             ValueError: If a matrix is not positive definite after the shrinkage.
         """
         batch = read_all(dataset)
+        self._check_states(batch)
         self.source_mean.copy_(geometric_mean(self._shrunk(batch["source"])))
         self.target_mean.copy_(geometric_mean(self._shrunk(batch["target"])))
         return self
@@ -120,6 +123,7 @@ class TangentBridge(BridgeMatching):
     def tangent_vectors(self, dataset: Any) -> TensorData:
         """The dataset in tangent coordinates, which :meth:`loss` takes as well: the logarithms are done only once."""
         batch = read_all(dataset)
+        self._check_states(batch)
         return TensorData({"source_tangent": self.to_source(batch["source"]), "target_tangent": self._target(batch)})
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
@@ -165,16 +169,29 @@ class TangentBridge(BridgeMatching):
     def _coordinates(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if "source_tangent" in batch:
             return batch["source_tangent"], batch["target_tangent"]
+        self._check_states(batch)
         return self.to_source(batch["source"]), self._target(batch)
+
+    def _check_states(self, batch: Batch) -> None:
+        """Refuse edges of two widths, before a reference of one of them is asked for."""
+        source, target = batch["source"], batch["target"]
+        if source.shape[1:] != target.shape[1:]:
+            raise ValueError(
+                f"source {tuple(source.shape)} and target {tuple(target.shape)} must both have shape "
+                f"(B, {self._edges}), the shape that this method was built for{TWO_PARCELLATIONS}"
+            )
+
+    @property
+    def _edges(self) -> int:
+        return math.comb(len(self.source_mean), 2)
 
     def _target(self, batch: Batch) -> Tensor:
         return to_tangent(self._shrunk(batch["target"]), self.target_mean).to(next(self.parameters()).dtype)
 
     def _shrunk(self, values: Tensor) -> Tensor:
-        expected = self.source_mean.shape[0] * (self.source_mean.shape[0] - 1) // 2
-        if values.ndim != 2 or values.shape[1] != expected:
+        if values.ndim != 2 or values.shape[1] != self._edges:
             raise ValueError(
-                f"Of source and target, one is {tuple(values.shape)}; the bridge was built for (B, {expected})."
+                f"Of source and target, one is {tuple(values.shape)}; the bridge was built for (B, {self._edges})."
             )
         if not bool(torch.isfinite(values).all()):
             raise ValueError("The edges hold NaN or infinity, and have no logarithm: leave those scans out.")

@@ -26,6 +26,12 @@ RANK = 256
 """Most directions of the source in the linear map of vectors."""
 PAIRS = 4096
 """Most pairs that the linear start looks at; of more it takes this many, evenly spaced."""
+TWO_WIDTHS = (
+    ": C2C maps between rows of two widths, with target_shape=; or bring the sources to the shape of the targets "
+    "first, as the page on your own data shows."
+)
+TWO_PARCELLATIONS = ": C2C maps between rows of two widths, with target_shape=; this method takes one parcellation."
+"""What methods that move within one space say to a source and a target of different shapes."""
 PAIRS_PER_VALUE, PAIRS_PER_DIRECTION = 50, 1000
 """When the network sees the whole source, and else how many pairs each principal direction of it costs."""
 
@@ -80,14 +86,16 @@ def check_pairs(shape: tuple[int, ...], **given: Tensor) -> None:
     """Refuse tensors that are not (B, *shape), or not equally many; their names are those of the keywords.
 
     Raises:
-        ValueError: With the shapes that were given and the one that the method was built for.
+        ValueError: With the shapes that were given and the one that the method was built for, and what to do where
+            the given ones differ.
     """
     if all(tuple(value.shape[1:]) == shape for value in given.values()) and len({len(v) for v in given.values()}) == 1:
         return
     said = " and ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
     must = "must both have" if len(given) > 1 else "must have"
+    remedy = "." if len({value.shape[1:] for value in given.values()}) == 1 else TWO_WIDTHS
     raise ValueError(
-        f"{said} {must} shape (B, {', '.join(map(str, shape))}), the shape that this method was built for."
+        f"{said} {must} shape (B, {', '.join(map(str, shape))}), the shape that this method was built for{remedy}"
     )
 
 

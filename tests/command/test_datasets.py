@@ -141,7 +141,7 @@ def test_two_widths_with_unsorted_ids_are_mapped_or_refused_with_a_remedy(tmp_pa
     (tmp_path / FILE).write_text('subjects = "ids.txt"\n[arrays]\nsource = "s.csv"\ntarget = "t.csv"\n')
     data = load_data(f"folder:{tmp_path}")
     for stem in ("bridge_matching", "flow_matching", "diffeo_cfm"):
-        with pytest.raises(ValueError, match=r"sources of shape \(9,\) and targets of shape \(5,\): take c2c"):
+        with pytest.raises(ValueError, match=r"sources of shape \(9,\) and targets of shape \(5,\): C2C maps"):
             build(stem, data)
     method = build("c2c", data, ["directions=9", "components=9"])
     learn(method, data)

@@ -87,6 +87,7 @@ def test_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ('kind = "any"\n[arrays]\nsource = "x.npy"\ntarget = "x.npy"', "no kind 'any': write correlation or symmetric"),
         ('kind = "correlation"\n[arrays]\nx = "x.npy"', "needs the arrays source and target"),
         ('kind = "correlation"\n[arrays]\nsource = "x.npy"\ntarget = "x.npy"', "2 edges are not the upper triangle"),
+        ('kind = "correlation"\n[arrays]\nsource = "z3.npy"\ntarget = "z3.npy"', "beyond 1 .* apply tanh to Fisher z"),
         ('[arrays]\nx = "x.npy"\ny = "y.npy"', r"different numbers of rows \(x 5, y 4\)"),
         ('subjects = "x.csv"\n[arrays]\nx = "x.npy"', r"x\.csv: write one id a line"),
         ('[arrays]\nx = "$NOT_SET/x.npy"', r"data\.toml: x is '\$NOT_SET/x\.npy', but \$NOT_SET is not set"),
@@ -98,7 +99,15 @@ def test_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_refusals(tmp_path: Path, text: str, sentence: str) -> None:
-    write(tmp_path, text, x=np.zeros((5, 2)), y=np.zeros(4), z=np.array(1.0), n=np.array([np.nan, 1]))
+    write(
+        tmp_path,
+        text,
+        x=np.zeros((5, 2)),
+        y=np.zeros(4),
+        z=np.array(1.0),
+        n=np.array([np.nan, 1]),
+        z3=np.full((5, 3), 1.5),
+    )
     np.save(tmp_path / "o.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises((ValueError, FileNotFoundError), match=sentence) as caught:
         own_folder(tmp_path)

@@ -184,6 +184,11 @@ def _edges(array: NDArray[Any], key: str, subjects: list[str], kind: Any, path: 
     """(S, E) in float32, from matrices or edges."""
     if array.ndim == 2:
         number_of_regions(array.shape[1])
+        if kind == "correlation" and (largest := float(np.abs(array).max())) > 1 + 1e-4:
+            raise ValueError(
+                f"{path}: {key} has an edge beyond 1 ({largest:.3g}), which no correlation has: apply tanh to Fisher z "
+                'values, or write kind = "symmetric".'
+            )
         return torch.from_numpy(array.astype(np.float32))
     if array.ndim != 3:
         raise ValueError(f"{path}: {key} has shape {array.shape}; give matrices (S, N, N) or edges (S, E).")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import json
 import re
@@ -16,7 +18,7 @@ _MARK = re.compile(r"^<!-- measured: (\w+) -->$", re.MULTILINE)
 
 
 def code_hash(stem: str, root: Path) -> str:
-    """A hash of a benchmark and of the modules of the package that it reaches.
+    """A hash of a benchmark and of the modules of the package that it reaches: of their code, not of their comments.
 
     Args:
         stem: Name of the benchmark.
@@ -25,10 +27,25 @@ def code_hash(stem: str, root: Path) -> str:
     script = root / "benchmarks" / f"{stem}.py"
     source = script.read_text(encoding="utf-8")
     modules = reach([source.replace("from __future__ import annotations", "")], root / "mmlab").modules
-    found = hashlib.sha256(source.encode())
+    found = hashlib.sha256(_code(source))
     for name, path in sorted(modules.items()):
-        found.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        found.update(name.encode() + _code(path.read_text(encoding="utf-8")))
     return found.hexdigest()
+
+
+@functools.cache
+def _code(source: str) -> bytes:
+    """What a module does, whatever its comments, docstrings and line breaks say."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [line for line in node.body if not _says_only(line)]
+    return ast.dump(tree).encode()
+
+
+def _says_only(line: ast.stmt) -> bool:
+    """Whether a statement is a text that nothing is done with."""
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 def age(stem: str, root: Path) -> str:
