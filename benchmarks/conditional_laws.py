@@ -88,7 +88,8 @@ def laws(seed: int, size: int, number: int, points: int = 1000) -> Iterator[dict
         "conditional mean": law.mean(source),
         "source ignored": law.sample(law.sources(points, rng), rng),
     }
-    unpaired = UNPAIRED if seed == LAW_SEEDS[0] and size == 1 else ()  # it takes longer than all others together
+    # It takes longer than all others together, and is not meant to pass: two laws show what is lost.
+    unpaired = UNPAIRED if seed == LAW_SEEDS[0] and size == 1 and name in ("two_modes", "unrelated") else ()
     for stem in (*SIBLINGS, *(ON_CORRELATIONS if size == 1 else ()), *unpaired):
         draw = _trained(stem, data, size, seed)
         drawn[stem] = draw(source)
