@@ -220,7 +220,7 @@ def show_contest(contest, caption, measure="accuracy"):
         reference=[CEILING],
         paired=paired if seeds > 1 else None,
         budgets=Budgets("imputation", steps_and_tries(contest)),
-        ceiling=CEILING,
+        ceiling=CEILING if seeds > 1 else None,
     )
 
 
@@ -444,7 +444,7 @@ table(
     reference=[CEILING],
     paired=pairs if seeds > 1 else None,
     budgets=Budgets("indicator", steps_and_tries(same)),
-    ceiling=CEILING,
+    ceiling=CEILING if seeds > 1 else None,
 )
 
 # %% tags=["hide-input"]

@@ -58,24 +58,16 @@ def extract(
             f"Pictures of shape {tuple(pictures.shape)} are not (N, C, H, W) with one or three channels: "
             "use pictures.movedim(-1, 1) if the channels come last."
         )
-    if pictures.dtype == torch.uint8:
-        pictures = pictures.float() / 255
-    elif not pictures.is_floating_point():
-        raise ValueError(
-            f"Pictures of type {pictures.dtype} are neither bytes nor numbers in 0..1: use .to(torch.uint8)."
-        )
-    low, high = float(pictures.amin()), float(pictures.amax())
-    if not (low >= 0 and high <= 1):  # NaN fails, too
-        raise ValueError(
-            f"Pictures from {low:.4g} to {high:.4g} are not in 0..1: use (x + 1) / 2 for -1..1, x / 255 for 0..255."
-        )
+    top = 255 if pictures.dtype == torch.uint8 else 1
+    if top == 1:
+        _check_range(pictures)
     training = isinstance(extractor, torch.nn.Module) and extractor.training
     if isinstance(extractor, torch.nn.Module):
         extractor.eval()
     try:
         parts = [
             extractor(part if size is None else resize(part, size)).flatten(1).double().cpu()
-            for part in torch.split(pictures, batch_size)
+            for part in (piece if top == 1 else piece.float() / top for piece in torch.split(pictures, batch_size))
         ]
     finally:
         if isinstance(extractor, torch.nn.Module):
@@ -84,6 +76,18 @@ def extract(
     if not bool(torch.isfinite(features).all()):
         raise ValueError("The extractor gave NaN or infinity for some picture.")
     return features
+
+
+def _check_range(pictures: Tensor) -> None:
+    if not pictures.is_floating_point():
+        raise ValueError(
+            f"Pictures of type {pictures.dtype} are neither bytes nor numbers in 0..1: use .to(torch.uint8)."
+        )
+    low, high = float(pictures.amin()), float(pictures.amax())
+    if not (low >= 0 and high <= 1):  # NaN fails, too
+        raise ValueError(
+            f"Pictures from {low:.4g} to {high:.4g} are not in 0..1: use (x + 1) / 2 for -1..1, x / 255 for 0..255."
+        )
 
 
 class PrincipalComponents:
