@@ -201,7 +201,7 @@ def table_over_seeds(
         digits: Decimals, for all columns or by column.
         order: Rows to show, in this order.
         budgets: What each row was allowed; see :func:`table`.
-        ceiling: The row that nobody can beat; see :func:`table`. A single run may pass it by luck: it is not held to it.
+        ceiling: The row that nobody can beat; see :func:`table`. A single run may pass it by luck.
     """
     from mmlab.compare.seeds import over_seeds
 
