@@ -58,6 +58,7 @@ from mmlab.compare.connectome_baselines import (
     identity,
     shrunk_shift,
 )
+from mmlab.compare.seeds import over_seeds
 from mmlab.data.worlds.coloured_digits_world import (
     coloured_digits_world,
     paint,
@@ -71,7 +72,7 @@ from mmlab.methods.pix2pix import (
     receptive_field,
 )
 from mmlab.metrics.connectome import evaluate
-from mmlab.viz import claim, frames, record, say, show, table_over_seeds
+from mmlab.viz import claim, frames, record, say, show, table
 from mmlab.viz.diagram import in_rows
 from mmlab.viz.theme import use_theme
 
@@ -475,6 +476,28 @@ def measured(world, draws):
     }
 
 
+def allowed(method, steps):
+    """Steps and trained parameters; L1 alone trains no discriminator."""
+    parts = (part.parameters for part in method.objectives())
+    return Spent(steps, sum(p.numel() for part in parts for p in part))
+
+
+def table_with_parameters(frame, caption, called, spent, digits=3, **more):
+    """Mean ± standard deviation over seeds or worlds, and how many parameters each row trained."""
+    runs, budgets = over_seeds(frame), Budgets("Pix2pix", spent)
+    shown = runs.mean.join(budgets.columns()["parameters"])
+    table(
+        shown,
+        f"{caption} Mean ± standard deviation over {runs.n} {called}; *parameters* are those that are trained.",
+        spread=runs.spread.reindex(columns=shown.columns),
+        paired=runs,
+        called=called,
+        budgets=budgets,
+        digits=digits,
+        **more,
+    )
+
+
 results, samples, accuracy, on_the_way, spent = {}, {}, [], [], {}
 for seed, world in enumerate(worlds):
     source = world.test.tensors["source"]
@@ -485,11 +508,11 @@ for seed, world in enumerate(worlds):
     }
     method, _, _ = trained(world, seed, adversarial_weight=0.0)
     answers["L1 alone"] = draws_of(method, source)
-    spent["L1 alone"] = Spent.on(method, steps)
+    spent["L1 alone"] = allowed(method, steps)
     stops = [steps // 2, 3 * steps // 4]
     method, history, seen_then = trained(world, seed, stops)
     answers["Pix2pix"] = draws_of(method, source)
-    spent["Pix2pix"] = Spent.on(method, steps)
+    spent["Pix2pix"] = allowed(method, steps)
     last = history.values("discriminator/accuracy")[-30:]
     accuracy.append(float(sum(last) / len(last)))
     on_the_way.append(seen_then)
@@ -500,9 +523,11 @@ for seed, world in enumerate(worlds):
 # %% tags=["hide-input"]
 rows = pd.DataFrame(results).T.rename_axis(["method", "seed"])
 mean = rows.groupby(level=0, sort=False).mean()
-table_over_seeds(
+table_with_parameters(
     rows,
     f"Coloured digits, {len(grey)} test images.",
+    "worlds",
+    spent,
     best={"error": "lower"}
     | dict.fromkeys(["saturation", "kept", "spread"], "higher"),
     reference=["any colour"],
@@ -695,7 +720,7 @@ say(
 # Does the discriminator not notice? One reading of the lower panel of [](#figure-collapse): it sees that too many made digits are of one colour, and learns to distrust that colour. But it sees one pair at a time, so it cannot say
 # "more variety". It can say "not this colour", to all answers at once, and they move on together. Nothing on this page separates that reading from others. (The saturation swings on the way, too: the table shows one moment of a game.)
 #
-# In theory the adversarial term asks for the spread: a discriminator that is optimal at every moment measures $\mathrm{JS}(p, q)$, which vanishes only where the made answers are distributed as the real ones are, spread included. Two things work against it here: the discriminator only takes turns, and lags; and the
+# In theory the adversarial term asks for the spread: a discriminator that is optimal at every moment measures $\mathrm{JS}(p, q)$, which vanishes only where the made answers are distributed as the real ones are, spread included. Two things may work against it here: the discriminator only takes turns, and lags; and the
 # L1 term, with the weight of λ, prefers a point: of all distributions of answers, the one with the least expected distance is one. Which of the two is to blame, a run with λ = 0 and many steps of the discriminator could tell; this page has none. The authors saw it themselves: only minor randomness in what comes out {cite}`pix2pix`. Where you need a distribution, take a method that has one in its objective:
 # {doc}`score_diffusion` or {doc}`flow_matching`.
 #
@@ -712,7 +737,7 @@ SIMPLE = {
     "shrunk shift": shrunk_shift,
     "ridge on the change": change_ridge,
 }
-outcomes = {}
+outcomes, spent_on_brains = {}, {}
 for seed in range(seeds):
     world = rest_motor_world(subjects=150, regions=regions, seed=seed)
     train, test_people = world.pairs.split(people, seed=seed)
@@ -741,6 +766,7 @@ for seed in range(seeds):
             **FITTING,
         )
         predicted[name] = draws_of(method, test_people.source)
+        spent_on_brains[name] = allowed(method, brain_steps)
     predicted["attainable"] = world.attainable_for(test_people).expand(
         DRAWS, -1, -1
     )
@@ -756,10 +782,11 @@ for seed in range(seeds):
 
 # %% tags=["hide-input"]
 brains = pd.DataFrame(outcomes).T.rename_axis(["method", "world"])
-table_over_seeds(
+table_with_parameters(
     brains,
     f"Rest to motor, {regions} regions, {people} test people, one draw each.",
-    over="world",
+    "worlds",
+    spent_on_brains,
     best={"RMSE": "lower", "demeaned r": "higher", "identification": "higher"},
     reference=["attainable"],
     digits={"RMSE": 4, "identification": 2, "spread / error": 2},
@@ -800,7 +827,7 @@ record(
 )  # fmt: skip
 
 # %% [markdown]
-# Two things differ from the digits: a matrix of regions is no image, since the order of its rows is a convention; and the median is a good answer, so that there is no blur to repair. What would you run to find out which of them matters? (The last three lines have rivals that see no image at all.)
+# Two things differ from the digits: a matrix of regions is no image, since the order of its rows is a convention; and the median is a good answer, so that there is no blur to repair. What would you run to find out which of them matters? (The shrunk shift and ridge regression see no image at all.)
 #
 # ## What goes wrong in practice
 #
@@ -977,7 +1004,7 @@ check_fixed(fixed_colour)
 # ```
 #
 # ```{dropdown} You replace the dropout by a noise image beside the source. Will the spread come back?
-# Dropout is noise already, and here it is ignored, so another input alone is a weak hope; try it. In theory (2) rewards a spread, through the Jensen–Shannon divergence. At λ = 100 the L1 term punishes it, and a discriminator that lags cannot ask for it.
+# Dropout is noise already, and here it is ignored, so another input alone is a weak hope; try it. In theory (2) rewards a spread, through the Jensen–Shannon divergence. At λ = 100 the L1 term punishes it, and a discriminator that lags may not ask for it.
 # ```
 #
 # ## In five lines

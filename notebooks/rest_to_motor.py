@@ -53,9 +53,14 @@ from sklearn.linear_model import LogisticRegression
 import mmlab
 from mmlab import generator
 from mmlab.arena.competition import Answer, Competition, Item, Scale
-from mmlab.compare.budget import Budgets
-from mmlab.compare.connectome_baselines import baselines
+from mmlab.compare.budget import Budgets, Spent
+from mmlab.compare.connectome_baselines import (
+    COMPONENTS,
+    PENALTIES,
+    baselines,
+)
 from mmlab.compare.power import power
+from mmlab.compare.seeds import over_seeds
 from mmlab.compare.translation import (
     TRAINING,
     Trained,
@@ -87,7 +92,7 @@ from mmlab.metrics.correlation_geometry import (
     project_to_correlation,
     to_tangent,
 )
-from mmlab.viz import claim, frames, record, say, show, table, table_over_seeds
+from mmlab.viz import claim, frames, record, say, show, table
 from mmlab.viz.connectome_sheet import connectome_sheet
 from mmlab.viz.diagram import in_rows
 from mmlab.viz.theme import lines as lines_over_worlds
@@ -253,7 +258,7 @@ def in_the_limit(samples, target, group):
 # ### The budget
 #
 # Everything trained gets the same people, steps, batches of 64, optimiser, rate, weight decay, width of 64 and dropout. What differs is part of a method: the depth (0 for the networks that start from a linear
-# regression, 1 for the Schrödinger bridge and WGAN-QC, which do not), and the L1 term of {doc}`wgan_qc`. The number of trained parameters stands in the receipt.
+# regression, 1 for the Schrödinger bridge and WGAN-QC, which do not), and the L1 term of {doc}`wgan_qc`. The number of trained parameters stands in the table.
 # All of these are taken over from chapters on other worlds. The number of directions of C2C and all that ridge regression chooses are found by cross-validation among the training people.
 # {doc}`pix2pix` is absent: its network of images takes several times as long as all others together. Its own chapter has it on this world, smaller.
 #
@@ -315,6 +320,9 @@ def shuffled(method, pairs):
     return TensorData({"source": pairs.source, "target": pairs.target[order]})
 
 
+COUNTED = (10, 20, 30)  # directions
+
+
 def c2c(pairs, source, seed):
     """The linear method, with the number of directions that errs least on held-out training people."""
 
@@ -326,7 +334,7 @@ def c2c(pairs, source, seed):
         ]
         return sum(rmse(*pair) for pair in tried)
 
-    return C2C((E,), 100, min((10, 20, 30), key=error)).solve(pairs).sample(source)
+    return C2C((E,), 100, min(COUNTED, key=error)).solve(pairs).sample(source)
 
 
 class Entry:
@@ -445,13 +453,27 @@ contest = pd.DataFrame(rows)  # fmt: skip
 # %%
 LIMITS = ["attainable from rest", "a second scan", "ceiling"]
 GOOD = {"RMSE": "lower", "demeaned r": "higher", "identification": "higher", "network blocks": "higher", "Fréchet": "lower"}  # fmt: skip
-table_over_seeds(
-    contest,
-    f"{people} test people in each world; {steps} training steps, {draws} samples of {NETWORK_STEPS} steps. RMSE and demeaned r in the limit of infinitely many samples, realness of one sample; "
-    "seconds of processor time for training and drawing. The last three rows are limits.",
-    over="world",
+ridge = Spent(
+    tuned=("components", "penalty"), tries=len(COMPONENTS) * len(PENALTIES)
+)
+budgets = Budgets(
+    "tangent bridge",
+    {name: entry.rival.spent for name, entry in FIELD.items() if name != "C2C"}
+    | {"C2C": Spent(tuned=("directions",), tries=len(COUNTED))}
+    | dict.fromkeys(("ridge on PCA scores", "ridge on the change"), ridge),
+)
+runs = over_seeds(contest, over="world")
+shown = runs.mean.join(budgets.columns()["parameters"])
+table(
+    shown,
+    f"{people} test people, mean ± standard deviation over {seeds} worlds; {steps} training steps, {draws} samples of {NETWORK_STEPS} steps. RMSE and demeaned r in the limit of infinitely many samples, realness of one sample; "
+    "seconds of processor time for training and drawing; parameters that are trained. The last three rows are limits.",
+    spread=runs.spread.reindex(columns=shown.columns),
     best=GOOD,
     reference=LIMITS,
+    paired=runs,
+    called="worlds",
+    budgets=budgets,
     digits={"RMSE": 4, "Fréchet": 2, "coverage": 2, "called motor": 2, "invalid": 2, "spread / error": 2, "seconds": 1},
 )  # fmt: skip
 values = contest.set_index(["method", "world"])
@@ -577,10 +599,7 @@ record(
         for column in ("RMSE", "demeaned r", "Fréchet")
     },
     coverage={name: of(name, "coverage").round(4).tolist() for name in SAMPLERS},
-    budget=Budgets(
-        "tangent bridge",
-        {name: entry.rival.spent for name, entry in FIELD.items() if name != "C2C"},
-    ).plain(),
+    budget=budgets.plain(),
 )  # fmt: skip
 
 # %% [markdown]
@@ -794,7 +813,7 @@ frames(
 )  # fmt: skip
 
 # %% [markdown]
-# With one step, a posterior sampler that is given the rest matrix returns its network's guess of the end: the conditional mean that the network has learned. Its closeness with one step and its closeness without tax should then agree. Which of the samplers above does this hold for, and why is DDBM's not among them? (Where the two differ, the network's guess at the start is not the conditional mean.)
+# With one step, a posterior sampler that is given the rest matrix returns its network's guess of the end: the conditional mean that the network has learned. Its closeness with one step and its closeness without tax should then agree. Which of the samplers above does this hold for, and why is DDBM's not among them? (Where the two differ, at least one of them is not the conditional mean.)
 #
 # ## On real people
 #
@@ -824,7 +843,7 @@ else:
     say("In the order of their mean RMSE:\n\n" + "\n".join(orders))  # fmt: skip
 
 # %% [markdown]
-# Look for the group mean in these orders, and for the tangent bridge. With some thirty people, a number or two is all that can be learned about a person's change. Two more questions, whether rest says which regions become *active* {cite}`cole2016activity`, and what can be done without pairs, are answered on the same page.
+# Look for the group mean in these orders, and for the tangent bridge. Two more questions, whether rest says which regions become *active* {cite}`cole2016activity`, and what can be done without pairs, are answered on the same page.
 #
 # ## A sheet for the clinic
 #

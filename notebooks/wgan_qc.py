@@ -45,6 +45,7 @@ from scipy.optimize import linprog
 from mmlab import fit, generator
 from mmlab.compare.budget import Budgets, Spent
 from mmlab.compare.connectome_baselines import baselines
+from mmlab.compare.seeds import over_seeds
 from mmlab.data.tensors import TensorData
 from mmlab.data.worlds.planar_world import planar_sample, planar_world
 from mmlab.data.worlds.rest_motor_world import rest_motor_world
@@ -58,7 +59,15 @@ from mmlab.methods.wgan_qc import (
 from mmlab.metrics.calibration import coverage
 from mmlab.metrics.connectome import evaluate
 from mmlab.metrics.transport import gaussian_map, neighbour_map, wasserstein2
-from mmlab.viz import claim, frames, record, say, show, table_over_seeds
+from mmlab.viz import (
+    claim,
+    frames,
+    record,
+    say,
+    show,
+    table,
+    table_over_seeds,
+)
 from mmlab.viz.diagram import in_rows
 from mmlab.viz.theme import lines, use_theme
 
@@ -482,6 +491,29 @@ def trained(method, data, seed, steps=steps, rates=(1e-2, 1e-3), **choices):
     return method
 
 
+spent = {}
+
+
+def allowed(method, steps):
+    """Steps and trained parameters: those of the generator, and of the critic if there is one."""
+    parts = (part.parameters for part in method.objectives())
+    return Spent(steps, sum(p.numel() for part in parts for p in part))
+
+
+def table_with_parameters(frame, caption, proposed, **more):
+    """Mean ± standard deviation over the seeds, and how many parameters each row trained."""
+    runs, budgets = over_seeds(frame), Budgets(proposed, spent)
+    shown = runs.mean.join(budgets.columns()["parameters"])
+    table(
+        shown,
+        f"{caption} Mean ± standard deviation over {runs.n} seeds; *parameters* are those that are trained.",
+        spread=runs.spread.reindex(columns=shown.columns),
+        paired=runs,
+        budgets=budgets,
+        **more,
+    )
+
+
 NETWORKS = {
     "plain regression": (PlainRegression, {}),
     "no critic": (NoCritic, {}),
@@ -532,7 +564,7 @@ for seed in range(seeds):
         for rate in RATES[1:] if name == "plain regression" else RATES:
             method = in_the_plane(name, world, seed, rate)
             row = f"{name}, {rate:g}"
-            made[row] = method.sample(source)
+            made[row], spent[row] = method.sample(source), allowed(method, steps)
             if kind is WGANQC:
                 seen = pointing(method, made[row], test["target"])
                 critics.append({"method": row, "seed": seed} | seen)
@@ -542,9 +574,10 @@ for seed in range(seeds):
         rows.append({"method": name, "seed": seed, "W2": distance})
     pictures = pictures or {**made, "real": test["target"]}
 plane, critics = pd.DataFrame(rows), pd.DataFrame(critics)
-table_over_seeds(
+table_with_parameters(
     plane,
     f"From noise to moons: distance of {points} made points to {points} fresh real ones. The number after a name is the generator's rate.",
+    f"WGAN-QC, as published, {RATES[0]:g}",
     best={"W2": "lower"},
     reference=["two sets of real points"],
 )
@@ -654,13 +687,16 @@ for seed in range(seeds):
     torch.manual_seed(seed)
     plain = trained(PlainRegression((1,), noise=0), data, seed)
     made = {"plain regression": plain.sample(x)}
+    spent["plain regression"] = allowed(plain, steps)
     for weight in WEIGHTS:
         torch.manual_seed(seed)
         method = WGANQC(
             (1,), noise=2, source_weight=weight, gamma=10.0, compare="vector"
         )
         trained(method, data, seed)
-        made[f"WGAN-QC, w = {weight:.0f}"] = method.sample(x, rng=generator(seed))
+        name = f"WGAN-QC, w = {weight:.0f}"
+        made[name] = method.sample(x, rng=generator(seed))
+        spent[name] = allowed(method, steps)
     made["targets of others"] = y[torch.randperm(len(y), generator=generator(seed))]
     pairs = {name: joint(x, cloud) for name, cloud in made.items()}
     pairs["two sets of real pairs"] = joint(*other.tensors.values())
@@ -674,9 +710,10 @@ for seed in range(seeds):
         rows.append({"method": name, "seed": seed} | values)
     prongs = prongs or pairs | {"real": joint(x, y)}
 forks = pd.DataFrame(rows)
-table_over_seeds(
+table_with_parameters(
     forks,
     "The fork, all generators at a rate of 0.001: distance of made pairs from real pairs, of made targets from real targets, and error on the pairs.",
+    f"WGAN-QC, w = {WEIGHTS[1]:.0f}",
     best={"joint W2": "lower", "W2 of targets": "lower", "RMSE": "lower"},
     reference=["targets of others", "two sets of real pairs"],
 )
@@ -749,7 +786,7 @@ MEASURES = {
     "demeaned_r": "demeaned r",
     "identification_demeaned": "identification",
 }
-rows, kept, spent = [], [], {}
+rows, kept = [], []
 for seed in range(seeds):
     world = rest_motor_world(subjects=240, regions=24, seed=seed)
     train, test = world.pairs.split(people, seed)
@@ -766,7 +803,7 @@ for seed in range(seeds):
             rates=(3e-3, 3e-3),
             weight_decay=10.0,
         )
-        spent[name] = Spent.on(method, steps // 2)
+        spent[name] = allowed(method, steps // 2)
         drawn = method.sample(test.source.repeat(10, 1), rng=generator(seed))
         samples[name] = drawn.unflatten(0, (10, len(test)))
         if kind is WGANQC:
@@ -786,9 +823,10 @@ for seed in range(seeds):
         )
         rows.append({"method": name, "seed": seed} | row)
 scans = pd.DataFrame(rows)
-table_over_seeds(
+table_with_parameters(
     scans,
     "Test people. Of those that draw, the mean of ten samples is measured.",
+    "WGAN-QC, published regulariser",
     best={"RMSE": "lower", "demeaned r": "higher", "identification": "higher"},
     reference=["attainable from rest", "ceiling"],
     ceiling="ceiling",

@@ -35,7 +35,7 @@ def check_half(answer: Any) -> Verdict:
         lambda: middle / (1 + middle**2) ** 0.5,
         [()],
         parts=["the correlation"],
-        right="The coordinates are 0.75 and −1.33, whose mean is nearer to the second person's side.",
+        right="The coordinates are 0.75 and −1.33, whose mean lies on the side of the larger one.",
         mistakes=[(sentence, lambda value=value: value) for sentence, value in wrong],
         tolerance=1e-3,
     )

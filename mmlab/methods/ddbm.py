@@ -195,13 +195,12 @@ class DDBM(Method):
         t = times_like(source, rng)
         a, b, variance = self.bridge.coefficients(expand_to(t, source))  # Eq. (1)
         x = a * source + b * target + variance.sqrt() * noise_like(source, rng)
-        error = self.denoise(x, t, source) - target
-        return {"loss": (error / self._preconditioned(x, t, source)[2]).square().mean()}  # Eq. (5)
+        clean, c_out = self._denoised(x, t, source)
+        return {"loss": ((clean - target) / c_out).square().mean()}  # Eq. (5)
 
     def denoise(self, x: Tensor, t: Tensor, source: Tensor) -> Tensor:
         """D(x, t, x_T) = E[x_0 | x_t = x, x_T] for states and sources (B, ...) and times (B,)."""
-        inputs, base, c_out, clock = self._preconditioned(x, t, source)
-        return base + c_out * evaluate_field(self.network, inputs, clock)[:, 0]
+        return self._denoised(x, t, source)[0]
 
     def score(self, x: Tensor, t: Tensor, source: Tensor) -> Tensor:
         """∇ log q(x_t | x_T) at states (B, ...), for one time t."""
@@ -260,6 +259,11 @@ class DDBM(Method):
             method = cls(shape=(12,), width=32, depth=1, covariance=0.0)
         source = torch.randn(32, 12, generator=rng)
         return method, {"source": source, "target": source.roll(1, dims=1)}
+
+    def _denoised(self, x: Tensor, t: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        """D(x, t, x_T), (B, ...), and c_out."""
+        inputs, base, c_out, clock = self._preconditioned(x, t, source)
+        return base + c_out * evaluate_field(self.network, inputs, clock)[:, 0], c_out
 
     def _preconditioned(self, x: Tensor, t: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the network sees, (B, 2, ...), the denoised state without it, (B, ...), c_out, and its clock, (B,)."""
