@@ -186,7 +186,7 @@ show(
 
 # %% [markdown]
 # Why noise at all, if the flow has the right densities? Because the flow starts in *one point*, the source. A flow is a map: one source,
-# one answer. All variety has to come from the noise on the way. Turn the knobs: here the denoiser is exact, and each source has two
+# one answer. All variety has to come from noise: the draw with which the sampler leaves the source, and the churn. (A churn of 0 leaves out both.) Turn the knobs: here the denoiser is exact, and each source has two
 # equally likely targets.
 
 # %% tags=["hide-input"]
@@ -227,6 +227,9 @@ TOY = {
 }
 
 
+ALONE = {count: two_peak_distance(toy_samples(1e-9, count)) for count in (40, 200)}
+
+
 def draw_toy(churn, steps):
     figure = Figure(figsize=(5.6, 2.8))
     axes = figure.subplots()
@@ -262,7 +265,8 @@ frames(
             f"{float(TOY[0.0, count].mean()):.2f} with {count} steps"
             for count in (3, 10, 40)
         )
-        + ". Which point it is depends on the steps, and nothing makes it a target or the mean, which is 0. The noise of the churn splits them."
+        + ". Which point it is depends on the steps, and nothing makes it a target or the mean, which is 0. Any noise splits them: with the draw at the start alone "
+        + f"(a churn of 10⁻⁹) the distance is {ALONE[40]:.2f} with 40 steps and {ALONE[200]:.2f} with 200."
     ),
     start={"churn": 0.33, "steps": 10},
     label="churn",
@@ -901,7 +905,7 @@ claim(
 # ## Check yourself
 #
 # ```{dropdown} Why has the probability flow from a source only one answer?
-# It is an ordinary differential equation: one start, one path. Without noise on the way the samples for one source are all the same.
+# It is an ordinary differential equation: one start, one path. Without noise, at the start or on the way, the samples for one source are all the same.
 # ```
 #
 # ```{dropdown} Where do the signal-to-noise ratios in (1) come from?
@@ -912,7 +916,7 @@ claim(
 #
 # - A diffusion pinned at its far end has three Gaussian formulas: state, score and pull. The VE bridge is the Brownian bridge in the clock $u = t^2$.
 # - Preconditioning asks the network only for what a line cannot know, in units of what is missing.
-# - Without noise on the way, each source has one answer. All variety comes from the churn.
+# - Without noise each source has one answer. All variety comes from the draw at the start and from the churn.
 # - Heun's second look multiplies a constant error by $(t-s)/2s$; preconditioning makes the error itself small in proportion to $s$.
 # - Compare samplers at equal calls and over seeds, and a bridge with its own network without a bridge; the claims above say what this run decides.
 #

@@ -257,7 +257,7 @@ def in_the_limit(samples, target, group):
 #
 # ### The budget
 #
-# Everything trained gets the same people, steps, batches of 64, optimiser, rate, weight decay, width of 64 and dropout. What differs is part of a method: the depth (0 for the networks that start from a linear
+# Everything trained gets the same people, steps, batches of 64, optimiser, rate, weight decay, width of 64 and dropout. Every sampler calls its network 20 times for a sample, the adversary once. What differs is part of a method: the depth (0 for the networks that start from a linear
 # regression, 1 for the Schrödinger bridge and WGAN-QC, which do not), and the L1 term of {doc}`wgan_qc`. The number of trained parameters stands in the table.
 # All of these are taken over from chapters on other worlds. The number of directions of C2C and all that ridge regression chooses are found by cross-validation among the training people.
 # {doc}`pix2pix` is absent: its network of images takes several times as long as all others together. Its own chapter has it on this world, smaller.
@@ -350,29 +350,32 @@ class Entry:
         return self.made[seed]
 
 
-NETWORK_STEPS = 10
-sampled = {"samples": draws, "steps": NETWORK_STEPS}
+CALLS = 20  # of the network for each sample, for every sampler
+once, twice, thrice = (
+    {"samples": draws, "steps": count}
+    for count in (CALLS, CALLS // 2, (CALLS - 2) // 3)
+)
 PLAIN = "plain regression, same network"
 SAMPLERS = {
-    "bridge matching": Entry(Trained(bridge, TUNED, **sampled)),
+    "bridge matching": Entry(Trained(bridge, TUNED, **once)),
     "tangent bridge": Entry(
-        Trained(tangent, TUNED, prepare=in_tangent_space, **sampled)
+        Trained(tangent, TUNED, prepare=in_tangent_space, **once)
     ),
-    "DDBM": Entry(Trained(ddbm, TUNED, **sampled)),
-    "score diffusion": Entry(Trained(diffusion, TUNED, **sampled)),
-    "flow matching, from noise": Entry(Trained(flow, TUNED, **sampled)),
-    "DiffeoCFM": Entry(Trained(diffeo, TUNED, prepare=in_coordinates, **sampled)),
-    "Schrödinger bridge (no pairs)": Entry(Trained(without_pairs, TUNED, **sampled)),
+    "DDBM": Entry(Trained(ddbm, TUNED, **thrice)),
+    "score diffusion": Entry(Trained(diffusion, TUNED, **once)),
+    "flow matching, from noise": Entry(Trained(flow, TUNED, **twice)),
+    "DiffeoCFM": Entry(Trained(diffeo, TUNED, prepare=in_coordinates, **twice)),
+    "Schrödinger bridge (no pairs)": Entry(Trained(without_pairs, TUNED, **once)),
 }  # fmt: skip
 OTHERS = {
     "WGAN-QC": Entry(Trained(adversary, TUNED, samples=draws)),
     "flow matching, from the source": Entry(
-        Trained(lambda seed: flow(seed, "source"), TUNED, samples=1, steps=NETWORK_STEPS)
+        Trained(lambda seed: flow(seed, "source"), TUNED, samples=1, steps=CALLS // 2)
     ),
     "C2C": Entry(c2c),
     PLAIN: Entry(Trained(lambda seed: regression_of(bridge(seed)), TUNED, samples=1)),
     "bridge matching, pairs shuffled": Entry(
-        Trained(bridge, TUNED, prepare=shuffled, **sampled)
+        Trained(bridge, TUNED, prepare=shuffled, **once)
     ),
 }  # fmt: skip
 FIELD = SAMPLERS | OTHERS
@@ -466,7 +469,7 @@ runs = over_seeds(contest, over="world")
 shown = runs.mean.join(budgets.columns()["parameters"])
 table(
     shown,
-    f"{people} test people, mean ± standard deviation over {seeds} worlds; {steps} training steps, {draws} samples of {NETWORK_STEPS} steps. RMSE and demeaned r in the limit of infinitely many samples, realness of one sample; "
+    f"{people} test people, mean ± standard deviation over {seeds} worlds; {steps} training steps, {draws} samples of {CALLS} network calls (WGAN-QC: one). RMSE and demeaned r in the limit of infinitely many samples, realness of one sample; "
     "seconds of processor time for training and drawing; parameters that are trained. The last three rows are limits.",
     spread=runs.spread.reindex(columns=shown.columns),
     best=GOOD,

@@ -636,7 +636,7 @@ record(
 )
 
 # %% [markdown]
-# What the adversary knows, it knows from the partners, and a generator without a critic is told the same partners. Whether the detour is worth it is in the lines against *no critic*, rate by rate. Plain regression on targets that are not paired finds the mean.
+# What the adversary knows, it knows from the partners, and a generator without a critic is told the same partners. Whether the detour is worth it is in the lines against *no critic*, rate by rate. By theory, plain regression on targets that are not paired finds the mean: compare their rows.
 #
 # ## With a source
 #
@@ -764,7 +764,7 @@ record(
 )
 
 # %% [markdown]
-# By theory, *w = 0* forgets whose target is whose and should still match the targets. Compare its line above with that: so short a training need not reach what the theory promises. And look at the last line: regression answers between the prongs, where nobody is. Which column counts depends on what the prediction is for; {doc}`rest_to_motor` argues about that at length.
+# By theory, *w = 0* forgets whose target is whose and should still match the targets. Compare its line above with that: so short a training need not reach what the theory promises. Regression answers between the prongs, where nobody is: compare its RMSE with its joint W2. Which column counts depends on what the prediction is for; {doc}`rest_to_motor` argues about that at length.
 #
 # ## From rest to motor
 #
@@ -863,7 +863,7 @@ record(
 )  # fmt: skip
 
 # %% [markdown]
-# In hundreds of dimensions no two people are similar. Where every made matrix has its own truth as partner, the pull is that of the limit $w \to \infty$: the gradient of least squares, but passed through a critic that has to learn it first. Does leaving out the source, *w = 0*, change who the partners are?
+# Where every made matrix has its own truth as partner, the pull is that of the limit $w \to \infty$: the gradient of least squares, but passed through a critic that has to learn it first. With *w = 0* the sources do not count at all; the share above says who the partners are then.
 #
 # ## What goes wrong in practice
 #
@@ -1032,7 +1032,7 @@ check_width((with_one, with_two, with_all))
 # - One network cannot be both potentials, so the difference of a critic's means is no distance where the clouds overlap. Print (2).
 # - A batch overstates the cost and is content with a narrower cloud, the more so in many dimensions.
 # - Set a generator that is pulled to its partners, and exact transport of the training points, beside any critic, at the same rates.
-# - With a source, a large weight makes least squares of it. Only neighbours with similar sources can teach a spread, and people in hundreds of dimensions have none.
+# - With a source, a large weight makes least squares of it. Only neighbours with similar sources can teach a spread: look first how many made targets have another partner than their own.
 #
 # ## Limits
 #
