@@ -363,7 +363,7 @@ record(overstated={str(shift): ratio(shift) for shift in SHIFTS})
 #
 # - Does the way to the partner point along $m$, which is the true way for every point? The baseline pairs at random; its mean cost is $\mathbb E\lVert y - \hat y\rVert^2 = 2d + \lVert m\rVert^2$.
 # - Where would a generator come to rest? Let it make the right cloud, and let it only choose the width $s$ of its cloud. The partners do not depend on $s$, and the mean of $\lVert y - s\hat y\rVert^2$ is least at $s = \overline{y\cdot\hat y}\,/\,\overline{\lVert\hat y\rVert^2}$
-#   (about the means, $y$ the partner of $\hat y$). That is 1 if partners are alike, and 0 if they are strangers: who is pulled towards strangers ends at the mean. So **the optimum of a batch is not the true distribution but a narrower one**, whatever the critic.
+#   (about the means, $y$ the partner of $\hat y$). That is 1 if partners are alike, and 0 if they are strangers: who is pulled towards strangers ends at the mean. So **the optimum of a batch is, on average, not the true distribution but a narrower one**, whatever the critic.
 
 # %% tags=["hide-input"]
 DIMENSIONS, SIZES, SHIFT, DRAWS = (1, 2, 4, 8, 16, 32, 64), (16, 64, 256), 2.0, 6
