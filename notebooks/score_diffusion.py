@@ -570,7 +570,7 @@ figure.axes[-1].set_xlabel("network calls")
 measured = sweep.groupby(["calls", "process"])[
     ["spread", "RMSE of one sample"]
 ].mean()
-last, five = measured.loc[50]["spread"], measured.loc[5]["spread"]
+last, five, one = (measured.loc[calls]["spread"] for calls in (50, 5, 1))
 errors = measured["RMSE of one sample"].unstack("process")
 show(
     figure,
@@ -579,7 +579,7 @@ show(
         f"With five calls the diffusion has {five['diffusion'] / last['diffusion']:.0%} of its final spread and the bridge {five['bridge'] / last['bridge']:.0%}."
     ),
     caption=(
-        f"One call returns what the network guesses at the start, without any spread; plain regression has an RMSE of {sum(guess) / len(guess):.3f} on these people. With five calls the diffusion has {five['diffusion'] / last['diffusion']:.0%} of the spread that it has with fifty, the "
+        f"One call returns what the network guesses at the start (spread: diffusion {one['diffusion']:.3f}, bridge {one['bridge']:.3f}); plain regression has an RMSE of {sum(guess) / len(guess):.3f} on these people. With five calls the diffusion has {five['diffusion'] / last['diffusion']:.0%} of the spread that it has with fifty, the "
         f"bridge {five['bridge'] / last['bridge']:.0%}. RMSE of one sample with 1, 5 and 50 calls: "
         + "; ".join(
             f"{name} "
@@ -710,7 +710,7 @@ say(
 # ```
 #
 # ```{dropdown} What does one step of the ancestral sampler from noise return?
-# The network's clean sample for pure noise: the mean of the targets given the condition. That is regression.
+# The network's clean sample for pure noise: for a perfect network the mean of the targets given the condition. That is regression. For a trained one the figure on network calls has the numbers.
 # ```
 #
 # ```{dropdown} Why can the ancestral sampler make a peak too narrow?
