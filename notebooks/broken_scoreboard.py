@@ -116,7 +116,7 @@ show(
 #
 # $$\lVert x - y\rVert^2 = \lVert x\rVert^2 + \lVert y\rVert^2 - 2\,x^\top y \le 2, \qquad\text{and}\qquad F \le 2 . \tag{4}$$
 #
-# It is reached only if all real pictures are surely of one class and all generated ones surely of another. On such a scale a small number is no feat. The features of the same network have no such bound.
+# It is reached only if the network is sure of every picture, and no class holds both real and generated ones. On such a scale a small number is no feat. The features of the same network have no such bound.
 #
 # ### Its lower end
 #
@@ -572,11 +572,12 @@ claim(
 # %% [markdown]
 # ## What went wrong in practice
 #
-# All three faults run without a warning and give numbers that look like scores. They were noticed because published values were *too good*. Three habits would have caught them on the first day:
+# All three faults run without a warning and give numbers that look like scores. What makes one look are published values that are *too good*. Three habits find them on the first day:
 #
 # - score real pictures against real ones, and blurred ones, before anything else;
 # - print the picture that the network sees, not the file;
-# - compare with another implementation on one set. The same mistake with probabilities was found in the review of a well-known library, by that.
+# - compare with another implementation. In the first draft of a well-known library's distance the network's last layer was taken, too, and a reviewer saw it beside another
+#   implementation {cite}`ignite_fid_review`.
 #
 # ## Exercises
 

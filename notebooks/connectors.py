@@ -179,7 +179,8 @@ table(sizes, "The connectors of this chapter; a picture has 16 patches.")
 # The world is that of [TinyLLaVA's chapter](tinyllava.ipynb): drawn pictures, *what is drawn?*, an answer of five words, and pairs
 # of figures in the test part that training never shows. The tower is the base's, and frozen. The language model has read
 # captions but never saw a picture, so it is not used to any of the connectors. Connector and language model are trained
-# together, for the same number of steps with the same batches.
+# together, for the same number of steps with the same batches. Each connector chooses its learning rate from the same three, after half the steps, by its loss on
+# spare pairs of figures, which neither training nor test shows.
 #
 # One trick of the trade: since the tower is frozen, its vectors of a picture never change. They are computed once, and the
 # training never calls it again. The class below says so in a line.
@@ -223,18 +224,23 @@ def tower(items):
 base, world = tiny_base()
 tokenizer = tokenizer_of(world.sentences())
 size = world.pictures["test"].shape[-1]
-learn, test = world.literal("train"), world.literal("test")[:tested]
+drawn = list(zip(world.memes["train"], world.literal("train"), strict=True))
+pairs = sorted({(meme.first, meme.second) for meme, _ in drawn})
+aside = set(pairs[::8])  # the search looks at these
+learn = [item for meme, item in drawn if (meme.first, meme.second) not in aside]
+spare = [item for meme, item in drawn if (meme.first, meme.second) in aside][:200]
+test = world.literal("test")[:tested]
 right = [[turns[0].answer] for _, turns, _ in test]
 training, vectors = Seen(learn, tower(learn)), tower(test)
 prompt = Conversations(test, tokenizer, size=size).prompts(range(tested))
-settings = {"batch_size": 8, "lr": 3e-3, "betas": (0.9, 0.99), "warmup": 10}
+settings = {"batch_size": 8, "betas": (0.9, 0.99), "warmup": 10}
 settings |= {"schedule": "cosine", "progress": False}
 
 read_only = [(None, turns, record_of) for _, turns, record_of in learn]
 texts = Conversations(read_only + world.general("train"), tokenizer, size=size)
 reader = untrained_base(world, seed=100)
 train_only(reader, "language_model")
-fit(reader, texts, steps=reading_steps * more, **settings)
+fit(reader, texts, steps=reading_steps * more, lr=3e-3, **settings)
 
 
 def assembled(name, seed):
@@ -273,15 +279,48 @@ def grade(texts):
 
 
 # %%
+RATES = (1e-3, 3e-3, 1e-2)
+
+
+def trained(name, seed, lr, count):
+    """A model with this connector after some steps, and its losses."""
+    method = assembled(name, seed)
+    train_only(method, "connector", "language_model")
+    history = fit(method, training, steps=count, seed=seed, lr=lr, **settings)
+    return method.eval(), history.values()
+
+
+others = Seen(spare, tower(spare)).batch(range(len(spare)))
+
+
+def tried(name, lr):
+    """Loss on spare pairs after half the steps; a start and an order that no run below has."""
+    method, _ = trained(name, 50, lr, max(1, steps * more // 2))
+    with torch.no_grad():
+        return method.loss(others, generator())["loss"].item()
+
+
+found = {name: {lr: tried(name, lr) for lr in RATES} for name in KINDS}
+rate = {name: min(by_rate, key=by_rate.get) for name, by_rate in found.items()}
+say(
+    "Loss on spare pairs after half the steps, at the rates "
+    + ", ".join(f"{lr:g}" for lr in RATES)
+    + ". "
+    + "; ".join(
+        f"*{name}*: {', '.join(f'{loss:.2f}' for loss in by_rate.values())}, so {rate[name]:g}"
+        for name, by_rate in found.items()
+    )
+    + "."
+)
+
+# %%
 grey = tower(
     [(torch.zeros_like(picture), None, None) for picture, _, _ in test[:1]]
 )
 scores, controls, losses, models = {}, {}, {}, {}
 for name in KINDS:
     for seed in range(seeds):
-        method = assembled(name, seed)
-        train_only(method, "connector", "language_model")
-        history = fit(method, training, steps=steps * more, seed=seed, **settings)
+        method, history = trained(name, seed, rate[name], steps * more)
         scores.setdefault(name, []).append(grade(answers(method)))
         controls.setdefault(name, []).append(
             {
@@ -294,7 +333,7 @@ for name in KINDS:
                 ],
             }
         )
-        losses.setdefault(name, []).append(history.values())
+        losses.setdefault(name, []).append(history)
         models.setdefault(name, method)
 
 
@@ -311,7 +350,12 @@ def summary(runs):
 mean, spread = summary(scores)
 budgets = Budgets(
     "perceptron",
-    {name: Spent(steps * more, int(sizes.loc[name, "values"])) for name in KINDS},
+    {
+        name: Spent(
+            steps * more, int(sizes.loc[name, "values"]), ("lr",), len(RATES)
+        )
+        for name in KINDS
+    },
 )
 mean["parameters"] = [f"{size:,}" for size in sizes["values"]]
 blind = grade([right[0][0]] * tested)
@@ -326,6 +370,9 @@ table(
     best=dict.fromkeys(blind, "higher"),
     reference=["one fixed caption", "best possible"],
     digits=2,
+    paired=pd.DataFrame(
+        {(k, seed): one for k, v in scores.items() for seed, one in enumerate(v)}
+    ).T,
     budgets=budgets,
     ceiling="best possible",
 )
@@ -583,16 +630,15 @@ say(
 # %% [markdown]
 # ## What follows, and what does not
 #
-# The table and the claims under it hold for this budget, this world, and one learning rate for all. In the literature LLaVA
+# The table and the claims under it hold for this budget and this world, with a rate chosen among three for each. In the literature LLaVA
 # went from a matrix to a perceptron and not further {cite}`liu2024improved`, and TinyLLaVA kept the perceptron
 # {cite}`zhou2024tinyllava`. Whether they were right this page cannot say, and it is no proof that queries are bad:
 #
 # - BLIP-2's queries had a training of their own before they met the language model {cite}`li2023blip2`. Ours had none.
-#   What that would change here was not tried, and neither were more data and other learning rates.
+#   What that would change here was not tried, and neither was more data.
 # - With 16 patches there is little to save. With thousands, for long videos or fine print, a fixed number of tokens may
 #   be the only way.
-# - The pictures were split into training and test only; nothing was chosen by looking at the test part, and nothing was
-#   tuned for any connector.
+# - Nothing was chosen by looking at the test part. The learning rate is all that was tuned, with one run for each value.
 #
 # ## Exercises
 #
@@ -761,10 +807,10 @@ say(
 # ## In five lines
 #
 # - Patch by patch (1) keeps every token in order; by questions (2) chooses their number and drops the order.
-# - A comparison needs the same tower, language model, steps and batches, and rivals of the same size and number of tokens.
+# - A comparison needs the same tower, language model, steps and search for the rate, and rivals of the same size and number of tokens.
 # - Scores stand beside a fixed caption and chance: what does not exceed them has not been learnt, whatever was passed on.
 # - What the run says of each rival is decided by intervals over runs; few runs leave much undecided.
-# - Pre-training of queries, more data and tuned rates were not tried here.
+# - Pre-training of queries and more data were not tried here.
 #
 # ## Limits, and what to read next
 #

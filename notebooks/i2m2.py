@@ -1171,7 +1171,7 @@ check_twice((truth, of_two, of_three))
 # ```
 #
 # Cut the weight matrix in two: $W [f(x); g(x')] = W_1 f(x) + W_2 g(x')$. These are the logits of two unimodal experts, and the softmax
-# of their sum is their renormalised product. It cannot learn the inter-only world, where each modality alone says nothing.
+# of their sum is their renormalised product. It cannot learn the inter-only world: there its loss (3), which is convex in the two functions, is smallest where both are constant. That is a coin.
 
 # %%
 layer = torch.nn.Linear(6, 3)

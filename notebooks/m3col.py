@@ -481,6 +481,7 @@ for name, found in compared.items():
         reference=["chance", "most frequent class", *shuffled, *ceiling],
         paired=found.scores,
         budgets=found.budgets,
+        ceiling=next(iter(ceiling), None),
     )
 
 # %% [markdown]

@@ -481,24 +481,29 @@ spread = pd.DataFrame(
     {k: pd.DataFrame(v).std(ddof=min(1, seeds - 1)) for k, v in rows.items()}
     | {k: dict.fromkeys(mean.columns, float("nan")) for k in fixed}
 ).T
+search = {"tuned": ("lr",), "tries": len(RATES)}
+budgets = Budgets(
+    "TinyLLaVA, two stages",
+    {"stage 1 only": Spent(connector_steps * more, **search)}
+    | {
+        name: Spent((connector_steps + joint_steps) * more, **search)
+        for name in ("TinyLLaVA, two stages", "one stage")
+    },
+)
 table(
-    mean,
+    mean.assign(steps=budgets.columns()["steps"]),
     f"Answers to *what is drawn?* for {tested} pictures with unseen pairs of figures: share of exact answers, and of right words. "
-    f"Mean ± standard deviation of {seeds} connectors and orders of the data.",
-    spread=spread,
+    f"Mean ± standard deviation of {seeds} connectors and orders of the data. *Steps* are those of the new connector.",
+    spread=spread.assign(steps=float("nan")),
     best=dict.fromkeys(mean.columns, "higher"),
     reference=["the base", "best possible"],
     digits=2,
+    paired=pd.DataFrame(
+        {(k, seed): one for k, v in rows.items() for seed, one in enumerate(v)}
+        | {(k, -1): one for k, one in fixed.items()}
+    ).T,
+    budgets=budgets,
     ceiling="best possible",
-)
-budgets = Budgets(
-    "TinyLLaVA, two stages",
-    {
-        name: Spent(
-            (connector_steps + joint_steps) * more, tuned=("lr",), tries=len(RATES)
-        )
-        for name in ("TinyLLaVA, two stages", "one stage")
-    },
 )
 exact = {k: [one_run["exact"] for one_run in v] for k, v in rows.items()}
 swapped = [

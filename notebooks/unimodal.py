@@ -477,7 +477,7 @@ record(
 # ## How much does noise cost?
 #
 # The noise in the sound is a knob. Turn it. The picture does not change, so look for the noise at which the sound overtakes it: from
-# there on the sound is the reference for a fusion.
+# there on the sound is the reference for a fusion. Each of the two keeps the learning rate that it chose above, and has half of the items.
 
 # %%
 ratios = [-18.0, -12.0, -6.0, 0.0]
@@ -485,11 +485,15 @@ heard, curve = {}, {}
 for ratio in ratios:
     _, (some, _, others) = digits(items // 2, 10, 1000, snr=ratio)
     heard[ratio] = others.tensors["raw_audio"][0, 0]
-    scores = [score(trained("audio", some, seed), others) for seed in range(seeds)]
+    rate = compared.chosen["audio, perceptron"]
+    scores = [
+        score(trained("audio", some, seed, **rate), others) for seed in range(seeds)
+    ]
     curve[ratio] = torch.tensor(scores)
 digit = others.tensors["label"][0].item()
+rate = compared.chosen["image, perceptron"]
 picture = torch.tensor(
-    [score(trained("image", some, seed), others) for seed in range(seeds)]
+    [score(trained("image", some, seed, **rate), others) for seed in range(seeds)]
 )
 
 # %% tags=["hide-input"]
@@ -1051,12 +1055,13 @@ check_witnesses((of_two, of_three))
 # ```
 
 # %%
-wider = [score(trained("audio", train, seed, width=128), held_out) for seed in range(seeds)]  # fmt: skip
+same_rate = compared.chosen["audio, perceptron"]
+wider = [score(trained("audio", train, seed, width=128, **same_rate), held_out) for seed in range(seeds)]  # fmt: skip
 on_training = [score(m, train) for m in learned["audio", sizes[-1]]]
 
 # %% tags=["hide-input"]
 say(
-    f"*A larger network.* Twice the width gives {torch.tensor(wider).mean():.3f} instead of {learning['audio', sizes[-1]].mean():.3f}. A clearly higher number would put the "
+    f"*A larger network.* Twice the width, at the same rate, gives {torch.tensor(wider).mean():.3f} instead of {learning['audio', sizes[-1]].mean():.3f}. A clearly higher number would put the "
     "blame on the small one; an equal one shows nothing, since both may share a weakness. *The learning curve and the training set.* The small network is right on "
     f"{torch.tensor(on_training).mean():.1%} of its training items. Where that is above the test accuracy, the network has learnt what does not carry over, and more data *or* more regularisation are worth a try; a flat end of "
     "the learning curve would say that more data alone changes nothing for *this* network. Neither gives the Bayes rate: only a world whose law is known does."
