@@ -29,12 +29,12 @@
 #
 # You need shares, variances and logistic regression. Reading takes about half an hour.
 #
-# **All respondents on this page are simulated**, but for the last section. Nobody's opinion is invented here: the simulation
+# **All respondents on this page are simulated**, but for the real votes in *Do people agree?*, where their file is here. Nobody's opinion is invented: the simulation
 # serves to know the truth that an interval must cover.
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds: int = 4  # blocks of simulated competitions
+seeds: int = 8  # blocks of simulated competitions
 trials: int = 50  # competitions in each block
 people: int = 20
 items: int = 20
@@ -386,7 +386,7 @@ record(verdicts={f"{share:.2f}": found.winner for share, found in results.items(
 #
 # ## How many do I need?
 #
-# Put (1), with the last part counted three times, into the power of a test, and one can ask before anybody is asked. First check the formula against simulated competitions.
+# Put (1), with the last part counted three times, into the power of a test, and one can ask before anybody is asked. The formula takes the share of votes for normal. First check it against simulated competitions.
 
 # %%
 shares = (0.6, 0.7)
@@ -418,6 +418,17 @@ table(
     f"Chance that the two-way interval excludes one half, with {people} respondents and as many items; {seeds * trials} simulated competitions a row.",
     digits=2,
 )
+for share, values in found_share.items():
+    claim(
+        f"power-against-its-formula-{100 * share:.0f}",
+        values,
+        power(people, items, share, respondent_spread=OWN, item_spread=COMMON),
+        direction="higher",
+        unit="%",
+        better=f"- True share {share:.0%}: told from one half in {{ours}} of the competitions, more often than the {{theirs}} of the formula.",
+        worse=f"- True share {share:.0%}: told from one half in {{ours}} of the competitions, less often than the {{theirs}} of the formula.",
+        undecided=f"- True share {share:.0%}: told from one half in {{ours}} of the competitions; the formula says {{theirs}}, and so many competitions do not tell the two apart.",
+    )
 needed = plan(0.6, respondent_spread=OWN, item_spread=COMMON)
 say(
     f"To tell a true share of 60 % from one half with a chance of four in five takes **{needed.respondents} respondents who judge {needed.items} items** each: "
@@ -532,7 +543,7 @@ if real:
             "items": len(votes),
         }
 table(
-    pd.DataFrame(levels).T.rename_axis("votes"),
+    pd.DataFrame(levels).T.astype({"items": int}).rename_axis("votes"),
     "Agreement beyond chance. Simulated respondents, and real ones where the data are here.",
 )
 if real:
