@@ -471,7 +471,7 @@ def small(batch):
     return torch.cat([picture, batch["audio"].flatten(1)], 1)
 
 
-PENALTIES = (1e-4, 1e-3, 1e-2)
+PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3)
 
 
 def line_on_both():

@@ -762,7 +762,7 @@ else:
         direction="higher",
         better="With both at the lower rate LoRA of rank 8 has more right meanings, {ours} against {theirs}.",
         worse="With both at the lower rate LoRA of rank 8 has fewer right meanings, {ours} against {theirs}. No rate was searched for either.",
-        undecided="With both at the lower rate they cannot be told apart either, {ours} and {theirs}. No rate was searched for either.",
+        undecided="With both at the lower rate LoRA of rank 8 ({ours}) and training everything ({theirs}) cannot be told apart. No rate was searched for either.",
     )
 
 # %% [markdown]
