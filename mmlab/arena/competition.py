@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.data.files.text import read_toml
+from mmlab.data.subjects import spelled
 from mmlab.data.words import normal
 from mmlab.paths import expand
 from mmlab.wording import few, nearest
@@ -26,7 +27,8 @@ __all__ = ["Answer", "Competition", "Item", "Scale", "read_competition"]
 LONGEST = 10_000
 """Letters of a text: of an item, an answer, a rationale."""
 _MOST_SETS = 1000
-_NAME = re.compile(r"[\w.+-][\w.+ -]{0,59}")
+_NAME = re.compile(r"[\w.+-](?:[\w.+ -]{0,58}[\w.+-])?")
+_BEGINNING = "# A competition of mmlab: see the page 'Run a competition'.\n"
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,18 @@ class Competition:
 
         Args:
             path: The file, ending in ``.toml``; files are named as seen from its folder.
+
+        Raises:
+            NotOursError: If there is a file already that this method did not write.
+            ValueError: If the ending is another one.
         """
         from mmlab.store.files import replace_file
+        from mmlab.store.folders import refuse_other_file
 
         target = expand(path)
+        if target.suffix.lower() != ".toml":
+            raise ValueError(f"A competition is written as .toml, not as {target.name}: give the file that ending.")
+        refuse_other_file(target, _BEGINNING)
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_file(target, [_toml(self, target.parent.absolute()).encode()])
         return target
@@ -168,22 +178,22 @@ def read_competition(path: str | Path) -> Competition:
     """
     source = expand(path)
     found = read_toml(source, "write a competition as the page 'Run a competition' shows.")
-    items = _list(source.name, found.pop("items", None), "items")
-    scales = _list(source.name, found.pop("scales", []), "scales")
-    values = _known(source.name, found, Competition, {"folder", "items", "scales"})
+    items = _list(source, found.pop("items", None), "items")
+    scales = _list(source, found.pop("scales", []), "scales")
+    values = _known(source, found, Competition, {"folder", "items", "scales"})
     for key in ("title", "question"):
         if key not in values:
-            raise ValueError(f'{source.name} lacks {key}: add a line {key} = "..." above the first [[items]].')
+            raise ValueError(f'{source} lacks {key}: add a line {key} = "..." above the first [[items]].')
     folder = source.parent
-    return Competition(
-        **values,
-        items=[_read_item(f"{source.name}, item {n}", item, folder) for n, item in enumerate(items, start=1)],
-        scales=[
-            Scale(**_known(f"{source.name}, scale {n}", scale, Scale, needed=("name", "label")))
-            for n, scale in enumerate(scales, start=1)
-        ],
-        folder=folder,
-    )
+    read = [_read_item(f"{source}, item {n}", item, folder) for n, item in enumerate(items, start=1)]
+    rated = [
+        Scale(**_known(f"{source}, scale {n}", scale, Scale, needed=("name", "label")))
+        for n, scale in enumerate(scales, start=1)
+    ]
+    try:
+        return Competition(**values, items=read, scales=rated, folder=folder)
+    except ValueError as problem:
+        raise ValueError(f"{source}: {problem}") from None
 
 
 def _read_item(where: str, found: dict[str, Any], folder: Path) -> Item:
@@ -192,12 +202,13 @@ def _read_item(where: str, found: dict[str, Any], folder: Path) -> Item:
     attention = found.pop("attention", "")
     if not isinstance(name, str) or not isinstance(attention, str) or not isinstance(answers, dict):
         raise ValueError(f"{where}: id and attention are texts, and answers a table with a line for each system.")
-    return Item(
-        name,
-        _read_answer(where, found, folder),
-        {key: _read_answer(f"{where} ({name}), answer of {key}", value, folder) for key, value in answers.items()},
-        attention,
-    )
+    read = {
+        spelled(key): _read_answer(f"{where} ({name}), answer of {key}", value, folder)
+        for key, value in answers.items()
+    }
+    if len(read) < len(answers):
+        raise ValueError(f"{where} ({name}): two systems have one name, in two spellings of Unicode: leave one out.")
+    return Item(spelled(name), _read_answer(where, found, folder), read, spelled(attention))
 
 
 def _read_answer(where: str, found: Any, folder: Path) -> Answer:
@@ -208,13 +219,13 @@ def _read_answer(where: str, found: Any, folder: Path) -> Answer:
     values = _known(where, found, Answer)
     for key in ("image", "matrix"):
         if key in values:
-            values[key] = Path(values[key])
+            values[key] = expand(values[key], f"{where}: {key}")
             if not (folder / values[key]).is_file():
                 raise FileNotFoundError(f"{where}: there is no file {folder / values[key]}.")
     return Answer(**values)
 
 
-def _list(where: str, found: Any, name: str) -> list[dict[str, Any]]:
+def _list(where: str | Path, found: Any, name: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise ValueError(f"{where} lacks its {name}: begin each with a line [[{name}]].")
     return found
@@ -230,8 +241,19 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
+_DATE = "2027-01-31T18:00:00+01:00"
+_WANTED = {
+    "str": 'a text, as "this"',
+    "Path | None": "the name of a file",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "datetime | None": f"a time with its zone, as {_DATE}",
+}
+
+
 def _known(
-    where: str, found: dict[str, Any], kind: type, hidden: set[str] | None = None, needed: Sequence[str] = ()
+    where: str | Path, found: dict[str, Any], kind: type, hidden: set[str] | None = None, needed: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The values, if their names and types are those of the dataclass."""
     types = {name: str(hint) for name, hint in kind.__annotations__.items() if name not in (hidden or set())}
@@ -240,7 +262,8 @@ def _known(
             raise ValueError(f"{where} has a key {name!r}, which is not known: {nearest(name, types)}")
         kinds = _KINDS[types[name]]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise ValueError(f"{where}: {name} is {value!r}, and must be of the kind {types[name].split(' ')[0]}.")
+            wanted = _WANTED.get(types[name], f"of the kind {types[name].split(' ')[0]}")
+            raise ValueError(f"{where}: {name} is {value!r:.50}, and must be {wanted}.")
     if absent := [name for name in needed if name not in found]:
         raise ValueError(f"{where} lacks {few(absent)}.")
     return dict(found)
@@ -262,13 +285,25 @@ def _check(c: Competition) -> None:
             raise ValueError(f"{name} is {getattr(c, name)}: choose at least 1.")
     if not 0 <= c.attention_share <= 1:
         raise ValueError(f"attention_share is {c.attention_share}: it is a share, from 0 to 1.")
-    if c.ends is not None and c.ends.tzinfo is None:
-        raise ValueError(f"ends is {c.ends}, without a time zone: write it as 2027-01-31T18:00:00+01:00.")
+    if c.ends is not None and (c.ends.tzinfo is None or not 2 < c.ends.year < 9998):
+        raise ValueError(f"ends is {c.ends}, without a time zone or of no year of ours: write it as {_DATE}.")
     labels = [scale.name for scale in c.scales]
     for scale in c.scales:
         if not _NAME.fullmatch(scale.name) or labels.count(scale.name) > 1 or not 2 <= scale.points <= 10:
             raise ValueError(f"The scale {scale.name!r} needs a short name of its own, and from 2 to 10 points.")
+    _refuse_alike("item", names)
+    _refuse_alike("system", sorted({name for item in c.items for name in item.answers}))
     _check_silence(c)
+
+
+def _refuse_alike(what: str, names: Sequence[str]) -> None:
+    """Two names that differ in capitals or marks alone are one, mistyped: its votes would be those of two."""
+    known: dict[str, str] = {}
+    for name in names:
+        if (other := known.setdefault(normal(name), name)) != name:
+            raise ValueError(
+                f"The {what}s {other!r} and {name!r} have almost one name: write both alike, or name one otherwise."
+            )
 
 
 def _check_item(c: Competition, item: Item) -> None:
@@ -337,7 +372,10 @@ def _toml(c: Competition, folder: Path) -> str:
         *("title", "question", "consent", "shown", "rounds", "votes_per_item", "rationale", "invited"),
         *("most_respondents", "ends", "attention_share"),
     ]
-    lines = [f"{key} = {value(getattr(c, key))}" for key in plain if getattr(c, key) is not None]
+    lines = [
+        _BEGINNING.rstrip(),
+        *(f"{key} = {value(getattr(c, key))}" for key in plain if getattr(c, key) is not None),
+    ]
     for scale in c.scales:
         lines += ["", "[[scales]]", *(f"{key} = {value(getattr(scale, key))}" for key in Scale.__annotations__)]
     for item in c.items:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import warnings
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["figure_of", "page_of", "write_report"]
 
 _BEGINNING = '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="generator" content="mmlab arena">'
+_LONGEST = 30
+"""Letters of a name in the figure."""
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -43,6 +46,7 @@ def write_report(results: Results, folder: str | Path, title: str) -> tuple[Path
         Paths of page and table.
 
     Raises:
+        NotADirectoryError: If the folder is a file.
         NotOursError: If the folder has files of these names that are no report.
     """
     from mmlab.store import sheets
@@ -50,6 +54,8 @@ def write_report(results: Results, folder: str | Path, title: str) -> tuple[Path
     from mmlab.store.folders import refuse_other_file
 
     target = expand(folder)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target} is a file: name a folder for the report.")
     rows = results.table()
     page, table = target / "report.html", target / "report.csv"
     refuse_other_file(page, _BEGINNING)
@@ -69,7 +75,9 @@ def page_of(results: Results, title: str) -> str:
         title: Its heading.
     """
     picture = io.BytesIO()
-    figure_of(results).savefig(picture, format="png", dpi=130, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the words of the page have every letter
+        figure_of(results).savefig(picture, format="png", dpi=130, metadata={"Software": None})
     shown = base64.b64encode(picture.getvalue()).decode()
     c = results.counts
     facts = [
@@ -111,15 +119,23 @@ def figure_of(results: Results) -> Figure:
     left.axvline(0.5, color="black", lw=0.8)
     left.set(xlim=(0, 1), ylim=(-0.6, len(pairs) - 0.4), xlabel="share")
     left.set_yticks(
-        range(len(pairs)), [f"{p.first}\nagainst {p.second}\nn = {p.votes}" for p in pairs], parse_math=False
+        range(len(pairs)),
+        [f"{_label(p.first)}\nagainst {_label(p.second)}\nn = {p.votes}" for p in pairs],
+        parse_math=False,
     )
     left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.25), ncols=3)
     names = list(results.systems)[::-1]
     _bars(right, list(range(len(names))), [results.strengths[name] for name in names], "tab:green", "")
     right.axvline(0, color="black", lw=0.8)
-    right.set_yticks(range(len(names)), names, parse_math=False)
+    right.set_yticks(range(len(names)), [_label(name) for name in names], parse_math=False)
     right.set(xlabel="strength, Elo points", ylim=(-0.6, len(names) - 0.4))
     return figure
+
+
+def _label(name: str) -> str:
+    """A name beside an axis: on one line, and shorter than the axis."""
+    line = " ".join(name.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def describe(results: Results) -> str:

@@ -257,13 +257,21 @@ class _Guard:
 def _from_elsewhere(request: Request) -> str:
     """Why a request that writes is not from our own page; empty if it is."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and (_host(origin) or "nowhere") != request.headers.get("host"):
         return "This request comes from another site."
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return "This request comes from another site."
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return "This request is not from the page."
     return ""
+
+
+def _host(origin: str) -> str | None:
+    """The host of an origin; None if it is no address."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 async def _body(request: Request) -> dict[str, Any]:

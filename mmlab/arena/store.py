@@ -26,6 +26,7 @@ from mmlab.arena import tables as t
 from mmlab.arena.assignment import plan_rounds
 from mmlab.arena.competition import LONGEST, Competition
 from mmlab.arena.votes import BOTH_BAD, TIE, Vote
+from mmlab.data.files.text import parse_json
 
 __all__ = ["Ballot", "ClosedError", "RefusedError", "Round", "Store"]
 
@@ -99,7 +100,8 @@ class Store:
         self._writer = threading.Thread(target=self._write, name="arena-writer", daemon=True)
         self._writer.start()
         try:
-            self.secret = self.submit(self._set_up).result().encode()
+            with t.told():
+                self.secret = self.submit(self._set_up).result().encode()
         except BaseException:
             self.close()
             raise
@@ -161,31 +163,44 @@ class Store:
             raise ValueError(f"count is {count}: choose from 1 to 100000 invitations.")
         tokens = [secrets.token_urlsafe(15) for _ in range(count)]
         rows = [{"token": _hash(token), "made": time.time()} for token in tokens]
-        self.submit(lambda connection: connection.execute(t.INVITATIONS.insert(), rows)).result()
+        with t.told():
+            self.submit(lambda connection: connection.execute(t.INVITATIONS.insert(), rows)).result()
         return tokens
 
     def votes(self) -> list[Vote]:
-        """All votes with the hidden mapping, in the order in which they came."""
+        """All votes with the hidden mapping, in the order in which they came.
+
+        Raises:
+            ValueError: If a row of the store is no vote on this competition: then somebody changed it.
+            OSError: If the store cannot be read.
+        """
         query = select(t.ROUNDS, t.VOTES).join(t.VOTES, t.VOTES.c.round == t.ROUNDS.c.id)
-        with self.engine.connect() as connection:
+        with t.told(), self.engine.connect() as connection:
             rows = connection.execute(query.order_by(t.VOTES.c.received, t.ROUNDS.c.id)).all()
-        return [
-            Vote(
-                str(row.respondent),
-                row.item,
-                tuple(json.loads(row.shown)),
-                row.choice,
-                json.loads(row.ratings),
-                row.rationale,
-                float("nan") if row.seconds is None else row.seconds,
-                self.items[row.item].attention,
-            )
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            try:
+                found.append(self._as_vote(row))
+            except ValueError as problem:
+                raise ValueError(
+                    f"The store holds a round {str(row.id)[:30]!r} that is no vote: {problem}. Put a copy in its place."
+                ) from None
+        return found
+
+    def _as_vote(self, row: Any) -> Vote:
+        if row.item not in self.items:
+            raise ValueError(f"there is no item {str(row.item)[:60]!r}")
+        shown = parse_json(row.shown, "shown")
+        if not isinstance(shown, list) or not set(shown) <= set(self.items[row.item].answers):
+            raise ValueError(f"{str(shown)[:60]} are no answers to {row.item}")
+        seconds = float("nan") if row.seconds is None else row.seconds
+        ratings = parse_json(row.ratings, "ratings")
+        attention = self.items[row.item].attention
+        return Vote(str(row.respondent), row.item, tuple(shown), row.choice, ratings, row.rationale, seconds, attention)
 
     def progress(self) -> dict[str, Any]:
         """How far it is, without what was voted: respondents, votes, and votes by item."""
-        with self.engine.connect() as connection:
+        with t.told(), self.engine.connect() as connection:
             people = connection.execute(select(func.count()).select_from(t.RESPONDENTS)).scalar_one()
             counted = select(t.ROUNDS.c.item, func.count()).join(t.VOTES, t.VOTES.c.round == t.ROUNDS.c.id)
             found = {row[0]: row[1] for row in connection.execute(counted.group_by(t.ROUNDS.c.item))}
@@ -247,6 +262,8 @@ class Store:
                 "The store holds votes on another version of this competition: its items, answers, question or scales "
                 "have changed. Take a new store, or put the old file back."
             )
+        if known and not {"competition", "secret"} <= known.keys():
+            raise ValueError("The store lacks its secret or its mark: put a copy in its place, or take a new one.")
         if not known:
             rows = {"competition": mark, "secret": secrets.token_hex(32)}
             connection.execute(t.META.insert(), [{"key": key, "value": value} for key, value in rows.items()])

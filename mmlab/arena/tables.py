@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Column,
     Connection,
     Engine,
@@ -21,13 +23,14 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    make_url,
 )
 from sqlalchemy.pool import StaticPool
 
 from mmlab.paths import expand
-from mmlab.wording import few
+from mmlab.wording import few, visible
 
-__all__ = ["INVITATIONS", "META", "METADATA", "RESPONDENTS", "ROUNDS", "VOTES", "insert_once", "open_database"]
+__all__ = ["INVITATIONS", "META", "METADATA", "RESPONDENTS", "ROUNDS", "VOTES", "insert_once", "open_database", "told"]
 
 METADATA = MetaData()
 META = Table("arena_meta", METADATA, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
@@ -83,14 +86,8 @@ def open_database(address: str | Path) -> Engine:
 
     text = str(address)
     try:
-        if "://" not in text:
-            path = expand(address)
-            if not path.parent.is_dir():
-                raise FileNotFoundError(f"There is no folder {path.parent} for the store: make it first.")
-            _refuse_other(path)
-            engine = _sqlite(f"sqlite:///{path.absolute()}")
-        elif text.startswith("sqlite"):
-            engine = _sqlite(text)
+        if "://" not in text or text.startswith("sqlite://"):
+            engine = _sqlite(_database(text))
         elif text.startswith("postgresql"):
             engine = create_engine(text, pool_pre_ping=True)
         else:
@@ -104,9 +101,50 @@ def open_database(address: str | Path) -> Engine:
         ) from None
     except DatabaseError as problem:
         raise OSError(
-            f"The store cannot be opened ({problem.orig}): check the address, and that it is a database."
+            f"The store cannot be opened ({_said(problem)}): check the address, and that it is a database."
         ) from None
     return engine
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Turn what a database says, for example of a damaged file, into a sentence.
+
+    Raises:
+        OSError: In place of an error of the database.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as problem:
+        raise OSError(
+            f"The store cannot be read or written ({_said(problem)}): see that the disk has room, put a copy of the "
+            "store in its place, or take a new one."
+        ) from None
+
+
+def _said(problem: Any) -> str:
+    return " ".join(str(problem.orig).split())[:300]
+
+
+def _database(address: str) -> Path | None:
+    """The file that an address names; None for memory.
+
+    Raises:
+        ValueError: If it is the file of something else.
+        OSError: If it cannot be one.
+    """
+    name = make_url(address).database if "://" in address else address
+    if "://" in address and name in (None, "", ":memory:"):
+        return None
+    path = expand(name or "", "The store")
+    if path.is_dir():
+        raise IsADirectoryError(f"The store {path} is a folder: name a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} for the store: make it first.")
+    _refuse_other(path)
+    return path.absolute()
 
 
 def insert_once(connection: Connection, table: Table) -> Any:
@@ -128,16 +166,19 @@ def _refuse_other(path: Path) -> None:
         return
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
-            held = {row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            held = {row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
     except sqlite3.DatabaseError:  # it is told when it is opened for writing
         return
     if held and META.name not in held:
-        raise ValueError(f"{path} is a database of something else ({few(sorted(held))}): choose another file.")
+        others = few(map(visible, sorted(held)))
+        raise ValueError(f"{path} is a database of something else ({others}): choose another file.")
+    if held and (lacking := sorted(METADATA.tables.keys() - held)):
+        raise ValueError(f"{path} lacks the table {few(lacking)}: put a copy of the store in its place.")
 
 
-def _sqlite(address: str) -> Engine:
-    memory = address in ("sqlite://", "sqlite:///:memory:")
-    options: dict[str, Any] = {"poolclass": StaticPool} if memory else {}
+def _sqlite(path: Path | None) -> Engine:
+    options: dict[str, Any] = {"poolclass": StaticPool} if path is None else {}
+    address = URL.create("sqlite", database=None if path is None else str(path))  # whatever letters the path has
     engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 30}, **options)
 
     @event.listens_for(engine, "connect")

@@ -87,12 +87,9 @@ def import_votes(
     out: Annotated[Path, typer.Option(help="File to write, .jsonl or .csv.", parser=_path)] = Path("votes.jsonl"),
 ) -> None:
     """Turn the votes of others into rows that `mmlab arena report` reads."""
-    from mmlab.arena.votes import from_chatbot_arena, write_votes
-    from mmlab.data.files.text import read_json, read_json_lines, read_text
+    from mmlab.arena.votes import read_chatbot_arena, write_votes
 
-    remedy = "give a list, or a record on each line, in the form of Chatbot Arena."
-    rows = (read_json if read_text(source, remedy).lstrip()[:1] == "[" else read_json_lines)(source, remedy)
-    votes = from_chatbot_arena(rows)
+    votes = read_chatbot_arena(source)
     typer.echo(f"{write_votes(votes, out)}: {len(votes)} votes")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mmlab.command.messages import sentence
 from mmlab.paths import from_command
 
 __all__ = ["audit_data"]
@@ -32,8 +33,8 @@ def audit_data(
         allowed = {known_kind(kind) for kind in allow or ()}
         one, other = read_items(first), read_items(second)
         leaks = [leak for leak in audit(one, other, near=near) if leak.kind not in allowed]
-    except ValueError as problem:
-        typer.echo(str(problem), err=True)
+    except (ValueError, OSError) as problem:
+        typer.echo(sentence(problem), err=True)
         raise typer.Exit(2) from None
     if as_json:
         typer.echo(json.dumps([leak.plain() for leak in leaks], indent=1, ensure_ascii=False))

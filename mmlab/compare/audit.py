@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmlab.data.files.patterns import is_hidden
+from mmlab.data.files.patterns import is_hidden, named_file
 from mmlab.data.files.pictures import read_picture
 from mmlab.data.files.tables import read_rows
 from mmlab.data.subjects import subject_id
@@ -139,7 +139,10 @@ def read_items(path: str | Path, *, subject: str = _SUBJECT) -> list[Item]:
     path = expand(path)
     if not path.exists():
         raise ValueError(f"There is nothing at {path}: give a folder, or a table ({', '.join(sorted(TABLES))}).")
-    pattern = re.compile(subject)
+    try:
+        pattern = re.compile(subject)
+    except re.error as problem:
+        raise ValueError(f"subject={subject[:100]!r} is no regular expression ({problem}): correct it.") from None
     folder = path if path.is_dir() else path.parent
     files = [path]
     if path.is_dir():
@@ -150,8 +153,8 @@ def read_items(path: str | Path, *, subject: str = _SUBJECT) -> list[Item]:
         for number, row in enumerate(_rows(table), start=1):
             whose = _first(row, SUBJECT_COLUMNS)
             about = {"caption": _first(row, CAPTION_COLUMNS), "subject": subject_id(whose) if whose else ""}
-            file = table.parent / name if (name := _first(row, FILE_COLUMNS)) else None
-            if file is not None and file.is_file():
+            name = _first(row, FILE_COLUMNS)
+            if name and (file := named_file(table.parent, name)) is not None:
                 named[file.resolve()] = about
             else:
                 where = f"{table.relative_to(folder)}, line {number}"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmlab.paths import expand
 from mmlab.wording import require_at_least
 
 __all__ = ["PrincipalComponents", "alignment", "checked_features", "extract", "inception", "resize"]
@@ -129,7 +130,7 @@ def inception(weights: str | Path) -> Callable[[Tensor], Tensor]:
         FileNotFoundError: If there is no such file.
         ModuleNotFoundError: If torch-fidelity is not installed.
     """
-    path = Path(weights).expanduser()
+    path = expand(weights, "weights")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: give the Inception weights that torch-fidelity publishes.")
     try:

@@ -58,7 +58,7 @@ def test_a_file_by_hand_is_read(tmp_path):
         ('title = "Words"', "title = " + "[" * 5000 + "]" * 5000, "no TOML .*recursion"),
         ('title = "Words"', "", "lacks title"),
         ('title = "Words"', 'titel = "Words"', "did you mean 'title'"),
-        ('title = "Words"', "title = 3", "title is 3"),
+        ('title = "Words"', "title = 3", "title is 3, and must be a text"),
         ('title = "Words"', 'title = "Is mine better?"', "says 'mine', the name of a system"),
         ('"Good"', '"I am Mine."', "says 'mine', the name of a system"),
         ('"Good"', '""', "is empty"),

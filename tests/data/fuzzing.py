@@ -478,7 +478,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "extract, .tar.gz": Target("z.tar.gz", gzip.compress(tarred(), mtime=0), _extract, _check_members(exact=True)),
         "extract, .tar.xz": Target("z.tar.xz", lzma.compress(tarred()), _extract, _check_members(exact=True)),
     }
-    from fuzz_fusion import fusion_targets  # they take Target from here
+    from fuzz_arena import arena_targets  # they take Target from here
+    from fuzz_fusion import fusion_targets
     from fuzz_language import language_targets
 
     return {
@@ -487,6 +488,7 @@ def targets(folder: Path) -> dict[str, Target]:
         **_saved_targets(folder),
         **_adapter_targets(folder),
         **_audit_targets(),
+        **arena_targets(folder),
         **fusion_targets(folder),
         **language_targets(),
     }

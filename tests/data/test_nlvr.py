@@ -131,7 +131,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     Image.fromarray(picture(1)).save(path)
     good = (place / "train.json").read_text()
     for content, sentence in (
-        (good + "{", "line 3: this is no JSON"),
+        (good + "{", "line 3: this cannot be read as JSON"),
         (good + "[1]", "line 3: this is no object"),
         ("\n\n", "holds no sentences"),
     ):

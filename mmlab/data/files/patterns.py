@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Found", "is_hidden", "subject_files"]
+__all__ = ["Found", "is_hidden", "named_file", "subject_files"]
 
 SUBJECT = "{subject}"
 
@@ -34,6 +35,25 @@ def is_hidden(path: Path) -> bool:
         path: Relative to the folder that is looked through: each folder in it counts, too.
     """
     return any((name.startswith(".") and name not in (".", "..")) or name.lower() in _SYSTEM for name in path.parts)
+
+
+def named_file(folder: Path, name: str) -> Path | None:
+    """The file that a table names, whichever system wrote the table; None if there is none.
+
+    Systems differ in how they separate folders and in how they spell letters with marks.
+
+    Args:
+        folder: What the name is relative to.
+        name: As it stands in the table.
+    """
+    forms = [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
+    for form in dict.fromkeys([*forms, *(form.replace("\\", "/") for form in forms)]):
+        try:
+            if (folder / form).is_file():
+                return folder / form
+        except (OSError, ValueError):  # no file can have such a name
+            continue
+    return None
 
 
 def subject_files(folder: Path, pattern: str) -> list[Found]:

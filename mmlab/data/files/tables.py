@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def read_table(
         columns: Kind of each column to read: ``"U"`` text, ``"i"`` int, ``"f"`` finite float; a ``?`` after it permits
             cells that are empty or ``n/a``, which become None.
         remedy: What to do if the file is not as expected; ends the error's sentence.
-        separator: What stands between the cells of other files than ``.tsv``.
+        separator: What stands between the cells of other files than ``.tsv``. Where the header does without it, a
+            semicolon or a tab does, too: spreadsheets write these in countries with decimal commas.
 
     Returns:
         The columns by name, all of the same length.
@@ -53,15 +55,15 @@ def read_table(
         OSError: If it cannot be read.
         ValueError: If it is not such a table; one sentence names file, line, column and remedy.
     """
-    text = read_text(path, remedy)
+    text, mark = _framed(read_text(path, remedy), separator)
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
     if path.suffix.lower() == ".tsv":  # tabs need no quotes: a quote is a character like any other
         rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     table: dict[str, list[Any]] = {name: [] for name in columns}
     try:
-        header = next((row for row in rows if any(map(str.strip, row))), [])
+        header = [name.strip() for name in next((row for row in rows if any(map(str.strip, row))), [])]
         if lacking := [name for name in columns if header.count(name) != 1]:
             raise ValueError(
                 f"column {lacking[0]!r} is not there just once; there are {', '.join(header)[:200] or 'none'}"
@@ -93,18 +95,32 @@ def read_rows(path: Path, remedy: str = "get the file again.") -> list[dict[str,
     if path.suffix.lower() == ".jsonl":
         rows = read_json_lines(path, remedy)
     else:
-        mark = "\t" if path.suffix.lower() == ".tsv" else ","
-        text = read_text(path, remedy)
+        text, mark = _framed(read_text(path, remedy), "\t" if path.suffix.lower() == ".tsv" else ",")
         csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
         table = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
         try:
+            table.fieldnames = [name.strip() for name in table.fieldnames or []]
             rows = list(table)
         except csv.Error as error:
             raise ValueError(f"{path}, line {table.line_num}, cannot be read as a table ({error}); {remedy}") from None
+        if twice := [name for name in table.fieldnames if name and table.fieldnames.count(name) > 1]:
+            raise ValueError(f"{path} has two columns {twice[0][:50]!r}: leave one; {remedy}")
+        if long := next((number for number, row in enumerate(rows, start=1) if None in row), 0):
+            raise ValueError(f"{path}, row {long}, has more cells than the header has names; {remedy}")
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise ValueError(f"{path}, row {number}, is no object ({str(row)[:60]}); {remedy}")
     return rows
+
+
+def _framed(text: str, mark: str) -> tuple[str, str]:
+    """The text without what a spreadsheet writes above its table, and what separates the cells."""
+    first, _, rest = text.lstrip("\r\n").partition("\n")
+    if told := re.fullmatch(r'"?sep=(.)"?\r?', first, re.IGNORECASE):
+        return rest, told[1]
+    if mark in first:
+        return text, mark
+    return text, next((other for other in (";", "\t") if other in first), mark)
 
 
 def read_records(path: Path, fields: Mapping[str, str], remedy: str = "get the file again.") -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmlab.paths import expand
 
-__all__ = ["MOST_BYTES", "read_json", "read_json_lines", "read_lines", "read_text", "read_toml"]
+__all__ = ["MOST_BYTES", "parse_json", "read_json", "read_json_lines", "read_lines", "read_text", "read_toml"]
 
 MOST_BYTES = 2**28
 """A larger file is refused before it is read: taken apart, its text would need several times as much memory."""
@@ -106,6 +106,22 @@ def read_toml(path: Path, remedy: str = "get the file again.") -> dict[str, Any]
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no TOML ({str(error)[:200]}): {remedy}") from None
+
+
+def parse_json(text: str, name: str) -> Any:
+    """What a text holds that is JSON, as strictly as :func:`read_json` has it.
+
+    Args:
+        text: The text, such as a cell of a table.
+        name: What messages call it.
+
+    Raises:
+        ValueError: If it is no JSON, holds NaN or infinity, or an object in it has a key twice.
+    """
+    try:
+        return _strict(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} cannot be read as JSON ({str(error)[:200]})") from None
 
 
 def _strict(text: str) -> Any:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlab.data.files import registry
-from mmlab.data.files.patterns import is_hidden
+from mmlab.data.files.patterns import is_hidden, named_file
 from mmlab.data.files.pictures import read_picture
 from mmlab.data.files.tables import read_table
 from mmlab.data.prompts import encode_prompts
@@ -207,10 +207,15 @@ def _captioned(
         raise ValueError(f"{table}: {len(empty)} captions are empty, the first in row {empty[0]}: write them.")
     names = list(dict.fromkeys(files))
     root = folder.resolve()
-    if outside := [name for name in names if not (root / name).resolve().is_relative_to(root)]:
-        raise ValueError(f"{table} names {outside[0][:200]!r}, which lies outside {folder}.")
-    if lacking := [name for name in names if not (root / name).is_file()]:
-        raise FileNotFoundError(f"{len(lacking)} pictures that {table} names are not in {folder}: {few(lacking)}.")
-    pictures = torch.stack([square(root / name, size, fit) for name in names])
-    places = {name: row for row, name in enumerate(names)}
-    return Captioned(pictures, list(captions), [places[name] for name in files], names)
+    places = {name: named_file(root, name.strip()) for name in names}
+    if lacking := [name for name, place in places.items() if place is None]:
+        raise FileNotFoundError(
+            f"{len(lacking)} pictures that {table} names are not in {folder}: {few(lacking)}: put them there, or take "
+            "their rows out."
+        )
+    found = {name: place for name, place in places.items() if place is not None}
+    if outside := [name for name, place in found.items() if not place.resolve().is_relative_to(root)]:
+        raise ValueError(f"{table} names {outside[0][:200]!r}, which lies outside {folder}: put the picture into it.")
+    pictures = torch.stack([square(found[name], size, fit) for name in names])
+    row = {name: number for number, name in enumerate(names)}
+    return Captioned(pictures, list(captions), [row[name] for name in files], names)

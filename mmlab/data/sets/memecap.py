@@ -8,7 +8,6 @@ the files reads them here. Your own memes need a folder of pictures and a list w
 from __future__ import annotations
 
 import random
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from mmlab.data.chat import Turn
 from mmlab.data.files import registry
+from mmlab.data.files.patterns import named_file
 from mmlab.data.files.tables import read_records
 from mmlab.paths import expand
 from mmlab.wording import few
@@ -165,7 +165,7 @@ def conversations(memes: Sequence[Meme], kind: Kind) -> list[tuple[Path, list[Tu
 
 def _meme(record: dict[str, Any], folder: Path) -> Meme:
     name = record["img_fname"]
-    if Path(name).name != name or name in ("", ".", ".."):
+    if {"/", "\\"} & set(name) or name in ("", ".", ".."):
         raise ValueError(f"img_fname {name[:50]!r} is no plain file name")
     texts = {field: _texts(record, field) for field in ("img_captions", "meme_captions")}
     pairs = []
@@ -188,8 +188,7 @@ def _meme(record: dict[str, Any], folder: Path) -> Meme:
 
 def _picture(folder: Path, name: str) -> Path:
     """The picture's file, under whichever of Unicode's two spellings of its name it is there: systems differ in it."""
-    spellings = [folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
-    return next((file for file in [folder / name, *spellings] if file.is_file()), folder / name)
+    return named_file(folder, name) or folder / name
 
 
 def _texts(record: dict[str, Any], field: str) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ development and hidden test, report on the public test. If you have cloned the r
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from mmlab.data.files import registry
 from mmlab.data.files.pictures import read_picture
-from mmlab.data.files.text import read_lines
+from mmlab.data.files.text import parse_json, read_lines
 from mmlab.data.tensors import TensorData
 from mmlab.data.words import Form, SentenceSplits, as_tensor, hold_out_groups, vocabulary
 from mmlab.paths import expand
@@ -145,9 +144,9 @@ def read_nlvr(folder: str | Path, arrangement: int = 0) -> tuple[list[dict[str, 
 
 def _record(line: str, where: str) -> dict[str, str]:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: this is no JSON ({str(error)[:100]}): {_REMEDY}") from None
+        value = parse_json(line, "this")
+    except ValueError as error:
+        raise ValueError(f"{where}: {str(error)[:150]}: {_REMEDY}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{where}: this is no object: {_REMEDY}")
     for name in _FIELDS:

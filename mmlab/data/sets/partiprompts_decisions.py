@@ -6,15 +6,17 @@ Apache-2.0. Who gave which vote is not in the files: the five votes of a prompt 
 
 from __future__ import annotations
 
-import csv
+import warnings
 from typing import Literal
 
 from mmlab.data.files import registry
+from mmlab.wording import few
 
 __all__ = ["CHOICES", "partiprompts_decisions"]
 
 CHOICES = ("gen", "ret", "same")
 """Generated, retrieved, or as good as each other."""
+_NAME = "partiprompts_decisions"
 
 
 def partiprompts_decisions(question: Literal["Alignment", "Realism"] = "Alignment") -> dict[str, tuple[str, ...]]:
@@ -28,25 +30,28 @@ def partiprompts_decisions(question: Literal["Alignment", "Realism"] = "Alignmen
 
     Raises:
         FileNotFoundError: If the set is not there; the message says how to get it.
-        ValueError: If the question is another one, or a line is not as it should be.
+        ValueError: If the question is another one, or no line is as it should be. Single odd lines are left out, with a
+            warning that counts and names them.
     """
     if question not in ("Alignment", "Realism"):
         raise ValueError(f"question={question!r}: it is 'Alignment' or 'Realism'.")
-    path = registry.where("partiprompts_decisions") / f"PartiPromptsAllDecisions_{question}.tsv"
-    if not path.is_file():
-        how = registry.source("partiprompts_decisions").how_to_get
-        raise FileNotFoundError(f"partiprompts_decisions needs {path}, which is not there: {how}")
+    name = f"PartiPromptsAllDecisions_{question}.tsv"
+    table = registry.load_table(_NAME, name, {"Prompt": "U", "Decisions": "U"})
     found: dict[str, tuple[str, ...]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for line, row in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), start=2):
-            votes = tuple((row.get("Decisions") or "").split(","))
-            if not row.get("Prompt") or not set(votes) <= set(CHOICES):
-                raise ValueError(
-                    f"{path.name}, line {line}: {','.join(votes)[:60]!r} are no votes out of {', '.join(CHOICES)}: "
-                    "put the right file there (check: mmlab data verify partiprompts_decisions)."
-                )
-            name, number = row["Prompt"], 2
-            while name in found:
-                name, number = f"{row['Prompt']} ({number})", number + 1
-            found[name] = votes
+    odd = []
+    for line, (prompt, given) in enumerate(zip(table["Prompt"], table["Decisions"], strict=True), start=2):
+        votes = tuple(given.strip().split(","))
+        if not prompt.strip() or not set(votes) <= set(CHOICES):
+            odd.append(f"line {line}: {given[:60]!r} are no votes out of {', '.join(CHOICES)}")
+            continue
+        known, number = prompt, 2
+        while known in found:
+            known, number = f"{prompt} ({number})", number + 1
+        found[known] = votes
+    if odd and not found:
+        raise ValueError(f"{name}, {odd[0]}: put the right file there (check: mmlab data verify {_NAME}).")
+    if odd:
+        warnings.warn(
+            f"{name}: {len(odd)} of {len(table['Prompt'])} lines are left out: {few(odd, '; ')}.", stacklevel=2
+        )
     return found
