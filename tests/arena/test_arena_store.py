@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sqlite3
 import threading
 from collections import Counter
 from pathlib import Path
@@ -221,6 +223,56 @@ def test_addresses_that_cannot_be_used_are_told(tmp_path):
     ):
         with pytest.raises((ValueError, OSError), match=why):
             open_database(address)
+
+
+def test_an_address_of_sqlite_is_a_path_like_others(tmp_path, monkeypatch):
+    """Expanded, and never that of somebody else's database."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    competition = small(tmp_path)
+    for address in (
+        "sqlite:///~/a.sqlite",
+        "sqlite:///$HOME/b.sqlite",
+        "~/c%20d?.sqlite",
+        f"sqlite:///{tmp_path}/e.db",
+    ):
+        Store(competition, address).close()
+    assert {"a.sqlite", "b.sqlite", "c%20d?.sqlite", "e.db"} <= {path.name for path in tmp_path.iterdir()}
+    own = tmp_path / "own.sqlite"
+    with contextlib.closing(sqlite3.connect(own)) as opened:
+        opened.execute("CREATE VIEW places AS SELECT 1")
+    before = own.read_bytes()
+    for address in (own, f"sqlite:///{own}"):
+        with pytest.raises(ValueError, match=r"something else \(places\)"):
+            Store(competition, address)
+    assert own.read_bytes() == before
+    with pytest.raises(IsADirectoryError, match="name a file in it"):
+        Store(competition, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("UPDATE arena_rounds SET shown = 'x'", "that is no vote: shown cannot be read"),
+        ("UPDATE arena_rounds SET shown = '[1, 2]'", "are no answers"),
+        ("UPDATE arena_rounds SET item = 'zz' WHERE position = 0", "there is no item 'zz'"),
+        ("UPDATE arena_votes SET choice = '9'", "choice is '9'"),
+        ("UPDATE arena_votes SET ratings = '[]'", "an object with a list"),
+        ("UPDATE arena_votes SET rationale = x'ff'", "rationale is"),
+        ("UPDATE arena_votes SET seconds = 'abc'", "seconds is 'abc'"),
+        ("DELETE FROM arena_meta WHERE key = 'secret'", "lacks its secret"),
+        ("DROP TABLE arena_votes", "lacks the table arena_votes"),
+        ("ALTER TABLE arena_votes DROP COLUMN rationale", "cannot be read or written .*no such column"),
+    ],
+)
+def test_a_store_that_was_changed_is_told(tmp_path, change, why):
+    competition = small(tmp_path)
+    with Store(competition, tmp_path / "s.sqlite") as store:
+        judge_all(store, store.join())
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.sqlite")) as opened:
+        opened.execute(change)
+        opened.commit()
+    with pytest.raises((ValueError, OSError), match=why), Store(competition, tmp_path / "s.sqlite") as store:
+        store.votes()
 
 
 def test_the_same_on_postgresql(postgres, tmp_path):

@@ -75,6 +75,12 @@ def test_a_file_by_hand_is_read(tmp_path):
         ('question = "Which', 'shown = 9\nquestion = "Which', "from 2 to 6"),
         ('question = "Which', 'rounds = true\nquestion = "Which', "rounds is True"),
         ("[[items]]", "[[items", "no TOML"),
+        ("2030-01-31T18:00:00+01:00", "2030-01-31", "a time with its zone, as 2027"),
+        ("2030-01-31T18:00:00+01:00", "0001-01-01T00:00:00+14:00", "of no year of ours"),
+        ('{ text = "Bad" }', '{ image = "a\\u0000.png", alt = "x" }', "a zero byte"),
+        ('{ text = "Bad" }', f'{{ image = "{"a" * 300}", alt = "x" }}', "300 bytes"),
+        ('{ text = "Bad" }', '"Bad"\n"Zo\u00eb" = "x"\n"Zoe\u0308" = "y"', "two systems have one name"),
+        ('{ text = "Bad" }', '"Bad"\nOther = "x"', "'Other' and 'other' have almost one name"),
     ],
 )
 def test_what_would_not_work_is_told(tmp_path, old, new, why):
@@ -127,6 +133,36 @@ def test_a_picture_is_read_as_everywhere(tmp_path):
     Image.new("1", (9000, 9000)).save(tmp_path / "x.png")
     with pytest.raises(ValueError, match=r"x\.png"):
         render(read_competition(tmp_path / "c.toml"))
+
+
+def test_pictures_are_found_in_the_home_folder_and_under_variables(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PICTURES", str(tmp_path))
+    (tmp_path / "m.csv").write_text("1,0\n0,1\n")
+    (tmp_path / "here").mkdir()
+    for name in ("~/m.csv", "$PICTURES/m.csv", "../m.csv"):
+        text = GOOD.replace('{ text = "Bad" }', f'{{ matrix = "{name}", alt = "x" }}')
+        (tmp_path / "here" / "c.toml").write_text(text)
+        assert len(render(read_competition(tmp_path / "here" / "c.toml"))) == 1
+
+
+def test_names_are_one_in_both_spellings(tmp_path):
+    text = GOOD.replace("other =", '"Zo\u00eb" =')
+    second = text[text.index("[[items]]") :].replace('"one"', '"two"').replace('"Zo\u00eb"', '"Zoe\u0308 "')
+    (tmp_path / "c.toml").write_text(text + second, encoding="utf-8")
+    assert read_competition(tmp_path / "c.toml").systems == ["Zo\u00eb", "mine"]
+
+
+def test_a_file_of_somebody_else_is_not_written_over(tmp_path):
+    made = small(tmp_path)
+    (tmp_path / "c.toml").write_text("mine = true\n")
+    with pytest.raises(FileExistsError, match="something else"):
+        made.write(tmp_path / "c.toml")
+    assert (tmp_path / "c.toml").read_text() == "mine = true\n"
+    with pytest.raises(ValueError, match=r"written as \.toml"):
+        made.write(tmp_path / "notes.txt")
+    made.write(tmp_path / "own.toml")
+    assert read_competition(made.write(tmp_path / "own.toml")) == made
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):

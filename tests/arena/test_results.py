@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
 
 from mmlab.arena.report import write_report
 from mmlab.arena.results import judge
-from mmlab.arena.votes import BOTH_BAD, TIE, Vote, from_chatbot_arena, read_votes, write_votes
+from mmlab.arena.votes import BOTH_BAD, TIE, Vote, from_chatbot_arena, read_chatbot_arena, read_votes, write_votes
 from mmlab.compare.power import simulate_votes
 
 
@@ -202,6 +204,108 @@ def test_a_row_that_is_no_vote_is_named(tmp_path, line):
     (tmp_path / "v.jsonl").write_text(json.dumps(good) + "\n" + line + "\n")
     with pytest.raises(ValueError, match=r"v\.jsonl, (line|row) 2"):
         read_votes(tmp_path / "v.jsonl")
+
+
+GOOD = {"respondent": "1", "item": "i", "shown": ["a", "b"], "choice": "0", "ratings": {}}
+
+
+def lines(path, *rows):
+    path.write_text("".join(json.dumps(GOOD | row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_one_person_item_or_system_is_one_however_it_is_written(tmp_path):
+    """Numbers and texts, both spellings of Unicode, and blanks."""
+    people = [{"respondent": who} for who in (7, "7", "7.0", 7.0, " 7 ", "7\u200b")]
+    assert {vote.respondent for vote in read_votes(lines(tmp_path / "v.jsonl", *people))} == {"7"}
+    items = [{"item": item} for item in (7, "7", 7.0, "7.0")]
+    assert {vote.item for vote in read_votes(lines(tmp_path / "v.jsonl", *items))} == {"7"}
+    shown = [{"shown": shown} for shown in (["Zo\u00eb", "b"], ["Zoe\u0308", "b "], [" Zo\u00eb", "b\n"])]
+    assert {vote.shown for vote in read_votes(lines(tmp_path / "v.jsonl", *shown))} == {("Zo\u00eb", "b")}
+    rows = [{"model_a": a, "model_b": "x", "winner": "tie", "judge": j} for a, j in (("y", 1), ("y ", 1.0), ("y", "1"))]
+    assert {(vote.respondent, vote.shown) for vote in from_chatbot_arena(rows)} == {("1", ("y", "x"))}
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"respondent": None}, "lacks respondent"),
+        ({"respondent": True}, "True is no subject's id"),
+        ({"respondent": [1]}, "no subject's id"),
+        ({"item": None}, "lacks item"),
+        ({"shown": ["a", None]}, "no name of a system"),
+        ({"shown": ["a", "a" * 201]}, "201 letters"),
+        ({"shown": ["Zo\u00eb", "Zoe\u0308"]}, "two or more different"),
+        ({"winner": "b"}, "winner is 'b', and the choice '0'"),
+        ({"attention": "c"}, "not among shown"),
+        ({"rationale": ["x"]}, "rationale is"),
+        ({"seconds": "inf"}, "seconds is"),
+        ({"seconds": -1}, "seconds is"),
+        ({"seconds": True}, "seconds is"),
+        ({"ratings": {"s": [True, 1]}}, "the rating 'True'"),
+        ({"ratings": {"s": [10**400, 1]}}, "no whole number"),
+        ({"ratings": {"s": "12"}}, "no whole number"),
+        ({"ratings": []}, "an object with a list"),
+    ],
+    ids=str,
+)
+def test_what_is_no_vote_is_told_without_a_word_of_python(tmp_path, row, why):
+    with pytest.raises(ValueError, match=f"row 2, is no vote: .*{why}") as told:
+        read_votes(lines(tmp_path / "v.jsonl", {}, row))
+    assert "Error" not in str(told.value)
+
+
+def test_nothing_said_is_no_attention_and_no_reason(tmp_path):
+    (vote,) = read_votes(lines(tmp_path / "v.jsonl", {"attention": None, "rationale": None, "seconds": None}))
+    assert (vote.attention, vote.rationale) == ("", "")
+    assert math.isnan(vote.seconds)
+
+
+def test_what_is_written_can_be_read():
+    with pytest.raises(ValueError, match="seconds is 'inf'"):
+        Vote("1", "i", ("a", "b"), "0", {}, "", math.inf)
+    with pytest.raises(ValueError, match="choice is '2'"):
+        Vote("1", "i", ("a", "b"), "2")
+
+
+def test_single_odd_rows_of_others_are_left_out_and_counted(tmp_path):
+    row = {"question_id": 1, "model_a": "x", "model_b": "y", "winner": "tie", "judge": 1}
+    odd = [{"winner": "z"}, {"model_a": None}, {"model_b": "x"}, {"model_a": {"a": 1}}]
+    path = tmp_path / "o.json"
+    path.write_text(json.dumps([row, *(row | other for other in odd), 3]))
+    with pytest.warns(UserWarning, match=r"5 of 6 rows are no votes and are left out: Row 2 has the winner 'z'"):
+        assert len(read_chatbot_arena(path)) == 1
+    path.write_text(json.dumps([row | other for other in odd]))
+    with pytest.raises(ValueError, match=r"o\.json: Row 1 .* no other row is a vote"):
+        read_chatbot_arena(path)
+
+
+def test_tables_come_as_spreadsheets_write_them(tmp_path):
+    path = write_votes([Vote("1", "i", ("a", "b"), "0", {"s": [1, None]}, "x; y")], tmp_path / "v.csv")
+    plain = path.read_text()
+    head, row = plain.splitlines()
+    cells = next(csv.reader([row]))
+    other = head.replace(",", ";") + "\r\n" + ";".join('"' + cell.replace('"', '""') + '"' for cell in cells) + "\r\n"
+    for text in (other, "sep=;\r\n" + other, "\ufeff" + other):
+        path.write_text(text, encoding="utf-8", newline="")
+        assert read_votes(path)[0].ratings == {"s": [1, None]}
+    path.write_text(plain.replace("item", "shown"))
+    with pytest.raises(ValueError, match="two columns 'shown'"):
+        read_votes(path)
+    path.write_text(plain.rstrip() + ",more\n")
+    with pytest.raises(ValueError, match="more cells than the header"):
+        read_votes(path)
+
+
+def test_the_figure_takes_long_and_strange_names_without_a_word_of_matplotlib(tmp_path):
+    names = ("a" * 180, "\U0001f642 b")
+    rows = [Vote(str(n % 6), str(n // 6), names, str(n % 2)) for n in range(36)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page, _ = write_report(judge(rows, resamples=100), tmp_path / "r", "t")
+    assert names[0] in page.read_text(encoding="utf-8")
+    with pytest.raises(NotADirectoryError, match="name a folder"):
+        write_report(judge(rows, resamples=100), page, "t")
 
 
 def test_the_report_takes_any_name_of_a_system(tmp_path):

@@ -11,6 +11,7 @@ A picture is made square: padded with black, as in the task's published solution
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -207,6 +208,9 @@ def _captioned(
         raise ValueError(f"{table}: {len(empty)} captions are empty, the first in row {empty[0]}: write them.")
     names = list(dict.fromkeys(files))
     root = folder.resolve()
+    plain = {name: posixpath.normpath(name.replace("\\", "/")) for name in names}
+    if outside := [name for name in names if plain[name].startswith(("..", "/"))]:
+        raise ValueError(f"{table} names {outside[0][:200]!r}, which lies outside {folder}: put the picture into it.")
     places = {name: named_file(root, name.strip()) for name in names}
     if lacking := [name for name, place in places.items() if place is None]:
         raise FileNotFoundError(
