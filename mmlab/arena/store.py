@@ -25,8 +25,7 @@ from sqlalchemy.exc import InternalError, OperationalError
 from mmlab.arena import tables as t
 from mmlab.arena.assignment import plan_rounds
 from mmlab.arena.competition import LONGEST, Competition
-from mmlab.arena.votes import BOTH_BAD, TIE, Vote
-from mmlab.data.files.text import parse_json
+from mmlab.arena.votes import BOTH_BAD, TIE, Vote, stored_vote
 
 __all__ = ["Ballot", "ClosedError", "RefusedError", "Round", "Store"]
 
@@ -177,26 +176,7 @@ class Store:
         query = select(t.ROUNDS, t.VOTES).join(t.VOTES, t.VOTES.c.round == t.ROUNDS.c.id)
         with t.told(), self.engine.connect() as connection:
             rows = connection.execute(query.order_by(t.VOTES.c.received, t.ROUNDS.c.id)).all()
-        found = []
-        for row in rows:
-            try:
-                found.append(self._as_vote(row))
-            except ValueError as problem:
-                raise ValueError(
-                    f"The store holds a round {str(row.id)[:30]!r} that is no vote: {problem}. Put a copy in its place."
-                ) from None
-        return found
-
-    def _as_vote(self, row: Any) -> Vote:
-        if row.item not in self.items:
-            raise ValueError(f"there is no item {str(row.item)[:60]!r}")
-        shown = parse_json(row.shown, "shown")
-        if not isinstance(shown, list) or not set(shown) <= set(self.items[row.item].answers):
-            raise ValueError(f"{str(shown)[:60]} are no answers to {row.item}")
-        seconds = float("nan") if row.seconds is None else row.seconds
-        ratings = parse_json(row.ratings, "ratings")
-        attention = self.items[row.item].attention
-        return Vote(str(row.respondent), row.item, tuple(shown), row.choice, ratings, row.rationale, seconds, attention)
+        return [stored_vote(row, self.items) for row in rows]
 
     def progress(self) -> dict[str, Any]:
         """How far it is, without what was voted: respondents, votes, and votes by item."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmlab.arena.competition import Item
 from mmlab.data.files.tables import read_rows
 from mmlab.data.files.text import parse_json, read_json, read_json_lines, read_text
 from mmlab.data.subjects import spelled, subject_id
@@ -19,7 +20,16 @@ from mmlab.paths import expand
 from mmlab.store.sheets import as_csv, from_cell
 from mmlab.wording import few, visible
 
-__all__ = ["BOTH_BAD", "TIE", "Vote", "from_chatbot_arena", "read_chatbot_arena", "read_votes", "write_votes"]
+__all__ = [
+    "BOTH_BAD",
+    "TIE",
+    "Vote",
+    "from_chatbot_arena",
+    "read_chatbot_arena",
+    "read_votes",
+    "stored_vote",
+    "write_votes",
+]
 
 TIE, BOTH_BAD = "tie", "none"
 """Choices beside the places of the answers: as good as each other; none of them is good."""
@@ -216,6 +226,32 @@ def _prompt(row: Mapping[str, Any]) -> str:
     talk = row.get("conversation_a")
     first = talk[0] if isinstance(talk, list) and talk else None
     return visible(str(first.get("content", ""))) if isinstance(first, Mapping) else ""
+
+
+def stored_vote(row: Any, items: Mapping[str, Item]) -> Vote:
+    """The vote in a row of a store.
+
+    Args:
+        row: A round and what was voted in it.
+        items: The items of the competition, by name.
+
+    Raises:
+        ValueError: If it is no vote on one of them: then somebody changed the store.
+    """
+    try:
+        if row.item not in items:
+            raise ValueError(f"there is no item {str(row.item)[:60]!r}")
+        shown, answers = parse_json(row.shown, "shown"), items[row.item].answers
+        if not isinstance(shown, list) or not all(name in answers for name in map(str, shown)):
+            raise ValueError(f"{str(shown)[:60]} are no answers to {row.item}")
+        ratings = parse_json(row.ratings, "ratings")
+        seconds = math.nan if row.seconds is None else row.seconds
+        attention = items[row.item].attention
+        return Vote(str(row.respondent), row.item, tuple(shown), row.choice, ratings, row.rationale, seconds, attention)
+    except ValueError as problem:
+        raise ValueError(
+            f"The store holds a round {str(row.id)[:30]!r} that is no vote: {problem}. Put a copy in its place."
+        ) from None
 
 
 def _row(vote: Vote) -> dict[str, Any]:
