@@ -25,6 +25,7 @@ from mmlab.publish.chapter import listed
 from mmlab.publish.run import cache
 from mmlab.publish.run.runner import _blank
 from mmlab.publish.site import build, staging
+from mmlab.store.folders import seal
 
 root = Path.cwd()
 for chapter in listed(root):
@@ -42,8 +43,7 @@ for page in ["index", *project.toc_entries(root)]:
     (site / page).parent.mkdir(parents=True, exist_ok=True)
     (site / f"{page}.html").write_text("<p>A page.</p>" * 5000)
 state = staging.state(root, staging.receipts(root, root / "out" / "cpu")[0])
-stamp = f"{state} {build._renderer_versions()} {staging.tree_hash(site)}"
-(root / "out" / "site.key").write_text(stamp)
+seal(site, f"{state} {build._renderer_versions()}")
 """
 
 

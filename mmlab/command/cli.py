@@ -185,9 +185,10 @@ def sync(
     from mmlab.publish import sync as sync_notebooks
 
     root = project.find_root()
-    written = sync_notebooks(stems or None, check)
+    # Pages first: a notebook may link to the API page of a method that is new.
     made = [] if check else [refresh(root) for refresh in (refresh_readme, refresh_house, refresh_api, refresh_tasks)]
-    for path in [*written, *(path for paths in made for path in paths)]:
+    written = sync_notebooks(stems or None, check)
+    for path in [*(path for paths in made for path in paths), *written]:
         _print(f"wrote {path.relative_to(root)}")
 
 
