@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -136,8 +137,13 @@ def _places(first: str, *inner: str) -> list[Path]:
 
 
 def _installed(path: Path) -> bool:
-    libraries = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return any(path.is_relative_to(Path(place).resolve()) for place in libraries) or "site-packages" in path.parts
+    return any(path.is_relative_to(place) for place in _libraries()) or "site-packages" in path.parts
+
+
+@cache
+def _libraries() -> list[Path]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return [Path(sysconfig.get_path(name)).resolve() for name in names]
 
 
 class _Walk:
@@ -148,6 +154,7 @@ class _Walk:
         self.found = Reach()
         self._queue: list[str] = []
         self._read: dict[str, Said] = {}
+        self._stands_for: dict[str, tuple[str, ...]] = {}
 
     def everything(self) -> Reach:
         """All modules that are known, for sources that do not say which of them they reach."""
@@ -161,7 +168,7 @@ class _Walk:
     def visit(self, names: Iterable[str]) -> None:
         """Visit some modules and what they reach."""
         for name in names:
-            self._resolve(name)
+            self._queue += self._resolved(name)
         while self._queue:
             name = self._queue.pop()
             if name not in self.found.modules:
@@ -181,27 +188,32 @@ class _Walk:
             raise _UndecidableError
         self.found.literals |= said.literals
         for name in said.names:
-            self._resolve(name)
+            self._queue += self._resolved(name)
         home = f"{self.package}.methods."
         for stem in said.loads:
             known = f"{home}{stem}" in self.modules
             for name in [f"{home}{stem}"] if known else [name for name in self.modules if name.startswith(home)]:
-                self._resolve(name)
+                self._queue += self._resolved(name)
 
-    def _resolve(self, dotted: str) -> None:
-        """Queue the module that a dotted name lives in, the packages above it, and what it stands for lazily."""
+    def _resolved(self, dotted: str) -> tuple[str, ...]:
+        """The module that a dotted name lives in, the packages above it, and what it stands for lazily."""
+        if dotted not in self._stands_for:
+            self._stands_for[dotted] = tuple(dict.fromkeys(self._resolve(dotted)))
+        return self._stands_for[dotted]
+
+    def _resolve(self, dotted: str) -> Iterator[str]:
         parts = dotted.split(".")
         for end in range(1, len(parts) + 1):
             module, rest = ".".join(parts[:end]), parts[end:]
             if module not in self.modules:  # a name in a module, or a folder without __init__.py
                 continue
-            self._queue.append(module)
+            yield module
             # A lazy name may also be that of a module, as mmlab.methods is: standing alone it may mean either.
             inner = len(rest) > 1 and ".".join(parts[: end + 1]) in self.modules
             lazy = (self.said(module).promises or {}) if rest and not inner else {}
             for name in lazy if rest[:1] == ["*"] else rest[:1]:
                 if name in lazy:
-                    self._resolve(".".join([lazy[name], *rest[1:]]))
+                    yield from self._resolve(".".join([lazy[name], *rest[1:]]))
 
 
 def _without_magics(cell: str) -> str:

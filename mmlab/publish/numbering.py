@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from mmlab.wording import nearest
@@ -92,8 +93,11 @@ class Numbers:
         return "\n".join(pieces)
 
 
-def shown(source: str) -> list[str]:
+@cache
+def shown(source: str) -> tuple[str, ...]:
     """The label of each figure that a cell of code shows, in order; empty for one without."""
+    if not any(name in source for name in FIGURES):
+        return ()  # most cells: nothing to parse
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     found = []
     for call in sorted(calls, key=lambda node: (node.lineno, node.col_offset)):
@@ -101,7 +105,7 @@ def shown(source: str) -> list[str]:
             given = {word.arg: word.value for word in call.keywords}
             label = given.get("label")
             found.append(str(label.value) if isinstance(label, ast.Constant) else "")
-    return found
+    return tuple(found)
 
 
 def anchored(text: str) -> str:

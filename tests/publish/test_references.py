@@ -66,7 +66,7 @@ def test_the_site_refuses_a_run_that_numbered_otherwise():
 
 
 def test_titles_of_folded_cells():
-    assert shown(SHOWN) == ["", "two-paths"]
+    assert shown(SHOWN) == ("", "two-paths")
     assert title('show(a, alt="x", caption="c")', "Heading", 4) == "Code of Figure 4"
     assert title('say("x")', "Heading", 4) == "Code of what the run says: Heading"
     assert title("# Draw the world.\nx = 1", "Heading", 4) == "Draw the world"

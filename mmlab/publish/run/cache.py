@@ -70,7 +70,7 @@ def lookup(target: Target, source: Mapping[str, Any], parts: Mapping[str, Any]) 
     if receipt is None:
         return None
     executed = json.loads(target.notebook.read_text(encoding="utf-8"))
-    if as_text(_grafted(source, executed)) != as_text(executed):
+    if _grafted(source, executed) != executed:
         receipt = store(target, source, executed, receipt)
     return dataclasses.replace(receipt, cached=True)
 

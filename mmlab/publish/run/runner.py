@@ -200,7 +200,7 @@ def execute_all(
             return False
         notebook, target = chapter.notebook, chapter.target(root / expand(out, "out") / profile)
         given = _with_profile(notebook, profile, {})
-        return force or cache.lookup(target, notebook, chapter.inputs(profile, given)) is None
+        return force or cache.fresh(target, chapter.inputs(profile, given)) is None
 
     if launch is None:
         with terminable():
