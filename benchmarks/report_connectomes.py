@@ -80,8 +80,8 @@ def _changed(now: dict[str, dict[str, float]], before: dict[str, dict[str, float
     ]
     return (
         "\nThe earlier default network could only correct the state linearly, so that its samples stayed Gaussian "
-        "given the source; the present one is free, and starts from a ridge regression. "
-        "What that changed on the same folds: "
+        "given the source; the present one is free, and starts from a ridge regression. What that changed on the "
+        "same folds: "
         f"{'; '.join(said)}.\n"
     )
 
