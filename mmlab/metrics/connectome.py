@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from mmlab.data.batches import read_all
 from mmlab.data.correlation import matrices, number_of_regions
 from mmlab.metrics.correlation_geometry import (
     affine_invariant,
@@ -69,8 +70,8 @@ COLUMNS = {
 
 def evaluate(
     prediction: Tensor | ArrayLike,
-    target: Tensor | ArrayLike,
-    train_mean: Tensor | ArrayLike,
+    target: Any,
+    train_mean: Any,
     networks: Sequence[str] | None = None,
     shrinkage: float = 0.1,
 ) -> dict[str, float]:
@@ -78,9 +79,10 @@ def evaluate(
 
     Args:
         prediction: (S, E), predicted edges, as they came out of the method; an array will do.
-        target: (S, E), true edges of the same subjects in the same order.
+        target: (S, E), true edges of the same subjects in the same order; or the data that hold them, such as pairs or
+            a :class:`mmlab.data.tensors.TensorData` with ``target``.
         train_mean: (E,), mean of the *training* subjects' targets: what is known without looking at the person. (S, E)
-            where each subject has another, as in cross-validation.
+            where each subject has another, as in cross-validation. Or the training data themselves.
         networks: Label of each of the N regions; None leaves the block measures out.
         shrinkage: Weight of the identity that is mixed into both matrices before their logarithm.
 
@@ -96,7 +98,7 @@ def evaluate(
     Raises:
         ValueError: If shapes differ or something is not finite.
     """
-    p, q, mean = (_numbers(value) for value in (prediction, target, train_mean))
+    p, q, mean = _numbers(prediction), _numbers(_targets(target)), _numbers(_mean_target(train_mean))
     _check(p, q, mean)
     similarity, demeaned = correlate(p, q), correlate(p - mean, q - mean, scale=p)
     values = {
@@ -121,6 +123,21 @@ def evaluate(
         values["log_euclidean"] = float(distance.mean())
     _say_what_is_left_out(len(q), are_correlations, have_logarithms)
     return values | violation(p) if are_correlations else values
+
+
+def _targets(value: Any) -> Any:
+    """The targets of data that hold some; all else as it is."""
+    if isinstance(value, Tensor) or not hasattr(value, "batch"):
+        return value
+    held = read_all(value)
+    if "target" not in held:
+        raise ValueError(f"The data have no 'target', only {', '.join(sorted(held))}: name what is predicted target.")
+    return held["target"]
+
+
+def _mean_target(value: Any) -> Any:
+    targets = _targets(value)
+    return targets if targets is value else targets.double().mean(0)
 
 
 def _numbers(value: Tensor | ArrayLike) -> Tensor:
@@ -162,8 +179,8 @@ def _say_what_is_left_out(subjects: int, are_correlations: bool, have_logarithms
 
 def table(
     predictions: Mapping[str, Tensor],
-    target: Tensor | ArrayLike,
-    train_mean: Tensor | ArrayLike,
+    target: Any,
+    train_mean: Any,
     networks: Sequence[str] | None = None,
     shrinkage: float = 0.1,
 ) -> pd.DataFrame:
@@ -171,8 +188,8 @@ def table(
 
     Args:
         predictions: Predicted edges (S, E) by name.
-        target: (S, E).
-        train_mean: (E,) or (S, E).
+        target: (S, E), or data with targets.
+        train_mean: (E,) or (S, E), or the training data.
         networks: Label of each region, or None.
         shrinkage: See :func:`evaluate`.
     """

@@ -80,5 +80,6 @@ def test_c2c_the_rivals_and_the_measures_take_two_widths(source: int, target: in
         scores = evaluate(prediction, test.tensors["target"], train.tensors["target"].mean(0))
         assert scores["rmse"] < 0.2, name
         assert {"identification_demeaned", "log_euclidean"} <= set(scores)
+        assert evaluate(prediction, test, train) == pytest.approx(scores, rel=1e-6, abs=1e-9)
     together = pooled(pairs)
     assert all(prediction.shape == (24, target) for prediction in together.predictions.values())
