@@ -294,6 +294,8 @@ def write() -> None:
         if not any(file.exists() for file in files):
             date = before.get("provenance", {}).get("date", "an earlier day")
             results[title] = {"measured before": date, **before[title]}
+            if "minus rival" in before[title]:
+                results[title]["with the earlier network"] = BEFORE[title]
             continue
         if lacking := [file.stem for file in files if not file.exists()]:
             sys.exit(f"{title}: measure {', '.join(lacking)} first.")

@@ -62,10 +62,9 @@ def pairs(read: Read) -> str:
         if "with the earlier network" in result:
             text += _changed(mean, result["with the earlier network"])
         if "measured before" in result:
-            text += (
-                f"\nThese numbers are of {result['measured before']}, before the default network of bridges was "
-                "changed; the bridges of this table have not been measured since.\n"
-            )
+            text += f"\nThese numbers are of {result['measured before']}, and were not measured again with the others."
+            old = " They are of the earlier default network of bridges." if "minus rival" not in result else ""
+            text += f"{old}\n"
         if result.get("acknowledgement"):
             text += f"\n> {result['acknowledgement']}\n"
     return text

@@ -157,6 +157,8 @@ def diffeo_cfm(read: Read) -> str:
             gap = f"difference {made['low']:+.4f} to {made['high']:+.4f}"
             said.append(f"{column}: the flow {verdict} ({made['ours']:.4f} and {made['theirs']:.4f}, {gap})")
         text += "\n" + "; ".join(said) + ".\n"
+        if "measured before" in part:
+            text += f"\nThese numbers are of {part['measured before']}, and were not measured again with the others.\n"
         if part.get("acknowledgement"):
             text += f"\n> {part['acknowledgement']}\n"
     return text
