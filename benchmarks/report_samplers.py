@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -83,7 +84,8 @@ def _laws(rows: list[dict[str, Any]]) -> str:
         + "|\n"
     )
     for name, gap in gaps.items():
-        text += f"| {TITLES[name]} | {100 * gap:.1f} | {errors[name]:.3f} |\n"
+        error = "" if math.isnan(errors[name]) else f"{errors[name]:.3f}"
+        text += f"| {TITLES[name]} | {100 * gap:.1f} | {error} |\n"
     return text
 
 
