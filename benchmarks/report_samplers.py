@@ -53,7 +53,7 @@ def _laws(rows: list[dict[str, Any]]) -> str:
     text = (
         "\n## Samplers where the law is known\n\n"
         "`python benchmarks/conditional_laws.py`: networks of width 64, trained for 300 steps on 8000 pairs, then one "
-        f"draw for each of 1000 fresh sources; {' and '.join(map(str, sizes))} values each (the methods on correlation "
+        f"draw for each of 1000 fresh sources; values to draw at once: {' or '.join(map(str, sizes))} (the methods on correlation "
         f"matrices: 1), seeds {', '.join(map(str, seeds))}. Energy distance from a true draw given the source, times "
         "1000; in brackets, in how many of the runs an exchange test at 0.2 % finds another law.\n\n"
     )
@@ -74,6 +74,9 @@ def _laws(rows: list[dict[str, Any]]) -> str:
         name: _mean([row["rmse of the mean"] for row in rows if row["row"] == name and row["rmse of the mean"]])
         for name in gaps
     }
+    if older := {(row["seed"], row["law"], row["measured before"]) for row in rows if "measured before" in row}:
+        dates = " and ".join(sorted({date for _, _, date in older}))
+        text += f"\nOf these runs, {len(older)} are of {dates}, and were not measured again with the others.\n"
     text += (
         "\nA sampler that ignores its source draws the right targets, and fails on every law but the one whose "
         "targets do "
