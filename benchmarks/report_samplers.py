@@ -53,8 +53,9 @@ def _laws(rows: list[dict[str, Any]]) -> str:
     text = (
         "\n## Samplers where the law is known\n\n"
         "`python benchmarks/conditional_laws.py`: networks of width 64, trained for 300 steps on 8000 pairs, then one "
-        f"draw for each of 1000 fresh sources; values to draw at once: {' or '.join(map(str, sizes))} (the methods on correlation "
-        f"matrices: 1), seeds {', '.join(map(str, seeds))}. Energy distance from a true draw given the source, times "
+        f"draw for each of 1000 fresh sources; values to draw at once: {' or '.join(map(str, sizes))} (the methods "
+        f"on correlation matrices: 1), seeds {', '.join(map(str, seeds))}. Energy distance from a true draw given the "
+        "source, times "
         "1000; in brackets, in how many of the runs an exchange test at 0.2 % finds another law.\n\n"
     )
     text += "| sampler | " + " | ".join(LAWS.values()) + " |\n" + "| --- " * (len(LAWS) + 1) + "|\n"
