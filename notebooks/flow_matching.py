@@ -566,15 +566,16 @@ worlds = {
     for seed in range(seeds)
 }
 found = translate(rivals, worlds, test_size=subjects // 3, draws=16)
+allowed = found.budgets(next(iter(variants)))
 table_over_seeds(
     found.scores,
     "Motor from rest, test people of all worlds. The last two rows are limits.",
     over="world",
     best=DIRECTIONS,
     reference=LIMITS,
+    budgets=allowed,
     ceiling="ceiling",
 )
-allowed = found.budgets(next(iter(variants)))
 sizes = {
     row: spent.parameters
     for row, spent in allowed.spent.items()

@@ -344,12 +344,14 @@ worlds = {0: world} | {
     for seed in range(1, seeds)
 }
 found = translate(rivals, worlds)
+allowed = found.budgets(f"tangent bridge, mean of {SAMPLES}")
 table_over_seeds(
     found.scores,
     "Test people of all worlds. The last two rows are limits.",
     over="world",
     best=DIRECTIONS,
     reference=LIMITS,
+    budgets=allowed,
     ceiling="ceiling",
 )
 
@@ -392,8 +394,7 @@ for slug, rival in (
             worse=f"- The coordinates alone, {measure}: with the same solver, ridge in them is worse than {rival}, {{ours}} against {{theirs}}.",
             undecided=f"- The coordinates alone, {measure}: with the same solver, ridge in them ({{ours}}) and {rival} ({{theirs}}) cannot be told apart.",
         )
-budgets = found.budgets(OURS)
-sizes = {row: budgets.spent[row].parameters for row in (OURS, PLAIN)}
+sizes = {row: allowed.spent[row].parameters for row in (OURS, PLAIN)}
 say(
     f"(The diagonal comes along in tangent coordinates, so that the tangent bridge has {sizes[OURS]:,} trained parameters and the bridge between edges "
     f"{sizes[PLAIN]:,}.)"
@@ -405,7 +406,7 @@ record(
     },
     bridge_matching={m: found.of(PLAIN, m).tolist() for m in DIRECTIONS},
     mean_shift={m: found.of("mean shift", m).tolist() for m in DIRECTIONS},
-    budget=budgets.plain(),
+    budget=allowed.plain(),
     ridge_in_tangent_coordinates={m: found.of("ridge in tangent coordinates", m).tolist() for m in DIRECTIONS},
 )  # fmt: skip
 

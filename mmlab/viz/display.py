@@ -200,7 +200,7 @@ def table_over_seeds(
         reference: Rows that do not compete, such as the ceiling.
         digits: Decimals, for all columns or by column.
         order: Rows to show, in this order.
-        budgets: What each row was allowed; see :func:`table`.
+        budgets: What each row was allowed; see :func:`table`. What the proposal had more of becomes a column.
         ceiling: The row that nobody can beat; see :func:`table`. A single run may pass it by luck.
     """
     from mmlab.compare.seeds import over_seeds
@@ -208,10 +208,12 @@ def table_over_seeds(
     runs = over_seeds(frame, by, over, order)
     units = f"{over}s" if runs.n > 1 else over
     what = f"Mean ± standard deviation over {runs.n} {units}." if runs.n > 1 else f"A single {over}."
+    more = list(budgets.advantages(runs.mean.index)) if budgets else []
+    shown = runs.mean.join(budgets.columns()[more]) if budgets else runs.mean
     table(
-        runs.mean,
+        shown,
         f"{caption.rstrip()} {what}",
-        spread=runs.spread,
+        spread=runs.spread.reindex(columns=shown.columns),
         best=best,
         reference=reference,
         digits=digits,

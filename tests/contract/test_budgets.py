@@ -1,7 +1,6 @@
 """Chapters that let rows compete say what each row was allowed, and hand a known ceiling to the table.
 
-The publisher can refuse an unequal budget, and a score above its ceiling, only where it is told of them. Chapters that
-do not tell yet stand in ``undeclared_budgets.txt``; that list may only shrink.
+The publisher can refuse an unequal budget, and a score above its ceiling, only where it is told of them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXEMPT = (Path(__file__).parent / "undeclared_budgets.txt").read_text(encoding="utf-8").split()
 STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 CEILINGS = ("ceiling", "best possible")
 
@@ -45,21 +43,9 @@ def _name(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
-@pytest.mark.parametrize("stem", [stem for stem in STEMS if stem not in EXEMPT])
+@pytest.mark.parametrize("stem", STEMS)
 def test_a_chapter_declares_budgets_and_ceilings(stem: str) -> None:
     assert problems((ROOT / "notebooks" / f"{stem}.py").read_text(encoding="utf-8")) == []
-
-
-@pytest.mark.parametrize("stem", EXEMPT)
-def test_an_exempt_chapter_still_needs_it(stem: str) -> None:
-    """Whoever mends a chapter takes it off the list, so that it stays mended."""
-    path = ROOT / "notebooks" / f"{stem}.py"
-    assert path.exists(), f"take {stem} off undeclared_budgets.txt: there is no such chapter"
-    assert problems(path.read_text(encoding="utf-8")), f"take {stem} off tests/contract/undeclared_budgets.txt"
-
-
-def test_the_list_is_sorted_and_without_doubles() -> None:
-    assert sorted(set(EXEMPT)) == EXEMPT
 
 
 @pytest.mark.parametrize(

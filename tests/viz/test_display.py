@@ -12,6 +12,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.viz import display, frames, markup, record, say, show, table, table_over_seeds
 
 mpl.use("Agg")
@@ -265,6 +266,14 @@ def test_a_figure_with_nothing_on_it_is_refused(shown):
         show(plt.figure(figsize=(3, 2)), alt="There is nothing to be seen.", caption="Empty")
     assert not shown
     show(line(), alt="A line that rises.", caption="Not empty")
+
+
+def test_what_the_proposal_had_more_of_is_a_column(shown):
+    budgets = Budgets("ours", {"ours": Spent(steps=200, parameters=10), "level": Spent(steps=100, parameters=10)})
+    table_over_seeds(RUNS, "Error.", over="world", best={"RMSE": "lower"}, budgets=budgets)
+    (bundle,) = shown
+    assert ">steps<" in bundle["text/html"]
+    assert "parameters" not in bundle["text/html"]
 
 
 def test_a_row_beyond_its_ceiling_is_refused(shown):
