@@ -338,10 +338,11 @@ def sample(
     import numpy as np
 
     from mmlab.command import experiment, scoring
-    from mmlab.store.folders import write_whole
+    from mmlab.store.folders import refuse_other_arrays, write_whole
 
     if out.suffix != ".npz":
         raise ValueError(f"Samples are written as .npz, not as {out.suffix or 'a file without a suffix'}.")
+    refuse_other_arrays(out, ("samples", "items"))
     method, items = experiment.load_saved(folder, data, data_settings)
     drawn = scoring.draw(method, items.test, draws, seed, settings or ()).numpy()
     content = io.BytesIO()

@@ -13,8 +13,10 @@ from mmlab.command.arguments import check_complete, parse
 from mmlab.command.datasets import FOLDER, Data, check_seed, datasets, load_data, split
 from mmlab.command.scoring import draw, evaluate
 from mmlab.data.files.registry import sources
+from mmlab.data.files.text import read_json
 from mmlab.paths import expand
 from mmlab.registry import list_methods, load
+from mmlab.store.model_card import plain
 
 if TYPE_CHECKING:
     from mmlab.method import Method
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Data", "build", "check_options", "datasets", "draw", "evaluate", "learn", "load_data", "load_saved", "save"]
 
 _SPLIT = "split.json"
+_SPLIT_BEGINS = '{\n  "data": '
 
 
 def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) -> Method:
@@ -62,12 +65,17 @@ def check_options(options: dict[str, Any], *, steps: int, batch_size: int, seed:
 
     Raises:
         ValueError: If an argument is impossible, or a tracker unknown or not installed.
+        NotOursError: If the folder holds a model, or its split, that mmlab did not write.
     """
     from dataclasses import fields
 
+    from mmlab.store.folders import refuse_other_file
+    from mmlab.store.weights import FILE, refuse_other_weights
     from mmlab.train.prepare import check_trackers
     from mmlab.train.settings import Settings
 
+    refuse_other_weights(out / "model", FILE, "config.json")
+    refuse_other_file(out / "model" / _SPLIT, _SPLIT_BEGINS)
     check_seed(seed)
     chosen = {field.name: options[field.name] for field in fields(Settings) if field.name in options}
     Settings(steps=steps, batch_size=batch_size, seed=seed, **chosen)
@@ -136,12 +144,7 @@ def load_saved(folder: Path, name: str | None = None, settings: Iterable[str] | 
     stem = saved_facts(folder / FILE).get("stem", "")
     if stem not in list_methods():
         raise ValueError(f"{folder / FILE} does not say which method of mmlab it belongs to.")
-    try:
-        split = json.loads((folder / _SPLIT).read_text(encoding="utf-8"))
-        recorded, share, seed = split["data"], float(split["test_share"]), int(split["seed"])
-        given = [str(setting) for setting in split["settings"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{folder / _SPLIT} is damaged ({error}): train again, or get it again.") from None
+    recorded, given, share, seed = _recorded(folder / _SPLIT)
     if settings is not None or name not in (None, recorded):
         given = list(settings or ())
     data = load_data(name or recorded, given, share, seed)
@@ -153,11 +156,30 @@ def load_saved(folder: Path, name: str | None = None, settings: Iterable[str] | 
     return method, data
 
 
+def _recorded(file: Path) -> tuple[str, list[str], float, int]:
+    """How the data were split in training: their name, settings, share for the test, and seed.
+
+    Raises:
+        ValueError: If the file does not say so.
+    """
+    remedy = "train again, or get it again."
+    said = read_json(file, remedy)
+    kinds: dict[str, type | tuple[type, ...]] = {"data": str, "settings": list, "test_share": (int, float), "seed": int}
+    for key, kind in kinds.items():
+        value = said.get(key) if isinstance(said, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{file} is damaged ({key} is {str(value)[:50]!r}): {remedy}")
+    if odd := [setting for setting in said["settings"] if not isinstance(setting, str)]:
+        raise ValueError(f"{file} is damaged (a setting is {str(odd[0])[:50]!r}): {remedy}")
+    return said["data"], said["settings"], float(said["test_share"]), said["seed"]
+
+
 def _provenance(data: Data, rows: dict[str, dict[str, float]]) -> dict[str, Any]:
     """What the model card says about data and results: fields of :class:`mmlab.store.model_card.Provenance`."""
     source = sources().get(data.name)
-    title = data.title or "A synthetic world"
-    licence = data.licence or "Made by mmlab itself, without restrictions."
+    # What a folder says of itself is somebody's text, and no part of the card's structure.
+    title = plain(data.title) or "A synthetic world"
+    licence = plain(data.licence) or "Made by mmlab itself, without restrictions."
     if source is not None:
         title, licence = source.title, " ".join(filter(None, (source.licence, source.acknowledgement)))
     return {

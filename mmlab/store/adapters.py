@@ -29,7 +29,7 @@ from mmlab.store.lora import (
     quiet,
 )
 from mmlab.store.model_card import Provenance, card_text, code, has_own_readme
-from mmlab.store.weights import read_tensors, strict_json, write_tensors
+from mmlab.store.weights import read_tensors, refuse_other_weights, strict_json, write_tensors
 from mmlab.wording import few
 
 if TYPE_CHECKING:
@@ -160,11 +160,13 @@ def write_adapter(folder: str | Path, adapter: Adapter, provenance: Provenance |
 
     Raises:
         ValueError: If the configuration is not one that :func:`load_adapter` would read.
+        NotOursError: If the folder holds an adapter that another program wrote.
         OSError: If the folder cannot be written.
     """
     folder = expand(folder, "folder")
     adapter = replace(adapter, config=json.loads(json.dumps(adapter.config)))  # as it will be read back
     lora_config(adapter.config, "The adapter")
+    refuse_other_weights(folder, WEIGHTS, CONFIG)
     with replaced_files(folder, [WEIGHTS, CONFIG, "README.md"]) as new:
         facts = {"config": adapter.config, "base": adapter.base}
         write_tensors(new / WEIGHTS, adapter.tensors, facts, "The adapter")

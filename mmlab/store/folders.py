@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -186,6 +187,29 @@ def refuse_other_file(path: Path, beginning: str) -> None:
     with path.open("rb") as file:
         if file.read(len(begins)) not in (b"", begins):
             raise NotOursError(f"{path} is there and holds something else: move it away, or choose another name.")
+
+
+def refuse_other_arrays(path: Path, names: Sequence[str]) -> None:
+    """Refuse to write over a file that is no ``.npz`` of just these arrays. One that is not there is no trouble.
+
+    Args:
+        path: Where the arrays are to be written.
+        names: Their names.
+
+    Raises:
+        NotOursError: If it is somebody else's.
+    """
+    if path.is_dir():
+        raise NotOursError(f"{path} is a folder: name a file in it.")
+    if not path.exists():
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        held = []
+    if sorted(held) != sorted(f"{name}.npy" for name in names):
+        raise NotOursError(f"{path} is there and holds something else: move it away, or choose another name.")
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -22,7 +22,15 @@ from mmlab.store.folders import replaced_files
 from mmlab.store.hub import hub_file
 from mmlab.store.model_card import Provenance, has_own_readme, model_card
 from mmlab.store.parts import configuration, own_parts
-from mmlab.store.weights import FILE, described, load_weights, savable_state, save_weights, strict_json
+from mmlab.store.weights import (
+    FILE,
+    described,
+    load_weights,
+    refuse_other_weights,
+    savable_state,
+    save_weights,
+    strict_json,
+)
 
 __all__ = ["Saved"]
 
@@ -89,12 +97,14 @@ class Saved(PyTorchModelHubMixin, library_name="mmlab"):
             TypeError: If ``model_card_kwargs`` has an unknown field.
             ValueError: If ``config`` is not the configuration of this method, a tensor holds no data, or the method has
                 been changed since it was built (by layers of LoRA, for example), so that it could not be loaded.
+            NotOursError: If the folder holds weights, or a configuration, that another program wrote.
             OSError: If the folder cannot be written.
         """
         if config is not None and config != self.config:
             raise ValueError("The configuration that is saved is the constructor's arguments: leave config out.")
         self.check_savable()
         folder = expand(save_directory, "save_directory").absolute()  # "." has the name of its folder
+        refuse_other_weights(folder, FILE, "config.json")
         text = self.generate_model_card(**(model_card_kwargs or {}))
         with replaced_files(folder, [FILE, "config.json", "README.md"]) as new:
             facts = {"method": type(self).__name__, "stem": self._stem(), "config": self.config}

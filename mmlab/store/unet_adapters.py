@@ -18,7 +18,7 @@ from mmlab.paths import expand
 from mmlab.store.folders import replaced_files
 from mmlab.store.lora import as_json, base_marks, check_base, check_fit, left_out, lora_config, quiet
 from mmlab.store.model_card import Provenance, card_text, has_own_readme
-from mmlab.store.weights import read_tensors, write_tensors
+from mmlab.store.weights import read_tensors, refuse_other_weights, write_tensors
 from mmlab.wording import few
 
 __all__ = ["WEIGHTS", "load_unet_adapter", "save_unet_adapter"]
@@ -60,6 +60,7 @@ def save_unet_adapter(
     if lost := left_out(unet, tensors, name):
         raise ValueError(f"{few(lost)} would be lost: trained, but no part of the adapter. Freeze it.")
     folder = expand(folder, "folder")
+    refuse_other_weights(folder, WEIGHTS)
     with replaced_files(folder, [WEIGHTS, "README.md"]) as new:
         settings = json.dumps({f"{_PREFIX}{key}": value for key, value in config.items()}, sort_keys=True)
         facts = {"config": config, "base": base_marks(unet)}

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from mmlab.store.folders import NotOursError
 from mmlab.wording import few
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "described",
     "load_weights",
     "read_tensors",
+    "refuse_other_weights",
     "safetensors_chunks",
     "savable_state",
     "save_weights",
@@ -117,6 +119,34 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if ours and header.get("mmlab_sha256") != _digest(tensors, header.get("mmlab", "")):
         raise _damaged(file, "it is not what was saved")
     return tensors, header
+
+
+def refuse_other_weights(folder: Path, name: str, config: str | None = None) -> None:
+    """Refuse to write over weights, or over their configuration, that another program wrote.
+
+    Args:
+        folder: Where they are to be saved; it need not be there.
+        name: Name of the weights.
+        config: Name of the configuration, which belongs to weights beside it.
+
+    Raises:
+        NotOursError: If one is there and mmlab did not write it.
+    """
+    file = folder / name
+    if folder.exists() and not folder.is_dir():
+        raise NotOursError(f"{folder} is a file: name a folder.")
+    if not file.exists():
+        if config is not None and (folder / config).exists():
+            raise NotOursError(f"{folder / config} is there without {name}: move it away, or choose another folder.")
+        return
+    try:
+        _header(file)
+        with safe_open(file, "pt") as opened:
+            ours = "mmlab" in (opened.metadata() or {})
+    except (OSError, SafetensorError, ValueError, RuntimeError, RecursionError):
+        ours = False
+    if not ours:
+        raise NotOursError(f"{file} is there and mmlab did not write it: move it away, or choose another folder.")
 
 
 def described(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -25,9 +25,10 @@ from torch import Tensor
 
 from mmlab.paths import expand
 from mmlab.store.files import flush_folder, replace_file, temporary, write_file
+from mmlab.store.folders import refuse_other_file
 from mmlab.store.lock import InUseError, Lock
 from mmlab.store.weights import safetensors_chunks
-from mmlab.train.history import History
+from mmlab.train.history import HEAD, History
 
 __all__ = ["FORMAT", "Checkpoint", "Store"]
 
@@ -64,6 +65,7 @@ class Store:
         out: Folder of the run. It is created, and that it can be written is tried at once.
 
     Raises:
+        NotOursError: If the folder has a ``history.csv`` that is none.
         OSError: If the folder cannot be written.
     """
 
@@ -73,6 +75,8 @@ class Store:
         self._error: Exception | None = None
         self._copy: Groups = {}
         self._lock = Lock(self.folder / "in_use.json")
+        if self.folder.parent.is_dir():
+            refuse_other_file(self.folder.parent / "history.csv", HEAD)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             trial = temporary(self.folder / "trial")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 from mmlab.paths import expand
 from mmlab.store.sheets import as_csv
 
-__all__ = ["History", "Row"]
+__all__ = ["HEAD", "History", "Row"]
 
 
 class Row(NamedTuple):
@@ -34,6 +34,10 @@ class Row(NamedTuple):
     split: str
     metric: str
     value: float
+
+
+HEAD = ",".join(Row._fields)
+"""The first line of a history as CSV."""
 
 
 class History:
@@ -95,11 +99,15 @@ class History:
         """Write the table, whole or not at all.
 
         Raises:
+            NotOursError: If there is a file already that holds something else.
             OSError: If the file cannot be written.
         """
         from mmlab.store.files import replace_file
+        from mmlab.store.folders import refuse_other_file
 
-        replace_file(expand(path), [self.csv().encode()])
+        target = expand(path)
+        refuse_other_file(target, HEAD)
+        replace_file(target, [self.csv().encode()])
 
     def tensors(self) -> dict[str, Tensor]:
         """Steps and values of each series, under its number, for a checkpoint; :meth:`keys` says which is which."""

@@ -43,6 +43,7 @@ FILE = "data.toml"
 _PARTS = ("arrays", "validation", "test")
 _TEXTS = ("title", "licence", "subjects", "kind")
 _EXAMPLE = '[arrays]\\nsource = "rest.npy"\\ntarget = "motor.npy"'
+_IDS = "write one id a line."
 _REMEDY = "give one row of finite numbers for each item, as .npy, .csv, .tsv or .txt."
 
 
@@ -141,7 +142,7 @@ def _part(place: Path, path: Path, part: str, said: dict[str, Any]) -> tuple[dic
     subjects = None
     if listed is not None:
         file = place / expand(listed, f"{path}: subjects")
-        subjects = [subject_id(line) for line in read_lines(file, "write one id a line.") if line.strip()]
+        subjects = [_id(line, f"{file}, line {n}") for n, line in enumerate(read_lines(file, _IDS), 1) if line.strip()]
     counts = {key: len(array.values) for key, array in arrays.items()}
     if subjects is not None:
         counts["subjects"] = len(subjects)
@@ -153,6 +154,13 @@ def _part(place: Path, path: Path, part: str, said: dict[str, Any]) -> tuple[dic
     if subjects is None:
         subjects = next((list(ids) for table in rows.values() if (ids := stated(table.rows))), None)
     return dict(zip(arrays, rows.values(), strict=True)), subjects
+
+
+def _id(line: str, where: str) -> str:
+    try:
+        return subject_id(line)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _dataset(
