@@ -203,11 +203,11 @@ def _read_item(where: str, found: dict[str, Any], folder: Path) -> Item:
     if not isinstance(name, str) or not isinstance(attention, str) or not isinstance(answers, dict):
         raise ValueError(f"{where}: id and attention are texts, and answers a table with a line for each system.")
     read = {
-        spelled(key): _read_answer(f"{where} ({name}), answer of {key}", value, folder)
+        spelled(key): _read_answer(f"{where} ({name[:70]}), answer of {key[:70]}", value, folder)
         for key, value in answers.items()
     }
     if len(read) < len(answers):
-        raise ValueError(f"{where} ({name}): two systems have one name, in two spellings of Unicode: leave one out.")
+        raise ValueError(f"{where} ({name[:70]}): two systems have one name, in two spellings of Unicode: leave one out.")
     return Item(spelled(name), _read_answer(where, found, folder), read, spelled(attention))
 
 
@@ -259,7 +259,7 @@ def _known(
     types = {name: str(hint) for name, hint in kind.__annotations__.items() if name not in (hidden or set())}
     for name, value in found.items():
         if name not in types:
-            raise ValueError(f"{where} has a key {name!r}, which is not known: {nearest(name, types)}")
+            raise ValueError(f"{where} has a key {name[:70]!r}, which is not known: {nearest(name, types)}")
         kinds = _KINDS[types[name]]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = _WANTED.get(types[name], f"of the kind {types[name].split(' ')[0]}")
@@ -290,7 +290,7 @@ def _check(c: Competition) -> None:
     labels = [scale.name for scale in c.scales]
     for scale in c.scales:
         if not _NAME.fullmatch(scale.name) or labels.count(scale.name) > 1 or not 2 <= scale.points <= 10:
-            raise ValueError(f"The scale {scale.name!r} needs a short name of its own, and from 2 to 10 points.")
+            raise ValueError(f"The scale {scale.name[:70]!r} needs a short name of its own, and from 2 to 10 points.")
     _refuse_alike("item", names)
     _refuse_alike("system", sorted({name for item in c.items for name in item.answers}))
     _check_silence(c)
@@ -317,9 +317,9 @@ def _check_item(c: Competition, item: Item) -> None:
             "lower shown, or give it fewer answers."
         )
     if item.attention and item.attention not in item.answers:
-        raise ValueError(f"The item {item.name} has no answer {item.attention!r}, which attention names.")
+        raise ValueError(f"The item {item.name} has no answer {item.attention[:70]!r}, which attention names.")
     for name, answer in {"": item.shown, **item.answers}.items():
-        of = f"The answer of {name} to the item {item.name}" if name else f"The item {item.name}"
+        of = f"The answer of {name[:70]} to the item {item.name}" if name else f"The item {item.name}"
         if name and not _NAME.fullmatch(name):
             raise ValueError(f"{of}: a system's name has letters, digits, '-' or '_', 60 at most.")
         if name and not (answer.text.strip() or answer.image or answer.matrix):
