@@ -207,7 +207,9 @@ def _read_item(where: str, found: dict[str, Any], folder: Path) -> Item:
         for key, value in answers.items()
     }
     if len(read) < len(answers):
-        raise ValueError(f"{where} ({name[:70]}): two systems have one name, in two spellings of Unicode: leave one out.")
+        raise ValueError(
+            f"{where} ({name[:70]}): two systems have one name, in two spellings of Unicode: leave one out."
+        )
     return Item(spelled(name), _read_answer(where, found, folder), read, spelled(attention))
 
 

@@ -20,6 +20,8 @@ __all__ = ["LEAST", "Estimate", "TwoWay", "mean", "pooled_interval", "rounds_won
 LEAST = 5
 """Respondents and items that an interval needs; with fewer, nothing is decided."""
 _FEW = 10
+_MOST_CELLS = 2**28
+"""Numbers in a table of respondents and items, or in the draws: 2 GB."""
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From weights of the votes in each resample (B, n) to values (B,) or (B, m)."""
@@ -54,7 +56,7 @@ class TwoWay:
         seed: Seed of the draws.
 
     Raises:
-        ValueError: If there are no votes, or not as many items as respondents.
+        ValueError: If there are no votes, not as many items as respondents, or more of both than memory is taken for.
     """
 
     def __init__(self, respondents: Iterable[Any], items: Iterable[Any], *, resamples: int = 10_000, seed: int = 0):
@@ -63,6 +65,11 @@ class TwoWay:
         if len(self.respondent) != len(self.item) or not len(self.item):
             raise ValueError(f"There are {len(self.respondent)} respondents and {len(self.item)} items of votes.")
         self.people, self.things = people, things
+        if (cells := max(people * things, resamples * (people + things))) > _MOST_CELLS:
+            raise ValueError(
+                f"{people:,} respondents on {things:,} items would take {8 * cells / 1e9:.0f} GB: take a part of the "
+                "votes, such as the newest 10,000, or draw fewer resamples."
+            )
         rng = np.random.default_rng(seed)
         self.by_respondent = rng.multinomial(people, np.full(people, 1 / people), size=resamples).astype(np.float64)
         self.by_item = rng.multinomial(things, np.full(things, 1 / things), size=resamples).astype(np.float64)

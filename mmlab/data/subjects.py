@@ -59,6 +59,9 @@ def by_subject(values: Mapping[Any, Value], name: str) -> dict[str, Value]:
     Raises:
         ValueError: If two ids are one, or one is no id.
     """
+    if not hasattr(values, "items"):
+        kind = type(values).__name__
+        raise ValueError(f"{name} is a {kind}, which does not say whose the values are: give a dict from id to value.")
     found: dict[str, Value] = {}
     for key, value in values.items():
         subject = subject_id(key)

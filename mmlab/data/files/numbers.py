@@ -79,6 +79,10 @@ def grid(lines: Sequence[str], commas: bool, columns: int | None = None) -> Grid
         GridError: If the lines are no table of numbers.
     """
     numbered = [(number, _cells(line, commas)) for number, line in enumerate(lines, 1) if line.split("#")[0].strip()]
+    if numbered and re.fullmatch(r"sep=.?", "".join(numbered[0][1]), re.IGNORECASE):  # a spreadsheet's word to others
+        numbered = numbered[1:]
+    while numbered and all(len(cells) > 1 and not cells[-1] for _, cells in numbered):  # commas behind the last column
+        numbered = [(number, cells[:-1]) for number, cells in numbered]
     if not numbered:
         raise GridError("holds no numbers")
     places, rows = [number for number, _ in numbered], [cells for _, cells in numbered]
@@ -175,7 +179,7 @@ def _places(names: Sequence[str], order: Sequence[str], fault: str) -> list[int]
 def _cells(line: str, commas: bool) -> list[str]:
     text = line.split("#")[0].strip("\r\n")
     if commas:
-        mark = ";" if ";" in text else ","
+        mark = next((other for other in (";", ",", "\t") if other in text), ",")
         try:
             cells = [cell.strip() for cell in next(csv.reader([text], delimiter=mark, strict=True), [])]
         except csv.Error as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 import unicodedata
 from pathlib import Path
@@ -25,16 +26,19 @@ class Found(NamedTuple):
     path: Path
 
 
+_MOST_PATTERNS = 1000
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a name is of the system's: macOS leaves ``._<name>`` beside each file, Windows ``Thumbs.db``.
+    """Whether a name is a system's: macOS leaves ``._name`` beside files, Office ``~$name`` and Windows ``Thumbs.db``.
 
     Args:
         path: Relative to the folder that is looked through: each folder in it counts, too.
     """
-    return any((name.startswith(".") and name not in (".", "..")) or name.lower() in _SYSTEM for name in path.parts)
+    return any(
+        (name.startswith((".", "~$")) and name not in (".", "..")) or name.lower() in _SYSTEM for name in path.parts
+    )
 
 
 def named_file(folder: Path, name: str) -> Path | None:
@@ -81,7 +85,14 @@ def subject_files(folder: Path, pattern: str) -> list[Found]:
 
 
 def _braces(pattern: str) -> list[str]:
-    """``{a,b}`` written out."""
+    """``{a,b}`` written out.
+
+    Raises:
+        ValueError: If that gives more patterns than anybody means.
+    """
+    many = math.prod(1 + choice.count(",") for choice in re.findall(r"\{([^{}]*,[^{}]*)\}", pattern))
+    if many > _MOST_PATTERNS:
+        raise ValueError(f"The pattern {pattern[:100]!r} stands for {many:,} patterns: write a * for some of them.")
     if not (match := re.search(r"\{([^{}]*,[^{}]*)\}", pattern)):
         return [pattern]
     choices = match[1].split(",")

@@ -255,7 +255,8 @@ def connectivity(series: NDArray[Any], name: str, estimator: Estimator) -> Tenso
             "a region without signal has no correlation; leave it out for every subject."
         )
     # Units do not matter to Pearson's r; without them the shrinkage of Ledoit and Wolf would depend on the scanner's.
-    scaled = centred / centred.std(0)
+    even = centred / spread  # so that no square of a large number overflows
+    scaled = even / even.std(0)
     measure = ConnectivityMeasure(kind="correlation", cov_estimator=known[estimator](), standardize=None)
     matrix = torch.from_numpy(np.asarray(measure.fit_transform([scaled])[0], dtype=np.float64))
     return matrix.clamp(-1, 1).fill_diagonal_(1.0)

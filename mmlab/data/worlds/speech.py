@@ -208,7 +208,10 @@ def read_wav(path: Path) -> NDArray[np.int16]:
             raise ValueError("it holds no samples")
     except (wave.Error, EOFError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         detail = str(error) or type(error).__name__
-        raise ValueError(f"{path} is not a mono 16-bit WAV file at 8 kHz ({detail}): get the file again.") from None
+        raise ValueError(
+            f"{path} is not a mono 16-bit WAV file at 8 kHz ({detail}): get it again, or convert it with "
+            f"`ffmpeg -i in.wav -ac 1 -ar {RATE} -sample_fmt s16 out.wav`."
+        ) from None
     return np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<i2").astype(np.int16)
 
 
