@@ -47,7 +47,9 @@ def _tensor(value: Any, key: str, index: int) -> Tensor:
         return torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         kind = type(value).__name__
-        raise ValueError(f"Item {index}: {key!r} is a {kind}, of which no tensor can be made.") from None
+        raise ValueError(
+            f"Item {index}: {key!r} is a {kind}, of which no tensor can be made: leave {key!r} out, or give numbers."
+        ) from None
 
 
 def read(dataset: Any, indices: Tensor) -> Batch:

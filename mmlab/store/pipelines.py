@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmlab.paths import expand
-from mmlab.store.folders import recover, replaced_folder
+from mmlab.store.folders import NotOursError, recover, replaced_folder
 from mmlab.store.model_card import Provenance, card_text, has_own_readme
 from mmlab.store.weights import strict_json
 from mmlab.wording import few
@@ -43,6 +43,7 @@ def save_pipeline(pipeline: DiffusionPipeline, folder: str | Path, *, provenance
         TypeError: If it is no pipeline.
         ValueError: If plain diffusers could not load it: a class from elsewhere, or a component with adapters inside;
             or if the folder holds something else than a pipeline, which would be lost.
+        NotOursError: If the folder holds a pipeline that another program wrote.
         OSError: If it cannot be written; what was there before is there still.
     """
     import diffusers
@@ -226,6 +227,8 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     index = _read_json(folder / _INDEX) if (folder / _INDEX).is_file() else {}
+    if index and not (folder / _MANIFEST).is_file():
+        raise NotOursError(f"{folder} is a pipeline that mmlab did not write: move it away, or choose another folder.")
     if other := sorted({path.name for path in folder.iterdir()} - {*index, _INDEX, _MANIFEST, _CARD}):
         raise ValueError(
             f"{folder} holds {few(other)}, which is no part of a pipeline and would be lost: choose another."

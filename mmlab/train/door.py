@@ -220,6 +220,10 @@ def _needed(key: str, value: Tensor, like: Tensor | None, real: torch.dtype, nam
     """
     kind = str(value.dtype).removeprefix("torch.")
     what = f"fit: {name} {key!r} is {kind} of shape {tuple(value.shape[1:])} per item"
+    if value.layout != torch.strided:
+        raise ValueError(f"{what}, {str(value.layout).removeprefix('torch.')}: give value.to_dense().")
+    if value.is_meta:
+        raise ValueError(f"{what}, and holds no data: load it to a real device first.")
     if value.is_complex():
         raise ValueError(f"{what}, and no method takes complex numbers: give torch.view_as_real of it.")
     if like is None or like.is_floating_point():

@@ -38,6 +38,11 @@ def check_data(dataset: Any, validation: Any, settings: Settings) -> None:
             continue
         if isinstance(data, dict):
             raise ValueError(f"fit: {name} is a dict; wrap it: mmlab.data.tensors.TensorData({name}).")
+        if hasattr(data, "iloc"):  # indexed by the names of its columns
+            raise ValueError(
+                f"fit: {name} is a {type(data).__name__} of pandas; make tensors of its columns: "
+                f"mmlab.data.tensors.TensorData({{key: torch.tensor({name}[key].values) for key in {name}}})."
+            )
         if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
             raise ValueError(f"fit: {name} is a {type(data).__name__}; it must have len() and {name}[index].")
         if len(data) == 0:

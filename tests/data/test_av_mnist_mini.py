@@ -176,7 +176,11 @@ def test_original_files(tmp_path: Path) -> None:
             "image/train_data.npy holds values that are not from 0 to 255",
         ),
         ("audio/test_data", np.full((12, 112, 112), 256), "audio/test_data.npy holds values"),
-        ("audio/test_data", np.zeros((11, 112, 112)), "test files have different numbers of rows .*audio 11"),
+        (
+            "audio/test_data",
+            np.zeros((11, 112, 112)),
+            "test files have different numbers of rows .*audio.test_data.npy 11",
+        ),
         ("train_labels", np.full(30, 10), "train_labels.npy holds values that are not from 0 to 9"),
         ("train_labels", np.full(30, 0.5), "no integers"),
         ("train_labels", np.array(["a"] * 30), "train_labels.npy holds <U1"),

@@ -98,3 +98,14 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(NotOursError, match="name a folder"):
         method(tmp_path / "x")
     assert (tmp_path / "x").read_text() == "mine"
+
+
+def test_a_pipeline_of_another_program_stays(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_text("{}")
+    (tmp_path / "model_index.json").write_text('{"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]}')
+    from mmlab.store.pipelines import _check_replaceable
+
+    with pytest.raises(NotOursError, match="mmlab did not write: move it away"):
+        _check_replaceable(tmp_path)
+    assert (tmp_path / "unet" / "config.json").read_text() == "{}"

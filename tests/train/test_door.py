@@ -299,3 +299,36 @@ def test_every_method_names_shapes_that_it_was_not_built_for(stem):
     for key in vectors:
         with pytest.raises(ValueError, match=rf"^[^\n]*{key}[^\n]*$"):
             train(stem, **{key: lambda value: torch.nn.functional.pad(value, (0, 1))})
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (torch.Tensor.to_sparse, r"sparse_coo: give value.to_dense\(\)"),
+        (lambda value: value.to("meta"), "holds no data: load it to a real device"),
+    ],
+    ids=["sparse", "meta"],
+)
+def test_tensors_that_hold_no_plain_values_are_refused(change, why):
+    _, batch = load("late_fusion").demo()
+    key = next(key for key, value in batch.items() if value.is_floating_point())
+    with pytest.raises(ValueError, match=rf"'{key}' is float32 of shape .*{why}"):
+        train("late_fusion", **{key: change})
+
+
+def test_a_data_frame_is_told_how_to_become_tensors():
+    import pandas as pd
+
+    dataset = pd.DataFrame({"x": [0.5, 1.0], "y": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="DataFrame of pandas; make tensors") as told:
+        fit(make(Regression), dataset, steps=1)
+    remedy = str(told.value).partition("columns: ")[2].removesuffix(".")
+    import mmlab.data.tensors
+
+    assert len(eval(remedy, {"mmlab": mmlab, "torch": torch, "dataset": dataset})) == 2
+
+
+def test_what_is_no_number_is_named_with_a_way_out():
+    rows = [{"x": torch.ones(3), "caption": "a dog"}] * 4
+    with pytest.raises(ValueError, match=r"'caption' is a str.*leave 'caption' out"):
+        fit(make(Regression), rows, steps=1)

@@ -51,8 +51,8 @@ def original_av_mnist(
     exam = {kind: _open(_path(folder, "test", kind), shape) for kind, shape in _SHAPES.items()}
     for side, arrays in (("train", learn), ("test", exam)):
         if len({len(array) for array in arrays.values()}) > 1:
-            counts = ", ".join(f"{kind} {len(array)}" for kind, array in arrays.items())
-            raise ValueError(f"{folder}: the {side} files have different numbers of rows ({counts}): get them again.")
+            counts = ", ".join(f"{_path(folder, side, kind)} {len(array)}" for kind, array in arrays.items())
+            raise ValueError(f"The {side} files have different numbers of rows ({counts}): get them again.")
     start = len(learn["labels"]) - validation
     size = start if train is None else train
     taken = len(exam["labels"]) if test is None else test
