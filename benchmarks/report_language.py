@@ -55,8 +55,8 @@ def meme_tuning(read: Callable[[str], dict[str, Any]]) -> str:
         f"tuned for {result['steps']} steps of 16 memes, asked about {result['asked']} memes whose pair of figures is "
         "in no training example. Exact answers, mean ± standard deviation over "
         f"{len(result['seeds'])} seeds (world, base, choice of memes, adapter). LoRA is on the language model, with "
-        "the connector trained beside it; one learning rate for all ranks, but where it says so. *What is drawn* is "
-        "the old skill, asked of the tuned model.\n\n"
+        "the connector trained beside it; one learning rate for all ranks, but where it says so, and everything at a "
+        "third of it; none was searched. *What is drawn* is the old skill, asked of the tuned model.\n\n"
         "| trained | examples | weights | what it means ↑ | what is drawn ↑ |\n" + "| --- " * 5 + "|\n"
     )
     for row in result["rows"]:
