@@ -165,7 +165,7 @@ show(
 #
 # $Z$ makes it sum to one. In words: start from the prior, and let every expert add what it knows *beyond* the prior. With $E$
 # experts, the prior is divided out $E - 1$ times. The published code leaves the prior out. For balanced classes it is a constant
-# and cancels; for others it matters, as we shall see.
+# and cancels; for others what it does is measured below.
 #
 # This is a product of experts {cite}`hinton2002experts`. An expert that knows nothing beyond the prior changes nothing, and
 # each can veto. Training maximises the probability of the right class under the product:
