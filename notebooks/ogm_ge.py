@@ -541,8 +541,8 @@ def cured(row):
         heard.loc["joint"],
         direction="higher",
         unit="%",
-        better=f"*{row}* repairs some of it: {{ours}}, where joint training has {{theirs}}.",
-        worse=f"*{row}* makes it worse: {{ours}}, where joint training has {{theirs}}.",
+        better=f"*{row}* has the higher probe: {{ours}}, where joint training has {{theirs}}.",
+        worse=f"*{row}* has the lower probe: {{ours}}, where joint training has {{theirs}}.",
         undecided=f"*{row}* cannot be told from joint training: {{ours}} and {{theirs}}.",
     )
 
