@@ -17,7 +17,7 @@ from mmlab.train.door import door, lack, through_door
 from mmlab.train.history import History
 from mmlab.train.memory import compiled, recomputed
 from mmlab.train.optimisers import Optimiser
-from mmlab.train.prepare import check_data, check_trackers
+from mmlab.train.prepare import check_data, check_method, check_trackers
 from mmlab.train.randomness import preserved
 from mmlab.train.run import Run
 from mmlab.train.settings import Precision, Schedule, Settings
@@ -114,6 +114,7 @@ def fit(
         log_every=log_every, workers=workers, optimiser=optimiser,
     )  # fmt: skip
     names = (trackers,) if isinstance(trackers, str) else tuple(trackers)
+    check_method(method)
     check_data(dataset, validation, settings)
     check_trackers(names, out)
     store = None if out is None else Store(out)

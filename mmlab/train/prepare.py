@@ -18,7 +18,7 @@ from mmlab.wording import nearest
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["check_data", "check_trackers", "make_accelerator", "processes_started"]
+__all__ = ["check_data", "check_method", "check_trackers", "make_accelerator", "processes_started"]
 
 _log = logging.getLogger("mmlab")
 _PATIENCE = 10.0
@@ -49,6 +49,24 @@ def check_data(dataset: Any, validation: Any, settings: Settings) -> None:
             raise ValueError(f"fit: {name} is empty.")
     if validation is None and settings.validate_every is not None:
         raise ValueError("fit: validate_every is set, but there is no validation dataset.")
+
+
+def check_method(method: torch.nn.Module) -> None:
+    """Refuse to train what cannot learn.
+
+    Raises:
+        ValueError: If gradients are switched off, or a parameter holds no data.
+    """
+    if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+        raise ValueError(
+            "fit: gradients are switched off, by torch.no_grad, torch.inference_mode or torch.set_grad_enabled: call "
+            "fit outside of it."
+        )
+    if empty := next((name for name, value in method.named_parameters() if value.is_meta), ""):
+        raise ValueError(
+            f"fit: {empty} of {type(method).__name__} is on the device meta and holds no data: build the method "
+            "outside of torch.device('meta')."
+        )
 
 
 def check_trackers(trackers: tuple[str, ...], folder: Any) -> None:
@@ -121,6 +139,20 @@ def _told_of_waiting(processes: int) -> Iterator[None]:
         timer.cancel()
 
 
+@contextmanager
+def _told_of_variables() -> Iterator[None]:
+    """Name the variables of Accelerate where it does not start: somebody else's configuration may have left them."""
+    try:
+        yield
+    except (ValueError, ImportError, RuntimeError) as error:
+        if not (left := sorted(name for name in os.environ if name.startswith("ACCELERATE_"))):
+            raise
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        raise ValueError(
+            f"fit: Accelerate does not start ({said}), and the environment has variables of it: unset {' '.join(left)}."
+        ) from error
+
+
 def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any) -> Accelerator:
     """Accelerate, as this run needs it.
 
@@ -133,17 +165,18 @@ def make_accelerator(settings: Settings, trackers: tuple[str, ...], folder: Any)
 
     processes = processes_started()
     # Without `cpu`, Accelerate takes each process of torchrun on a machine without a GPU for a run of its own.
-    with _told_of_waiting(processes):
+    with _told_of_waiting(processes), _told_of_variables():
         state = PartialState(cpu=not torch.accelerator.is_available())
     if processes != state.num_processes:
         raise ValueError(f"fit: {processes} processes were started, but Accelerate sees {state.num_processes} of them.")
     if settings.precision == "fp16" and state.device.type == "cpu":
         raise ValueError("fit: precision fp16 needs a GPU; on a CPU use 'no' or 'bf16'.")
     AcceleratorState._reset_state()  # it remembers the precision of an earlier fit in the process, and refuses another
-    return Accelerator(
-        cpu=state.device.type == "cpu",
-        mixed_precision=settings.precision,
-        log_with=list(trackers) or None,
-        project_dir=folder,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    with _told_of_variables():
+        return Accelerator(
+            cpu=state.device.type == "cpu",
+            mixed_precision=settings.precision,
+            log_with=list(trackers) or None,
+            project_dir=folder,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )

@@ -332,3 +332,29 @@ def test_what_is_no_number_is_named_with_a_way_out():
     rows = [{"x": torch.ones(3), "caption": "a dog"}] * 4
     with pytest.raises(ValueError, match=r"'caption' is a str.*leave 'caption' out"):
         fit(make(Regression), rows, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "x"),
+        ("ACCELERATE_USE_CPU", "maybe"),
+        ("ACCELERATE_USE_DEEPSPEED", "true"),
+    ],
+)
+def test_variables_that_accelerate_cannot_read_are_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=rf"fit: Accelerate does not start .*unset {name}"):
+        fit(make(Regression), data(8), steps=1)
+    monkeypatch.delenv(name)
+    fit(make(Regression), data(8), steps=1, progress=False)
+
+
+def test_what_cannot_learn_is_refused():
+    for off in (torch.no_grad(), torch.inference_mode()):
+        with off, pytest.raises(ValueError, match="gradients are switched off"):
+            fit(make(Regression), data(8), steps=1)
+    with torch.device("meta"):
+        empty = Regression()
+    with pytest.raises(ValueError, match="is on the device meta and holds no data"):
+        fit(empty, data(8), steps=1)
