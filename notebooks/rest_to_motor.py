@@ -488,7 +488,7 @@ def of(name, column):
 
 
 # %% [markdown]
-# **Who is close?** Each trained method against the same network trained as plain regression, and against the baseline with the lowest mean RMSE:
+# **Who is close?** Each trained method against plain regression with the network of the bridge, on edges, and against the baseline with the lowest mean RMSE. (The tangent bridge and DiffeoCFM work in other coordinates; no regression in those is in the field.)
 
 # %% tags=["hide-input"]
 DULL = list(simple)
