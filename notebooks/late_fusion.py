@@ -1080,7 +1080,7 @@ say(
 #
 # ## In five lines
 #
-# - Concatenation, gates, attention and products of features can express what only both modalities say; products and means of opinions cannot.
+# - Concatenation, gates, attention and products of features can express what only both modalities say; products and means of opinions, trained by log loss, do not get beyond a coin there.
 # - If modalities are independent given the class, and classes equally frequent, the product of opinions is Bayes' rule.
 # - To tell *cannot* from *did not yet*, train for longer.
 # - Put one modality, a tuned line and an ensemble into every table of heads.

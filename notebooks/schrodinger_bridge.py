@@ -750,7 +750,7 @@ say(
 #
 # Both ends are $\mathcal N(0, 1)$. The inverse of the joint covariance $\begin{pmatrix} 1 & c \\ c & 1 \end{pmatrix}$ of the
 # Schrödinger bridge has $-1/\sigma^2$ off its diagonal, since nothing but the reference ties the ends together. Solve for the
-# correlation $c$ and compute it for $\sigma = ½$, 1 and 2.
+# correlation $c$ and compute it for $\sigma = ½$, 1 and 2, to three decimals.
 # ```
 
 # %% tags=["stub:limits"]

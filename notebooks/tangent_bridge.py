@@ -263,7 +263,7 @@ assert torch.allclose(ours, theirs, atol=1e-4)
 # %% [markdown]
 # ## The experiment
 #
-# The rivals of {doc}`bridge_matching` are all here, and the bridge between edges itself, as it is and projected onto the correlation
+# The rivals of {doc}`bridge_matching` that no gradient trains are here, and the bridge between edges itself, as it is and projected onto the correlation
 # matrices afterwards. Two baselines live in the new coordinates. The *tangent shift* changes nothing in them.
 # *Ridge regression in tangent coordinates* is one call of scikit-learn, its penalty chosen on the training people. If it does as
 # well as the bridge, the coordinates deserve the credit. The same call on *edges*, and on *Fisher's z* of each edge by itself, tells
@@ -701,7 +701,7 @@ check_back(back)
 #
 # - Whiten with a mean, take the logarithm, and correlation matrices live in a flat space; for two regions this is Fisher's z.
 # - Any method for vectors can run there, and whatever it draws is a valid matrix.
-# - The samples of a bridge between edges are mostly invalid; its mean seldom is, and can be projected.
+# - Nothing keeps samples of a bridge between edges valid, nor their mean; how many are not stands above, and a projection repairs them.
 # - What the coordinates bring without any bridge, ridge regression in them shows; the claims above say what is left for the bridge.
 # - This world was built for these coordinates. Measure on your own scans first.
 #

@@ -50,6 +50,8 @@ def check_targets(answer: Callable[[Tensor, Tensor], Tensor]) -> Verdict:
             ("The partner goes without: its share $1 - β_i$ is missing.", alone),
             ("These are the targets of CLIP: the mixture is matched with its first part only.",
              lambda weight, partner: torch.eye(len(weight))),
+            ("The share of the partner is $1 - β_i$ with the β of the row, the mixture's: you took the partner's own.",
+             lambda weight, partner: torch.diag(weight).scatter_add(1, partner[:, None], 1 - weight[partner][:, None])),
             ("The partner has the weight β of the item: it should be $1 - β_i$.",
              lambda weight, partner: torch.diag(weight).scatter_add(1, partner[:, None], weight[:, None])),
         ],

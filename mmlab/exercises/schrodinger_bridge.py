@@ -25,6 +25,10 @@ def check_sinkhorn(answer: Callable[[Tensor, float, int], Tensor]) -> Verdict:
         ("The kernel does not know ε: divide the cost by it.", _sinkhorn(divide=False)),
         ("The plan sums to B: rows and columns have to sum to $1/B$.", _sinkhorn(total=1.0, power=0)),
         ("Only the rows are right: after $a$, choose $b$ for the columns.", _sinkhorn(columns=False)),
+        (
+            "You began with the columns: first $a$ for the rows, then $b$, so that the columns are right at the end.",
+            _sinkhorn(rows_first=False),
+        ),
         ("The columns are scaled by row sums: use the transpose of the kernel for $b$.", _sinkhorn(transpose=False)),
         ("One round is not enough: repeat.", _sinkhorn(rounds_done=1)),
         ("The kernel itself is returned, without $a$ and $b$.", _sinkhorn(scale=False)),
@@ -52,6 +56,7 @@ def _sinkhorn(
     total: float = 1.0,
     power: int = 1,
     columns: bool = True,
+    rows_first: bool = True,
     transpose: bool = True,
     rounds_done: int | None = None,
     scale: bool = True,
@@ -63,9 +68,12 @@ def _sinkhorn(
         share = total / len(cost) ** power
         a = b = torch.ones(len(cost), dtype=cost.dtype)
         for _ in range(rounds_done or rounds):
-            a = share / (kernel @ b)
+            if rows_first:
+                a = share / (kernel @ b)
             if columns:
                 b = share / ((kernel.T if transpose else kernel) @ a)
+            if not rows_first:
+                a = share / (kernel @ b)
         return a[:, None] * kernel * b if scale else kernel
 
     return plan
@@ -85,7 +93,7 @@ def check_limits(answer: tuple[Any, Any, Any]) -> Verdict:
     mistakes: list[tuple[str, tuple[float, ...]]] = [
         ("There is σ where σ² belongs.", solved(lambda sigma: sigma)),
         ("Rounded to two decimals; give three at least.", tuple(round(c, 2) for c in right)),
-        ("The order is reversed: first σ = ½, last σ = 2.", right[::-1]),
+        ("The order is reversed, or there is 1/σ where σ belongs: the correlation falls as σ grows.", right[::-1]),
         ("This is the other root of the quadratic: a correlation lies between -1 and 1.", tuple(-1 / c for c in right)),
         ("The sign is wrong: the reference pulls the ends together.", tuple(-c for c in right)),
         ("This is ε = 2σ² in the place of σ².", solved(lambda sigma: 2 * sigma**2)),
