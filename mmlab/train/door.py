@@ -34,11 +34,13 @@ class Door:
         name: ``"dataset"`` or ``"validation"``, for messages.
         casts: What a key is turned into, by key: a type, or ``"classes"`` for numbers of classes.
         classes: The number of classes, if there is a key ``label`` that has to lie below it.
+        gaps: Whether the method leaves out labels where ``label_present`` is false, as its demo shows.
     """
 
     name: str
     casts: Mapping[str, torch.dtype | str] = field(default_factory=dict)
     classes: int | None = None
+    gaps: bool = False
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch as the method wants it.
@@ -49,7 +51,10 @@ class Door:
         if self.casts:
             batch = {key: _cast(value, self.casts.get(key)) for key, value in batch.items()}
         if self.classes is not None and "label" in batch:
-            _check_range(batch["label"], self.classes, self.name)
+            label = batch["label"]
+            if self.gaps and "label_present" in batch:
+                label = label[batch["label_present"]]
+            _check_range(label, self.classes, self.name)
         return batch
 
 
@@ -86,7 +91,7 @@ def door(method: Method, data: Any, name: str, *, quiet: bool = False) -> Door:
             )  # fmt: skip
     classes = getattr(method, "config", {}).get("classes")
     labelled = "label" in batch and isinstance(classes, int) and (not wanted or _whole(wanted.get("label")))
-    found = Door(name, casts, classes if labelled else None)
+    found = Door(name, casts, classes if labelled else None, "label_present" in wanted)
     found(_all_labels(data, batch) if labelled else batch)
     # A label of items that lie in memory has been checked by now, and need not be checked in every batch.
     return replace(found, classes=None) if type(data) is TensorData else found
@@ -285,10 +290,14 @@ def _whole(like: Tensor | None) -> bool:
 def _all_labels(data: Any, batch: Batch) -> Batch:
     """All labels, where they lie in memory."""
     tensors = getattr(data, "tensors", None)
-    return {"label": tensors["label"]} if isinstance(tensors, Mapping) and "label" in tensors else batch
+    if not isinstance(tensors, Mapping) or "label" not in tensors:
+        return batch
+    return {key: tensors[key] for key in ("label", "label_present") if key in tensors}
 
 
 def _check_range(label: Tensor, classes: int, name: str) -> None:
+    if not label.numel():
+        return
     low, high = (int(value) for value in label.long().aminmax())
     if low >= 0 and high < classes:
         return
