@@ -108,6 +108,19 @@ def test_a_late_label_that_is_none_of_the_classes_is_refused_too():
         fit(method, Items(TensorData(many)), steps=100, progress=False)  # when its batch comes
 
 
+def test_labels_that_are_said_to_be_absent_are_not_looked_at_where_the_method_leaves_them_out():
+    method, batch = load("ithp").demo()
+    batch["label"] = batch["label"].where(batch["label_present"], -1)
+    for items in (TensorData(batch), Items(TensorData(batch))):
+        fit(method, items, steps=1, batch_size=8, progress=False)
+    with pytest.raises(ValueError, match="run from -1"):
+        fit(method, TensorData(batch | {"label_present": torch.ones(32, dtype=torch.bool)}), steps=1, progress=False)
+    other, own = load("late_fusion").demo()
+    absent = {"label": own["label"] - 1, "label_present": own["label"] > 0}
+    with pytest.raises(ValueError, match="run from -1"):  # it would train on them
+        fit(other, TensorData(own | absent), steps=1, progress=False)
+
+
 class Masked(Regression):
     """Items that may lack their target."""
 
