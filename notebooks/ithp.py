@@ -156,8 +156,8 @@ assert torch.allclose(ours, theirs)
 say(f"Both give {ours.item():.4f} on the demo.")
 
 # %% [markdown]
-# Two things differ from the released code {cite}`ithp_repository`: it takes the *mean* over dimensions in (2), and it draws noise also at test, so
-# that two calls answer differently. And there the class is read by a language model that adds $b_1$ to its states; here by a linear map.
+# Three things differ from the released code {cite}`ithp_repository`: it takes the *mean* over dimensions in (2); its predictors end in a sigmoid, for
+# detectors that are scaled to lie between 0 and 1; and it draws noise also at test, so that two calls answer differently. And there the class is read by a language model that adds $b_1$ to its states; here by a linear map.
 #
 # ## What a bottleneck keeps
 #
