@@ -64,7 +64,7 @@ from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import COLOURS, bars, use_theme
 
 use_theme()
-steps = steps or {"cpu": 180, "gpu": 1500}[profile]
+steps = steps or {"cpu": 150, "gpu": 1500}[profile]
 
 
 def slug(text):
