@@ -33,7 +33,7 @@ def fit_line(x: Tensor, y: Tensor, penalty: float) -> Tensor:
     Args:
         x: Rows (N, F) float64.
         y: Labels (N,), 0 or 1.
-        penalty: Of the weights, positive.
+        penalty: Weight of the squared weights, positive.
     """
     rows = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
     ridge = penalty * torch.ones(rows.shape[1], dtype=x.dtype)
@@ -129,7 +129,7 @@ def out_of_fold(fit: Fit, x: Tensor, y: Tensor, fold: Tensor) -> Tensor:
         fold: k, (N,).
     """
     z = torch.zeros(len(x), dtype=x.dtype)
-    for k in fold.unique().tolist():
+    for k in range(int(fold.max()) + 1):
         held = fold == k
         z[held] = fit(x[~held], y[~held])(x[held])  # Eq. (3)
     return z
@@ -147,7 +147,7 @@ class TextTabular(Method):
         columns: Numbers F in a row.
         fusion: How the parts are put together; ``"text"`` and ``"table"`` use one of them.
         folds: Number of folds of the stack.
-        text_penalty: Of the weights of words.
+        text_penalty: Penalty of the weights of words.
         rounds: Number of trees.
         depth: Questions of each tree.
 
