@@ -809,7 +809,7 @@ show(
 # %% [markdown]
 # ### Are the samples honest?
 #
-# A regression gives one matrix. A bridge gives as many as we like, and with them an uncertainty: an 80 % interval of the samples should contain the true
+# A regression gives one matrix. A bridge gives as many as we like, and with them an uncertainty: an 80 % interval of the samples should contain the measured
 # edge 80 % of the time. Three things could make intervals miss, and each has a run of its own. *Memory*: ask for training people as well.
 # *The sampler*: posterior steps put an expectation in the place of a random end, so take more of them, or Euler steps. *The network*: silence it, so that it answers zero and only
 # the line and its spread are left, and sample in the same Euler steps.
@@ -859,7 +859,7 @@ for seed, (seen, unseen) in found.splits.items():
 covered = pd.DataFrame(covered)
 table_over_seeds(
     covered,
-    "Share of true edges in the 80 % intervals of 20 samples, and spread of the samples.",
+    "Share of measured edges in the 80 % intervals of 20 samples, and spread of the samples.",
     by="samples from",
 )
 

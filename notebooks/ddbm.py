@@ -646,9 +646,9 @@ for name, values in covered.items():
         direction="higher",
         unit="%",
         called="worlds",
-        better=f"- The 80 % intervals of *{name}* hold {{ours}} of the true edges: they are too wide.",
-        worse=f"- The 80 % intervals of *{name}* hold {{ours}} of the true edges: they are too narrow.",
-        undecided=f"- The 80 % intervals of *{name}* hold {{ours}} of the true edges, which is no clear miss.",
+        better=f"- The 80 % intervals of *{name}* hold {{ours}} of the measured edges: they are too wide.",
+        worse=f"- The 80 % intervals of *{name}* hold {{ours}} of the measured edges: they are too narrow.",
+        undecided=f"- The 80 % intervals of *{name}* hold {{ours}} of the measured edges, which is no clear miss.",
     )
 say(
     "Network and number of calls are the same in the last two lines; what differs is the sampler."

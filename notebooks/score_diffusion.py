@@ -472,9 +472,9 @@ claim(
     direction="higher",
     unit="%",
     called="worlds",
-    better="The 80 % intervals of the samples hold {ours} of the true edges: they are too wide.",
-    worse="The 80 % intervals of the samples hold {ours} of the true edges: they are too narrow.",
-    undecided="The 80 % intervals of the samples hold {ours} of the true edges, which is no clear miss.",
+    better="The 80 % intervals of the samples hold {ours} of the measured edges: they are too wide.",
+    worse="The 80 % intervals of the samples hold {ours} of the measured edges: they are too narrow.",
+    undecided="The 80 % intervals of the samples hold {ours} of the measured edges, which is no clear miss.",
 )
 record(
     **{

@@ -770,7 +770,7 @@ record(
 #
 # Now hundreds of dimensions: predict a person's connectivity while moving from that at rest, in the world of {doc}`bridge_matching`. All networks have the same linear generator with a bottleneck (linear in its noise, too, so that its samples are Gaussian), the same rates, dropout and weight decay, and the same number of steps; an adversary has its critic on top. *Demeaned r* is the
 # correlation over edges of the deviations from the training people's mean, *identification* how often it finds the right person. The
-# *width* is the standard deviation over people of one sample each, relative to the real one; the *coverage* is how often the central 80 % of ten samples hold the true edge.
+# *width* is the standard deviation over people of one sample each, relative to the real one; the *coverage* is how often the central 80 % of ten samples hold the measured edge.
 
 # %%
 WIDE = {"width": 64, "depth": 0, "dropout": 0.5, "scale": 0.2}

@@ -13,6 +13,7 @@ MISTAKES = {
         ("own[partner]", "0 * own", "share $1 - β_i$ is missing"),
         ("(1 - weight[:, None]) * other", "(1 - weight[:, None]) * own", "targets of CLIP"),
         ("(1 - weight[:, None]) * other", "weight[:, None] * other", "weight β of the item"),
+        ("(1 - weight[:, None]) * other", "(1 - weight[None, :]) * other", "the partner's own"),
     ],
     "partners": [
         ("1 - 0.6", "0.6", "written over"),

@@ -10,6 +10,11 @@ MISTAKES = {
         ("a = 1 / len(cost) / (kernel @ b)\n        b = 1 / len(cost) / (",
          "a = 1 / (kernel @ b)\n        b = 1 / (", "sums to B"),
         ("b = 1 / len(cost) / (kernel.T @ a)", "b = torch.ones(len(cost), dtype=cost.dtype)", "Only the rows"),
+        ("b = torch.ones(len(cost), dtype=cost.dtype)\n    for _ in range(rounds):\n"
+         "        a = 1 / len(cost) / (kernel @ b)\n        b = 1 / len(cost) / (kernel.T @ a)",
+         "a = torch.ones(len(cost), dtype=cost.dtype)\n    for _ in range(rounds):\n"
+         "        b = 1 / len(cost) / (kernel.T @ a)\n        a = 1 / len(cost) / (kernel @ b)",
+         "began with the columns"),
         ("kernel.T @ a", "kernel @ a", "use the transpose"),
         ("range(rounds)", "range(1)", "One round"),
         ("return a[:, None] * kernel * b", "return kernel", "without $a$ and $b$"),
