@@ -8,6 +8,7 @@ people who were left out. All matrices are shrunk by a tenth, since some are sin
 
     MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/diffeo_cfm_real.py             # everything, then the result
     MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/diffeo_cfm_real.py halves 0    # one seed of one part, kept
+    MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/diffeo_cfm_real.py halves 0 3  # one fold of it, kept
     MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/diffeo_cfm_real.py write       # the result, from what was kept
 """
 
@@ -70,9 +71,9 @@ def trained(data: Any, size: int, seed: int, **arguments: Any) -> DiffeoCFM:
     return method.eval()
 
 
-def given_source(pairs: ConnectomePairs, seed: int) -> Iterator[dict[str, Any]]:
-    """One row for each person and predictor."""
-    for train, test in pairs.folds(FOLDS, seed):
+def given_source(pairs: ConnectomePairs, seed: int, fold: int) -> Iterator[dict[str, Any]]:
+    """One row for each person of a fold and predictor."""
+    for train, test in pairs.folds(FOLDS, seed)[fold : fold + 1]:
         data = TensorData({"source": train.source, "target": train.target})
         method = trained(data, train.source.shape[1], seed, condition="source")
         rng = torch.Generator().manual_seed(seed)
@@ -94,9 +95,9 @@ def given_source(pairs: ConnectomePairs, seed: int) -> Iterator[dict[str, Any]]:
                        "RMSE": float(error[i])}  # fmt: skip
 
 
-def given_class(pairs: ConnectomePairs, seed: int) -> Iterator[dict[str, Any]]:
-    """One row for each fold and generator: passive and regulated pain as two classes."""
-    for fold, (train, test) in enumerate(pairs.folds(FOLDS, seed)):
+def given_class(pairs: ConnectomePairs, seed: int, fold: int) -> Iterator[dict[str, Any]]:
+    """One row for each generator: passive and regulated pain as two classes."""
+    for train, test in pairs.folds(FOLDS, seed)[fold : fold + 1]:
         known, asked = (torch.cat([side.source, side.target]) for side in (train, test))
         label, true = (torch.arange(2 * len(side)) // len(side) for side in (train, test))
         method = trained(TensorData({"label": label, "target": known}), known.shape[1], seed)
@@ -132,13 +133,18 @@ def parts() -> dict[str, tuple[str, Any, ConnectomePairs]]:
     }
 
 
-def measure(short: str, seed: int) -> None:
-    """One seed of one part, kept in a file of its own."""
+def measure(short: str, seed: int, fold: int) -> None:
+    """One fold of one seed of one part, kept in a file of its own."""
     _, run, pairs = parts()[short]
     PARTS.mkdir(exist_ok=True)
-    rows = list(run(pairs, seed))
-    (PARTS / f"{short}-{seed}.json").write_text(json.dumps(rows), encoding="utf-8")
-    print(pd.DataFrame(rows).groupby("row", sort=False).mean(numeric_only=True).to_string())
+    rows = list(run(pairs, seed, fold))
+    kept(short, seed, fold).write_text(json.dumps(rows), encoding="utf-8")
+    print(pd.DataFrame(rows).groupby("row", sort=False).mean(numeric_only=True).to_string(), flush=True)
+
+
+def kept(short: str, seed: int, fold: int) -> Path:
+    """Where the rows of a fold are kept."""
+    return PARTS / f"{short}-{seed}-{fold}.json"
 
 
 def write() -> None:
@@ -147,13 +153,14 @@ def write() -> None:
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results: dict[str, Any] = {"training": TRAINING, "built": BUILT, "samples": SAMPLES}
     for short, (title, _, pairs) in parts().items():
-        if lacking := [seed for seed in SEEDS if not (PARTS / f"{short}-{seed}.json").exists()]:
-            print(f"{title}: not measured with seeds {lacking}, and kept as it was")
+        files = [kept(short, seed, fold) for seed in SEEDS for fold in range(FOLDS)]
+        if lacking := [file.stem for file in files if not file.exists()]:
+            print(f"{title}: lacks {', '.join(lacking)}, and is kept as it was")
             if short in before:
                 date = before.get("provenance", {}).get("date", "an earlier day")
                 results[short] = {"measured before": date, **before[short]}
             continue
-        rows = [r for seed in SEEDS for r in json.loads((PARTS / f"{short}-{seed}.json").read_text(encoding="utf-8"))]
+        rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
         frame = pd.DataFrame(rows)
         unit = "person" if "person" in frame else "seed"  # folds of one seed are no independent units
         columns = [c for c in frame if c not in ("row", "seed", "person", "fold")]
@@ -192,11 +199,13 @@ def main() -> None:
     if asked == ["write"]:
         write()
     elif asked:
-        measure(asked[0], int(asked[1]))
+        for fold in map(int, asked[2:] or range(FOLDS)):
+            measure(asked[0], int(asked[1]), fold)
     else:
         for short in parts():
             for seed in SEEDS:
-                measure(short, seed)
+                for fold in range(FOLDS):
+                    measure(short, seed, fold)
         write()
 
 
