@@ -370,19 +370,12 @@ budgets = Budgets(
         for row in order[1:]
     },
 )
-both = both.merge(
-    budgets.columns()[["parameters", "tries"]].astype(float),
-    left_on="method",
-    right_index=True,
-    how="left",
-)
-both["tuned"] = both["tries"].gt(1).astype(float)
 table_over_seeds(
-    both[["method", "seed", *columns, "parameters", "tries", "tuned"]],
-    f"Test people, after {steps} steps for every network; *later* is the mean over the visits 1 to 3. ECE is the expected calibration error. Of *tuned*, 1 says that settings were chosen.",
+    both[["method", "seed", *columns]],
+    f"Test people, after {steps} steps for every network; *later* is the mean over the visits 1 to 3. ECE is the expected calibration error.",
     best={c: "higher" if "accuracy" in c else "lower" for c in columns},
     reference=["exact probabilities"],
-    digits=dict.fromkeys(columns, 3) | {"parameters": 0, "tries": 0, "tuned": 0},
+    digits=3,
     order=order,
     budgets=budgets,
 )

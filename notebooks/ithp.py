@@ -461,15 +461,9 @@ def spent(row):
 
 
 budgets = Budgets("ITHP", {row: spent(row) for row in rows})
-sizes = budgets.columns()["parameters"]
 wide = scores.pivot_table(
     index=["method", "seed"], columns="world", values="accuracy"
 ).reset_index()
-wide["parameters"] = [
-    float(sizes[row] or np.nan) if sizes.notna()[row] else np.nan
-    for row in wide["method"]
-]
-wide["tuned"] = [float(len(budgets.spent[row].tuned)) for row in wide["method"]]
 ceilings = {} if data == "mosi" else {n: w.bayes_rate() for n, w in worlds.items()}
 if ceilings:
     best = pd.DataFrame(
@@ -477,12 +471,12 @@ if ceilings:
     )
     wide = pd.concat([wide, best])
 table_over_seeds(
-    wide[["method", "seed", *names, "parameters", "tuned"]],
-    f"Accuracy on the test items, from text alone, after {steps} steps for every network. *Tuned* counts the settings that were chosen.",
+    wide[["method", "seed", *names]],
+    f"Accuracy on the test items, from text alone, after {steps} steps for every network.",
     best=dict.fromkeys(names, "higher"),
     reference=["best possible"] if ceilings else [],
     ceiling="best possible" if ceilings else None,
-    digits={"parameters": 0, "tuned": 0} | dict.fromkeys(names, 3),
+    digits=3,
     order=[*rows, *(["best possible"] if ceilings else [])],
     budgets=budgets,
 )
