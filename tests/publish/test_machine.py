@@ -38,6 +38,12 @@ def test_a_machine_that_takes_twice_as_long_has_the_factor_two(asked):
     assert len(commands) == 1
 
 
+def test_as_many_are_measured_as_run_side_by_side(asked):
+    commands = asked(str(3 * machine._REFERENCE_SECONDS))
+    assert machine.factor(2) == 3.0
+    assert len(commands) == 2
+
+
 @pytest.mark.parametrize("answer", ["", "0", OSError("no process"), subprocess.TimeoutExpired("python", 1)])
 def test_where_it_cannot_be_measured_the_reference_is_taken(asked, answer):
     asked(answer)

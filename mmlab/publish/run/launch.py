@@ -52,7 +52,13 @@ class Launch(Protocol):
         ...
 
 
-def here(task: Task, receipt: Receipt, stop: threading.Event, environment: Mapping[str, str] | None = None) -> Outcome:
+def here(
+    task: Task,
+    receipt: Receipt,
+    stop: threading.Event,
+    environment: Mapping[str, str] | None = None,
+    together: int = 1,
+) -> Outcome:
     """Run a task on this machine.
 
     Args:
@@ -60,9 +66,10 @@ def here(task: Task, receipt: Receipt, stop: threading.Event, environment: Mappi
         receipt: What is known of the run beforehand.
         stop: When set, the run is ended.
         environment: Variables for the kernel, on top of those that every run gets.
+        together: How many run side by side.
     """
     if task.profile == "cpu":
-        receipt = dataclasses.replace(receipt, machine_factor=factor())
+        receipt = dataclasses.replace(receipt, machine_factor=factor(together))
     with workplace() as folder:
         job = Job(folder, task.notebook, task.given, task.profile, task.limit, task.cell_limit, environment)
         receipt = job.run(receipt, stop)

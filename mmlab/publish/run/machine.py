@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 __all__ = ["REFERENCE", "factor"]
@@ -17,22 +18,30 @@ _REPEATS = 3
 _LOCK = threading.Lock()
 
 
-def factor() -> float:
+def factor(together: int = 1) -> float:
     """Processor seconds that this machine takes for what takes the reference machine one second.
 
-    Measured once, in a process of its own with one thread, in about three seconds, most of which go to the import of
-    torch. If that process fails, the machine is taken for the reference.
+    Measured once, in processes of their own with one thread each, in about three seconds, most of which go to the
+    import of torch. If such a process fails, the machine is taken for the reference.
+
+    Args:
+        together: How many processes run side by side while a chapter does; what they share makes each of them slower.
     """
     with _LOCK:  # chapters that begin side by side wait for one measurement
-        return _measured()
+        return _measured(together)
 
 
 @cache
-def _measured() -> float:
+def _measured(together: int) -> float:
     program = "from mmlab.publish.run.machine import workload; print(workload())"
+
+    def once(_: int) -> float:
+        command = [sys.executable, "-c", program]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+
     try:
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-        return round(float(done.stdout) / _REFERENCE_SECONDS, 3) or 1.0
+        with ThreadPoolExecutor(max_workers=together) as pool:
+            return round(statistics.mean(pool.map(once, range(together))) / _REFERENCE_SECONDS, 3) or 1.0
     except (OSError, ValueError, subprocess.SubprocessError):
         return 1.0
 

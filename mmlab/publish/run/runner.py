@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def execute_all(
     if launch is None and profile == "gpu":
         launch = found = Gpus()
         workers = len(found)
-    place = here if launch is None else launch
+    place = partial(here, together=max(1, min(workers, len(stems)))) if launch is None else launch
 
     def run(stem: str) -> Receipt:
         try:
