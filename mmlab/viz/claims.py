@@ -161,7 +161,12 @@ def _placeholders(found: Decision, unit: str, digits: int | None) -> dict[str, A
     own = " %" if unit == "%" else f" {unit.strip()}" if unit else ""
     apart = " points" if unit == "%" else own
 
-    def shown(value: float, after: str, sign: str = "") -> _Shown:
+    ends = places  # of an interval without zero, no end is printed as zero
+    if found.low * found.high > 0:
+        while ends < 6 and not round(factor * min(abs(found.low), abs(found.high)), ends):
+            ends += 1
+
+    def shown(value: float, after: str, sign: str = "", places: int = places) -> _Shown:
         if math.isinf(value):
             return _Shown(value, "∞" if value > 0 else "−∞")
         rounded = round(factor * value, places) + 0.0  # no minus before a zero
@@ -172,8 +177,8 @@ def _placeholders(found: Decision, unit: str, digits: int | None) -> dict[str, A
         "theirs": shown(found.theirs, own),
         "difference": shown(found.difference, apart, "+"),
         "gap": shown(abs(found.difference), apart),
-        "low": shown(found.low, "", "+"),
-        "high": shown(found.high, apart, "+"),
+        "low": shown(found.low, "", "+", ends),
+        "high": shown(found.high, apart, "+", ends),
         "n": found.n,
     }
 

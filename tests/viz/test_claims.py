@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -93,3 +94,10 @@ def test_values_that_cannot_be_compared_name_the_claim() -> None:
 def test_braces_of_formulas_and_roles_stay() -> None:
     roles = r"As {doc}`i2m2` and {py:func}`~mmlab.fit` say, "
     assert said(better=roles + r"$\frac{a}{b} = {ours}$ by {low}.").startswith(roles + r"$\frac{a}{b} = 0.110$ by −0.1")
+
+
+def test_no_end_of_an_interval_without_zero_is_printed_as_zero() -> None:
+    text = said([1.01486, 1.02486, 1.03486], [1.0, 1.0, 1.0], "higher")
+    low, high = re.search(r"interval \+([\d.]+) to \+([\d.]+)", text).groups()
+    assert 0 < float(low) < 1e-4
+    assert float(high) == pytest.approx(0.0497, abs=1e-4)
