@@ -84,7 +84,8 @@ OWN, COMMON = (
 # ## The idea in one picture
 #
 # Two systems are alike in merit. Every respondent judges every item. But people have tastes, and items have sides: some pictures happen
-# to suit one system, for everybody. Sort the votes by both, and they are no grains of sand. They come in rows and columns.
+# to suit one system, for everybody. So votes are no grains of sand. They come in rows and columns, here sorted by both. (Sorting alone makes a slope, of independent votes as well; how much the
+# votes hang together is what the two intervals differ in.)
 
 # %% tags=["hide-input"]
 drawn = simulate_votes(
@@ -150,7 +151,7 @@ show(
 # $$\hat p^* = \frac{\sum_{r,i} m_r\, n_i\, y_{ri}}{\sum_{r,i} m_r\, n_i}. \tag{2}$$
 #
 # That is two matrix products for all draws at once, and it does not ask that everybody judged everything. Owen shows what it costs: the spread of $\hat p^*$ counts
-# $v_e/RI$ three times. The interval is a little too wide where votes *are* independent, and about right where they are not.
+# $v_e/RI$ three times. That alone makes the interval $\sqrt3$ times as wide as it should be where votes *are* independent. Where they are not, the part that is counted three times weighs less, and the less the more people and items there are.
 #
 # **Three columns.** Reports of small competitions print a *share of votes*, a *share of rounds* that went to each, and a *rating*. A round is an item, and goes to whom a majority preferred. Rounds share
 # their respondents, so they hang together, too; how much that matters for a sign test over rounds is counted below. The rating of many systems is the model of Bradley and Terry {cite}`bradley1952rank`, which gives each a strength $\theta$:
@@ -295,7 +296,8 @@ say(
 # ## A competition from the file to the verdict
 #
 # A {py:class}`~mmlab.arena.competition.Competition` holds items and the answers of each system. The {py:class}`~mmlab.arena.store.Store` deals them out: the items that were given least, in an order and with sides that follow from a secret
-# and are different for everybody. The page (`mmlab arena serve`) talks to the same store as this cell does. A simulated respondent follows the model above, and sometimes just takes the first answer.
+# and are different for everybody. The page (`mmlab arena serve`) talks to the same store as this cell does. A simulated respondent follows the model above, and sometimes just takes the first answer. The secret is new in each
+# run, and the numbers of this table with it.
 
 # %%
 competition = Competition(
@@ -504,7 +506,7 @@ frames(
 #
 # It takes gaps and any number of people; Fleiss' $\kappa$ {cite}`fleiss1971kappa` is nearly the same where everybody judged everything. One means that all say the same of each item, zero that they agree as often as by chance.
 #
-# Low agreement is no fault of the people. If two answers are alike, nobody can agree which one to take.
+# Low agreement need not be a fault of the people. If two answers are alike, nobody can agree which one to take. (In the third simulated row the people differ less, too.)
 
 # %%
 levels = {}
@@ -707,7 +709,7 @@ say(
 # ## Check yourself
 #
 # ```{dropdown} A report says 64 % of 1,200 votes, p < 0.001, from 6 respondents. What do you ask for?
-# The raw rows, by respondent and item. If two of the six like one style, the share is theirs. With six people an interval over respondents is wide, whatever the number of votes.
+# The raw rows, by respondent and item. If two of the six like one style, the share may be theirs. How much six people differ, six people hardly show, whatever the number of votes.
 # ```
 #
 # ```{dropdown} A system won 9 of 10 rounds, but its share of votes is 55 %. How can that be?
@@ -715,7 +717,7 @@ say(
 # ```
 #
 # ```{dropdown} When is a strength better than a share?
-# From three systems on: not everybody met everybody equally often, and a strength takes into account against whom a vote was given. With two systems it is the same number in other units.
+# From three systems on: not everybody met everybody equally often, and a strength takes into account against whom a vote was given. With two systems and no covariates it is the same number in other units.
 # ```
 #
 # ## In five lines

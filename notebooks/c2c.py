@@ -240,12 +240,13 @@ say(
 # %% [markdown]
 # ## The experiment
 #
-# The published settings are 100 components of each state and 10 directions. They were chosen for other data: hundreds of
-# people, a finer atlas. We run them as they are, and beside them a version that chooses its number of directions by
+# The published settings are 100 components of each state and 10 directions. They were chosen for other data, with
+# a finer atlas. We run them as they are, and beside them a version that chooses its number of directions by
 # cross-validation *inside the training set*. The rivals are those of {doc}`bridge_matching`: copy the rest matrix, the
 # group mean, the mean shift, the shrunk shift, and ridge regression. Three more rows belong here. *Pairs shuffled* knows both states
 # and has forgotten who is who. *40 components* narrows the first bottleneck. *On the change* is C2C from rest to the difference of task
-# and rest, which is added to the person's own rest matrix: nothing of the person has to pass a bottleneck.
+# and rest, which is added to the person's own rest matrix: the person's own matrix has to pass no bottleneck. *40 components*, *on the change* and *pairs shuffled* take the number of directions that
+# cross-validation chose for C2C itself, and were not searched for a number of their own.
 
 # %%
 GRID = (1, 2, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40)
@@ -401,7 +402,7 @@ claim(
     undecided="With shuffled pairs the demeaned r is {theirs} instead of {ours}, which is no clear difference.",
 )
 say(
-    f"Cross-validation chose {', '.join(map(str, chosen.values()))} directions. C2C has to rebuild the whole person from scores. What if it has not, or if the first bottleneck is narrower?"
+    f"Cross-validation chose {', '.join(map(str, chosen.values()))} directions. C2C has to rebuild the whole person from scores. What if it has not, or if the first bottleneck is narrower? Both at these numbers of directions, not searched again:"
 )
 for row, tag, words in (
     ("C2C, on the change", "on-the-change", "keeping the person's own matrix"),

@@ -339,7 +339,7 @@ show(
 # In one thread a user suggests *joint + own losses* to the authors; they agree that it could help, and did not consider it
 # because of its cost {cite}`ogm_ge_repository`. With a classifier that is a sum, the cost is a softmax.
 #
-# **Every row gets the same budget**: as many steps, and the same search for its learning rate, on validation items. The rate
+# **Every row gets the same budget**: as many steps (each of the two separate models takes as many), and the same search for its learning rate, on validation items. The rate
 # decides how much is learned in a given number of steps, so a comparison at one rate compares rates.
 
 # %%

@@ -172,7 +172,9 @@ show(
 # **Ancestral.** For a known clean sample, the state at $s < t$ given the state at $t$ is Gaussian again. Multiply the two Gaussians
 # of (1) as in the bridge chapter. With $\alpha_{t|s} = \alpha_t/\alpha_s$ and $\sigma_{t|s}^2 = \sigma_t^2 - \alpha_{t|s}^2\sigma_s^2$,
 #
-# $$X_s \mid X_t \sim \mathcal N\!\left(\frac{\alpha_s\sigma_{t|s}^2\,\hat x + \alpha_{t|s}\sigma_s^2 X_t}{\sigma_t^2},\; \frac{\sigma_{t|s}^2\sigma_s^2}{\sigma_t^2} I\right). \tag{4}$$
+# $$X_s \mid X_t, x_0 \sim \mathcal N\!\left(\frac{\alpha_s\sigma_{t|s}^2\,x_0 + \alpha_{t|s}\sigma_s^2 X_t}{\sigma_t^2},\; \frac{\sigma_{t|s}^2\sigma_s^2}{\sigma_t^2} I\right). \tag{4}$$
+#
+# Nobody knows $x_0$ on the way back, so the sampler puts $\hat x$ in its place.
 #
 # **Reverse SDE.** Time reversal of a diffusion adds the score to the drift. One Euler–Maruyama step from $t$ back to $s = t - h$:
 #
@@ -183,7 +185,7 @@ show(
 #
 # $$X_s = \alpha_s \hat x + \frac{\sigma_s}{\sigma_t}\left(X_t - \alpha_t\hat x\right). \tag{6}$$
 #
-# Turn the knob. The score is exact here, so every error is the sampler's.
+# Turn the knob. The score is exact here, so every error is the sampler's, but for the noise of the draws.
 
 # %% tags=["hide-input"]
 STEPS = {
@@ -265,7 +267,7 @@ frames(
     draw_samplers,
     describe_samplers,
     caption=(
-        "Samples from the exact score, and the true density (black). The score is exact, so all that is wrong here is the sampler: "
+        "Samples from the exact score, and the true density (black). The score is exact, so what is wrong here is the sampler, but for the noise of 4000 draws: "
         "one peak can look right where the whole is not. 1-Wasserstein distance of 4000 draws to the truth, with 5 steps: "
         f"{distances(5)}; with 50: {distances(50)}."
     ),
@@ -695,8 +697,8 @@ for weight in (0.0, -1.0, -2.0):
     gone[weight] = float((made < -1.5 - 2 * SPREAD).double().mean())
 say(
     f"At −1 the condition cancels: the samples are unconditional, and {shares[-1.0]:.0%} of them lie in the left peak (half, up to the noise of the draw). At "
-    f"−2 the process runs *away* from the condition: {shares[-2.0]:.0%} lie on the left side, where at 0 it was {shares[0.0]:.0%}. But {gone[-2.0]:.0%} lie more than two deviations beyond the left peak, "
-    "where there are no data: a negative prompt overshoots, as guidance does in [](#figure-guidance)."
+    f"−2 the process runs *away* from the condition: {shares[-2.0]:.0%} lie on the left side, where at 0 it was {shares[0.0]:.0%}. But {gone[-2.0]:.0%} lie more than two deviations left of the middle of the left peak, "
+    "where next to no data are: a negative prompt overshoots, as guidance does in [](#figure-guidance)."
 )
 
 # %% [markdown]
@@ -720,7 +722,7 @@ say(
 # ## In five lines
 #
 # - The score is a conditional expectation, so squared error learns it.
-# - Three ways back use the same denoiser; compare them by their distance to the whole law, at equal steps.
+# - Three ways back use the same denoiser; compare them by their distance to the whole law, at equal steps and with enough draws.
 # - Guidance is not sampling from a sharpened density; it pushes away from what the condition excludes.
 # - For people's matrices noise at the start and the rest matrix at the start are two ways to estimate the same conditional law; the claims above say what this changes.
 # - Averages of samples carry a tax that falls with their number; compare limits, and a regression without any process.

@@ -656,7 +656,8 @@ record(loss_on_phrases=knew)
 # ## Which part of the picture gives which word?
 #
 # Hide a part of the picture, and look at how much probability the model gives to each right word, given the right words
-# before it. If a word's probability falls, it came from there.
+# before it. If a word's probability falls, the model used what was there, or the grey in its place leads it astray: this test does not
+# tell the two apart.
 
 # %% tags=["hide-input"]
 HIDDEN = {
