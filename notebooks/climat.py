@@ -16,8 +16,8 @@
 # **A scan and a few clinical variables: how severe is the disease now, and at each of the next three visits? And how sure may one be?**
 #
 # Later visits are harder twice over. They depend on what has not happened yet, and fewer people come to them. A network that is trained
-# on all of them at once learns the few late grades by heart and then states them with confidence. A doctor needs the opposite: a
-# confidence that falls with the distance of the forecast. Confidences that match how often they are right are called *calibrated*.
+# on all of them at once can learn the few late grades by heart and then state them with confidence. A doctor needs a
+# confidence that falls as forecasts of later visits become less certain. Confidences that match how often they are right are called *calibrated*.
 #
 # CLIMATv2 {cite}`climat` builds a network after a clinic, and trains it with a loss, CLUB, that gives each visit a *sharpness* of its own, learnt
 # on held-out people. This chapter derives what that sharpness can do, and sets it beside two lines of code that use the same held-out people: one
@@ -145,8 +145,10 @@ show(
 #
 # **One visit stays as it is.** The largest $\tau$ is 1 by definition. The visit that has it is not flattened at all.
 #
-# Temperature scaling minimises the cross-entropy of $z/T$ itself, which is convex in $1/T$ and has its minimum inside. A number $\tau$ and a
-# temperature $1/T$ do the same to the logits; what differs is how they are found.
+# Temperature scaling minimises the cross-entropy of $z/T$ itself, which is convex in $1/T$. Its minimum lies inside, unless the network is right about
+# all held-out people ($1/T$ then grows without end), or its true logits are on average no higher than the mean of the others ($1/T$ then goes to 0). A number
+# $\tau$ and a sharpness $1/T$ do the same to the logits. What differs is how they are found, that $\tau$ cannot exceed 1, and that it also weighs the visits
+# in the training.
 
 # %%
 floors = {
@@ -163,8 +165,8 @@ say(
 
 # %% [markdown]
 # The released configuration has $s = 1$ {cite}`climat_repository`. (In that code the $a_t$ are trainable only if the *name* of the loss contains
-# "MTL". The loss's own name, CLUB, does not; then every τ stays 1, and the loss is plain cross-entropy. A test that asks each trainable number for a gradient
-# finds this in three lines.)
+# "MTL". The loss's own name, CLUB, does not; then every τ stays 1, and the loss is plain cross-entropy. The $a_t$ are then no
+# parameters at all, so a test must ask for *their* gradient by name to find it.)
 #
 # The loss in plain PyTorch, and a check:
 
@@ -201,7 +203,7 @@ say(f"Both give {ours.item():.4f} on the demo.")
 #
 # Real cohorts of this kind may not be passed on, so the chapter draws people
 # ({py:func}`~mmlab.data.worlds.follow_up_world.follow_up_world`). Everybody has a grade from 0 to 3, which a small noisy image shows, and a hidden risk,
-# which five noisy clinical variables show; a fifth of the variables is missing. From visit to visit the grade stays or rises by one, more often at
+# which four of five noisy clinical variables show (the last one means nothing); a fifth of the values is missing. From visit to visit the grade stays or rises by one, more often at
 # high risk. The visits 1 to 3 are missing for 20, 40 and 60 per cent of the people.
 #
 # Here the exact probabilities of all grades can be computed from image and variables. They are perfectly calibrated, and they show how much
@@ -246,7 +248,7 @@ def trained(seed, **arguments):
 # | CLUB and a temperature for each visit | with (5) | both |
 #
 # The pace says how fast the $a_t$ move relative to the network: ten times as fast. CLUB gets two settings where the others get one, since it has a setting that
-# can be wrong and they have none. All networks take the same steps on the same people, and nobody sees the test people. Each seed is a new draw of people,
+# can be wrong and they have none. Its pace was not searched. All networks take the same steps on the same people, and nobody sees the test people. Each seed is a new draw of people,
 # start and batches.
 
 # %%
@@ -480,7 +482,7 @@ show(
         + "."
         for t in VISITS
     ),
-    caption="Calibration error at each visit: dots are draws, the large dot is their mean with its 95 % interval. Visit 0 is now.",
+    caption="Calibration error at each visit: dots are draws, the large dot is their mean with its 95 % interval. Visit 0 is now. Three rows of the table are drawn; CLUB with a temperature for each visit on top is not among them.",
     label="ece",
 )
 
@@ -564,7 +566,8 @@ show(
 
 # %% [markdown]
 # The networks of these rows are not the same: τ weighs the visits in the training, too. Compare the row *τ left out at test* with cross-entropy for
-# what the weighing does alone.
+# what the weighing does alone. By (6) τ has a reason to fall only once the held-out loss of a visit is above $\log C$.
+# The widget shows at which visits it was for one network trained by cross-entropy.
 #
 # ## Exercises
 #
@@ -702,7 +705,7 @@ plain_error = np.mean([m["ECE"] for m in measures(network.predict(test), test)])
 say(
     f"Mean calibration error over the visits, one draw: {100 * plain_error:.1f} per cent without; "
     + ", ".join(f"{100 * e:.1f} with {some} people" for some, e in errors.items())
-    + ". A single number per visit asks for little data; at the last visit only two in five of these people were seen."
+    + ". One draw decides nothing; at the last visit only two in five of these people were seen."
 )
 
 # %% [markdown]
@@ -721,7 +724,8 @@ say(
 # ```
 #
 # ```{dropdown} The exact probabilities have a calibration error above zero. Why?
-# The error is estimated in bins from a finite number of people, and gaps of either sign count. So it is biased upwards: the row shows by how much.
+# The error is estimated in bins from a finite number of people, and gaps of either sign count. So it is biased upwards: the row shows by how much for these
+# probabilities. The bias of other rows can differ.
 # ```
 #
 # ```{dropdown} Is a low calibration error enough?
@@ -740,7 +744,9 @@ say(
 #
 # - The images have 64 pixels and the agents one block each. The paper has cohorts of knees and brains; none of its numbers could be checked against its
 #   tables, so none is printed.
-# - The network is trained until it overfits, without dropout, as a setting in which calibration matters. A network that is stopped early needs it less.
-# - Held-out people choose CLUB's setting and teach its τ; the temperatures use them once.
+# - The network has no dropout, no weight decay and no early stopping, as a setting in which calibration matters ([](#figure-tau) shows what it asks for).
+#   Whether CLUB and temperatures still differ after one of these was not tried. Hold its accuracy against the row of the exact probabilities, too.
+# - Held-out people choose CLUB's setting and teach its τ; the temperatures use them once. The row with both uses them three times.
+# - CLUB's pace, and other numbers of steps, were not tried.
 #
 # {cite:t}`guo2017calibration` is the paper on temperature scaling. [Missing modalities](missing_modalities.ipynb) treats inputs that are absent.

@@ -15,8 +15,8 @@
 #
 # **Recordings of voice and face were made for the study. In use there will be text alone. What is the rest worth?**
 #
-# A modality that training has and use has not is called *privileged information* {cite}`vapnik2009privileged`. It cannot be an input. It
-# can be something to *predict*: a network that reads text and must also guess voice and face learns which parts of the
+# A modality that training has and use has not is called *privileged information* {cite}`vapnik2009privileged`. In use it cannot be an input. It
+# can be something to *predict* in training: a network that reads text and must also guess voice and face learns which parts of the
 # text go with them. No label is needed for that, so recordings that nobody annotated count, too.
 #
 # ITHP {cite}`ithp` does it in a chain. Text is squeezed into a noisy bottleneck that must predict the voice; this is squeezed into
@@ -27,7 +27,7 @@
 # **After this chapter you can**
 #
 # - write an information bottleneck as a loss, and compute which directions it keeps and how many nats of each;
-# - say what a chain of detectors assumes of the label, and build a world in which that is so, and one in which it is not;
+# - ask what a chain of detectors may assume of the label, and build a world in which that is so, and one in which it is not;
 # - put beside such a method the baselines that use the same recordings without its trick: a plain auxiliary regression, and two
 #   linear fits without any training.
 #
@@ -156,8 +156,9 @@ assert torch.allclose(ours, theirs)
 say(f"Both give {ours.item():.4f} on the demo.")
 
 # %% [markdown]
-# Three things differ from the released code {cite}`ithp_repository`: it takes the *mean* over dimensions in (2); its predictors end in a sigmoid, for
-# detectors that are scaled to lie between 0 and 1; and it draws noise also at test, so that two calls answer differently. And there the class is read by a language model that adds $b_1$ to its states; here by a linear map.
+# Several things differ from the released code {cite}`ithp_repository`: it takes the *mean* over dimensions in (2); its predictors end in a sigmoid, for
+# detectors that are scaled to lie between 0 and 1; it has dropout, also behind these sigmoids; and it draws noise also at test, so that two calls answer
+# differently. And there the class is read by a language model that adds $b_1$ to its states; here by a linear map.
 #
 # ## What a bottleneck keeps
 #
@@ -217,14 +218,14 @@ frames(
 
 # %% [markdown]
 # A factor that both detectors show must pass both bottlenecks. With the paper's weights the first one, taken alone, keeps little of it here. The
-# weights suit *their* detectors and *their* number of dimensions, so the weight of the information belongs to what is searched for. With
+# weights were chosen for *their* detectors and *their* number of dimensions, so the weight of the information belongs to what is searched for. With
 # weight zero, noise and KL are gone and a plain chain is left: a row of its own below.
 #
 # ## Two worlds
 #
-# What must be true of the label so that a *chain* is right? The second bottleneck sees text only through the first. What the first has
-# dropped, because the voice does not show it, is lost for the face and for the class. So the class should lie in what text, voice *and*
-# face share. The world of this chapter has a dial for that ({py:func}`~mmlab.data.worlds.privileged_world.privileged_world`): six hidden factors, of which two
+# What must be true of the label so that a *chain* is right? The second bottleneck sees text only through the first. What the first drops
+# is lost for the face and for the class. If it kept only what the voice shows, and the second only what the face shows, the class would have to lie in what
+# text, voice *and* face share. But both are trained together, and the class pulls at them, too: what they keep has to be measured. The world of this chapter has a dial for that ({py:func}`~mmlab.data.worlds.privileged_world.privileged_world`): six hidden factors, of which two
 # show in all three modalities, two in text and audio, two in text and video. Text also has 24 directions without any meaning. The four classes
 # are the signs of two directions among the factors:
 #
@@ -315,8 +316,8 @@ class Auxiliary(Method):
 
 # %% [markdown]
 # **Two linear fits**: ridge regression from text to the detectors, on all items; then logistic regression from what it predicts to the class,
-# on those with a label. **GCCA**, generalised canonical correlations {cite}`kettenring1971canonical`, finds in closed form the directions that all
-# three views share ({py:func}`~mmlab.compare.canonical.canonical_correlations`); then logistic regression, too. Neither has a learning rate.
+# on those with a label. **GCCA**, generalised canonical correlations {cite}`kettenring1971canonical`, finds in closed form the directions that
+# views share, those of all three first ({py:func}`~mmlab.compare.canonical.canonical_correlations`); then logistic regression, too. Neither has a learning rate.
 #
 # **Chain without noise** is ITHP with the weight zero on the information: the order of the bottlenecks is left, and no more. **Text alone** is the
 # network of the auxiliary regression without targets, so it learns from the labelled items and nothing else.
@@ -504,7 +505,8 @@ record(
 )
 
 # %% [markdown]
-# **First: are recordings that nobody will have at test of use in training?** Then ITHP against each row. Each seed has its own draw of
+# **First: are recordings that nobody will have at test of use in training?** (The auxiliary regression also reads the texts that have no label, which
+# *text alone* does not. A run with recordings shuffled over the items would tell the two apart; it is not on this page.) Then ITHP against each row. Each seed has its own draw of
 # items, labels, start and batches, the same for all rows, so differences are paired.
 
 
@@ -576,7 +578,7 @@ show(
         + "."
         for name in names
     ),
-    caption="Paired differences: small dots are draws, the large dot is their mean with its 95 % interval.",
+    caption="Paired differences: small dots are draws, the large dot is their mean with its 95 % interval. To the left of the dashed line the rival has the higher accuracy.",
     label="differences",
 )
 
@@ -612,7 +614,7 @@ if len(names) == 2:
 # ## What is in the codes?
 #
 # The world knows its hidden factors, so we can ask each code for them: the share of a factor's variance that a linear regression reads out of
-# it, on new items. Text itself allows no more than the last row.
+# it, on new items. What text itself allows stands in the caption.
 
 # %% tags=["hide-input"]
 # Code of the figure: what codes hold
@@ -714,8 +716,9 @@ if len(names) == 2:
     )
 
 # %% [markdown]
-# A code that holds less of what the class does not need leaves fewer ways to overfit a hundred labels. A code that has dropped a half of the
-# class cannot give it back. Compare the two panels with the two worlds of [](#figure-differences).
+# Does a code that holds less of what the class does not need overfit a hundred labels less? Does what is missing in the last bottleneck explain the accuracy where
+# the class needs it? Compare the two panels with the two worlds of [](#figure-differences). Also look which bottleneck lost it. No run on
+# this page separates these causes from others, such as too few steps for a chain that is deeper and noisy.
 #
 # ## Exercises
 #
@@ -840,8 +843,8 @@ check_optimum(optimum)
 # :class: dropdown
 # ```
 #
-# The worlds treat audio and video alike, except that β and γ stay in their places and the second detector counts less. So neither world should
-# prefer an order by much; with other detectors (one noisy, one not) it would matter which stands first, since the first decides what there is to pass on.
+# Neither. The worlds treat audio and video alike, and β, γ and λ belong to the places, not to the names. Exchange the two names everywhere, and one order has become
+# the other: over many draws both have the same mean. With other detectors (one noisy, one not) it can matter which stands first.
 
 # %%
 turned = {}
@@ -886,7 +889,7 @@ say(
 #
 # - A modality that is there in training only can be a target. All recordings count, with a label or without.
 # - A bottleneck is charged for information and for error; a direction that moves the detector too little is dropped wholly.
-# - A chain of bottlenecks assumes that the class lies in what all modalities share. It is a statement about the label, and can be wrong.
+# - In a chain the class can use only what passed every bottleneck. Whether that costs anything depends on the label and on what the bottlenecks keep: measure both.
 # - The rival to put beside it is the same recordings without the trick: an auxiliary regression, and two linear fits.
 # - Weights of an information bottleneck do not carry over to other numbers of dimensions: search for them.
 #
@@ -896,6 +899,7 @@ say(
 #   features of a language model.
 # - The paper adds the last bottleneck to the states of a language model and fine-tunes it on sentiment. None of its numbers could be checked
 #   against its tables, so none is printed, and nothing here speaks about them.
-# - Settings were chosen on two draws, among four for each row. A wider search may move rows by some points.
+# - Settings were chosen on two draws, among four for each row. Where a row chose a value at the end of its list, others outside may suit it more. ITHP's
+#   weight on all bottlenecks was not searched, nor was the number of steps, which the two linear rows do not have.
 #
 # {cite:t}`vapnik2009privileged` began the theory of privileged information; {cite:t}`alemi2017vib` made the information bottleneck trainable.

@@ -1,4 +1,4 @@
-"""CLIMATv2: an image and clinical variables in, a grade now and at later visits out, with calibrated confidences.
+"""CLIMATv2: an image and clinical variables in, a grade now and at later visits out, and a sharpness for each visit.
 
 Three transformers imitate three people: a radiologist R reads the image, an agent of the context F the clinical
 variables, and a general practitioner P combines both and forecasts. Symbols: z_t are the logits of horizon t (0 is
