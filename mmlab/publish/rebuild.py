@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from mmlab.paths import expand
 from mmlab.publish.chapter import listed
 from mmlab.publish.release import CHECKSUMS, ReleaseError
 from mmlab.publish.run import cache, key
+from mmlab.publish.run.job import without_secrets
 from mmlab.publish.run.places import public_metrics
 from mmlab.publish.run.receipt import Receipt
 
@@ -57,7 +57,8 @@ class Rebuilt:
 def rebuild(archive: Path, stem: str | None, into: Path, *, profile: str = "cpu", tolerance: float = 1e-3) -> Rebuilt:
     """Unpack a release, check it, and run one of its chapters with the code that is in it.
 
-    This runs code from the archive: compare its sha256 with the published one first.
+    This runs code from the archive: compare its sha256 with the published one first. It gets no variable of the
+    environment that may be a token.
 
     Args:
         archive: What :func:`mmlab.publish.release.release` wrote.
@@ -85,7 +86,7 @@ def rebuild(archive: Path, stem: str | None, into: Path, *, profile: str = "cpu"
     done = subprocess.run(
         [sys.executable, "-c", _RUN, "book", "execute", stem, *options],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**without_secrets(), "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -22,12 +22,18 @@ _HOST = sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 def temporary(path: Path) -> Path:
     """A hidden name beside a file or folder, which nobody else uses."""
-    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{_short(path.name)}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more: file systems take 255 bytes."""
+    content = os.fsencode(name)
+    return name if len(content) <= 200 else sha256(content).hexdigest()
 
 
 def clear_dead(path: Path) -> None:
     """Take away what processes of this machine that are no more left under temporary names for a file or folder."""
-    made = re.compile(rf"\.{re.escape(path.name)}\.{_HOST}-(\d+)-[0-9a-f]{{8}}\.tmp")
+    made = re.compile(rf"\.{re.escape(_short(path.name))}\.{_HOST}-(\d+)-[0-9a-f]{{8}}\.tmp")
     for other in path.parent.glob(".*.tmp"):
         if (match := made.fullmatch(other.name)) and not _alive(int(match[1])):
             if other.is_dir() and not other.is_symlink():

@@ -17,6 +17,7 @@ __all__ = ["InUseError", "Lock", "locked"]
 
 _held: set[Path] = set()  # by this process: the system's lock is one between processes
 _between_threads = threading.Lock()
+_PLAIN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)  # a link would name somebody else's file
 
 
 class InUseError(OSError):
@@ -31,8 +32,9 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path.parent.resolve() / path.name  # one file is one lock, whatever its folder is called
         self._handle: int | None = None
+        self._process = 0
 
     def acquire(self) -> None:
         """Take the lock, at once or not at all. Where the file system has no locks, nothing is locked.
@@ -48,7 +50,7 @@ class Lock:
         if self.path in _held:
             raise InUseError("in use by another run in this process")
         while True:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o644)
             if not _system_lock(handle):
                 text = os.read(handle, 1000).decode(errors="replace")
                 os.close(handle)
@@ -59,12 +61,12 @@ class Lock:
         facts = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps(facts).encode())
-        self._handle = handle
+        self._handle, self._process = handle, os.getpid()
         _held.add(self.path)
 
     def release(self) -> None:
         """Give it back, and take the file away."""
-        if self._handle is None:
+        if self._handle is None or self._process != os.getpid():  # a forked child holds nothing
             return
         with contextlib.suppress(OSError):
             self.path.unlink()

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from mmlab.reach import own_file, reach_from
@@ -21,14 +22,19 @@ __all__ = ["code_of"]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _MANY = (list, tuple, set, frozenset, dict)
 _SILENT = ("__doc__", "__module__", "__firstlineno__")  # attributes of a class that leave the numbers alone
+_BOUND = ("_parameters", "_buffers", "_modules", "training", "progress")  # the weights, and what a run sets itself
 
 
-def code_of(things: Iterable[Any], package: Path) -> dict[str, str]:
+def code_of(things: Iterable[Any], package: Path, holders: Iterable[torch.nn.Module] = ()) -> dict[str, str]:
     """The code behind some objects: that of a package and of the reader, not that of other installed packages.
+
+    A reader's code counts as it stands in the file and as it stands in memory, with the values that it names: both can
+    be changed.
 
     Args:
         things: Instances, classes or functions. Of an instance, its class and those above it count.
         package: Folder of the package.
+        holders: Modules whose attributes and hooks count, too; what is in their weights does not.
 
     Returns:
         Name of each module that is reached, and of each file beside one that its source names, with a hash of its
@@ -36,6 +42,7 @@ def code_of(things: Iterable[Any], package: Path) -> dict[str, str]:
     """
     loose = _Loose(package)
     parts = [part for thing in things for kind in _kinds(thing) for part in loose.parts(kind)]
+    parts += [part for module in holders for part in loose.held(module)]
     reached = reach_from(sorted(loose.modules), package)
     found = {name: _sha256(path.read_bytes()) for name, path in reached.modules.items()}
     found |= {f"{path.parent.name}/{path.name}": _sha256(path.read_bytes()) for path in reached.files}
@@ -75,12 +82,31 @@ class _Loose:
             self._seen[id(value)] = value
             yield from self._compound(value)
 
+    def held(self, module: torch.nn.Module) -> Iterator[str]:
+        """What a module has besides its weights: attributes, buffers that are not saved, hooks."""
+        for name, value in sorted(vars(module).items()):
+            if name not in _BOUND:
+                yield name
+                yield from self.parts(list(value.values()) if name.endswith("_hooks") and value else value)
+        for name in sorted(module._non_persistent_buffers_set):
+            yield from self.parts(module._buffers[name])
+        for parameter in module._parameters.values():
+            hooks = getattr(parameter, "_backward_hooks", None) or {}
+            yield from self.parts(list(hooks.values()))
+
+    def _mine(self, module: str) -> bool:
+        """Whether a module is the reader's own, with a file or without."""
+        if module.partition(".")[0] == self._package:
+            return False
+        return not self._has_file(module) or own_file(module) is not None
+
     def _compound(self, value: Any) -> Iterator[str]:
         inner: Iterable[Any] = ()
         if isinstance(value, type | FunctionType):
             if self._has_file(value.__module__):
                 self.modules.add(value.__module__)
-                return
+                if not self._mine(value.__module__):
+                    return
             yield value.__qualname__
             inner = _attributes(value) if isinstance(value, type) else _named(value)
         elif isinstance(value, CodeType):
@@ -90,14 +116,32 @@ class _Loose:
             yield type(value).__name__
             inner = value.items() if isinstance(value, dict) else value
             inner = sorted(inner, key=repr) if isinstance(value, set | frozenset) else inner
-        elif isinstance(value, torch.Tensor):
-            yield _sha256(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, torch.Tensor | np.ndarray):
+            yield from self._array(value)
+        elif isinstance(value, partial):
+            inner = [value.func, value.args, value.keywords]
+        elif isinstance(value, MethodType):
+            inner = [value.__func__, value.__self__]
         else:
-            inner = [type(value)]
-            if dataclasses.is_dataclass(value):
-                inner = [type(value), vars(value)]
+            inner = [type(value), self._attributes_of(value)]
         for part in inner:
             yield from self.parts(part)
+
+    def _attributes_of(self, value: Any) -> dict[str, Any]:
+        """Those of an object of the package or the reader's own; modules are told of by :meth:`held`."""
+        module = type(value).__module__
+        own = module.partition(".")[0] == self._package or self._mine(module)
+        known = (own and not isinstance(value, torch.nn.Module)) or dataclasses.is_dataclass(value)
+        return getattr(value, "__dict__", {}) if known else {}
+
+    def _array(self, value: torch.Tensor | np.ndarray[Any, Any]) -> Iterator[str]:
+        """Type, shape and content, as far as it has one."""
+        yield f"{value.dtype} {tuple(value.shape)}"
+        if isinstance(value, np.ndarray):
+            yield from self.parts(value.tolist() if value.dtype.hasobject else value.tobytes())
+        elif value.layout is torch.strided and not value.is_meta:
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            yield _sha256(flat.view(torch.uint8).numpy().tobytes())
 
     def _has_file(self, module: str) -> bool:
         """Whether code can be read from a file, or need not be, since it belongs to Python or an installed package."""
@@ -120,6 +164,8 @@ def _named(function: FunctionType) -> list[Any]:
     names = [name for name in _names(function.__code__) if name in function.__globals__]
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     globals_ = [(name, function.__globals__[name]) for name in names]
+    for module in [value for _, value in globals_ if isinstance(value, ModuleType) and own_file(value.__name__)]:
+        globals_ += [(name, vars(module)[name]) for name in _names(function.__code__) if name in vars(module)]
     return [function.__code__, function.__defaults__, function.__kwdefaults__, *cells, *globals_]
 
 

@@ -45,10 +45,11 @@ def trained_once(
 ) -> M:
     """Train a method with :func:`mmlab.fit`, or load what an identical call left behind; the weights are the same bits.
 
-    Calls are identical if class, arguments and initial weights of the method are, which parameters are trained, every
-    item of the dataset, the settings, the versions of Python, torch and what it runs on, the number of threads, and
-    every source file that the classes of method and dataset reach, a reader's own among them: an edit of one trains
-    anew. What a method keeps outside its weights is not brought back.
+    Calls are identical if class, arguments, attributes, hooks and initial weights of the method are, which parameters
+    are trained, every item of the dataset, the settings, the versions of Python, torch and what it runs on, the number
+    of threads, and every source file that the classes of method and dataset reach. A reader's own code counts as it
+    stands in the file and in memory, with the values that it names: an edit trains anew. What a method keeps outside
+    its weights is not brought back.
 
     The result is kept as safetensors with a hash of its content. It is written under another name first, so that
     several processes may train the same thing at once; a damaged file is made again. The 32 latest are kept.
@@ -143,13 +144,13 @@ def _key(method: Method, dataset: Any, settings: dict[str, Any]) -> str:
     written = [trained_once, *method.modules(), dataset, *getattr(dataset, "__dict__", {}).values(), *settings.values()]
     facts = {
         "class": f"{type(method).__module__}.{type(method).__qualname__}",
-        "code": code_of(written, _PACKAGE),
+        "code": code_of(written, _PACKAGE, method.modules()),
         "config": getattr(method, "config", {}),
         "layers": repr(method),
         "training": [name for name, parameter in method.named_parameters() if parameter.requires_grad],
         "settings": {name: settings[name] for name in sorted(settings) if name not in _SILENT},
         "device": [str(method.device), torch.cuda.is_available(), platform.machine(), torch.get_num_threads()],
-        "kernels": [torch.backends.cpu.get_cpu_capability(), str(torch.get_default_dtype())],
+        "kernels": [torch.backends.cpu.get_cpu_capability(), str(torch.get_default_dtype()), *_precision()],
         "versions": [platform.python_version(), *map(_version, ("torch", "accelerate", "numpy", "transformers"))],
     }
     digest = sha256(json.dumps(facts, sort_keys=True, default=repr).encode())
@@ -170,6 +171,12 @@ def _batches(dataset: Any, size: int = 256) -> Iterator[dict[str, torch.Tensor]]
         rng = torch.Generator().manual_seed(0)
         for index in range(len(dataset)):
             yield {key: torch.as_tensor(value).contiguous() for key, value in dataset.draw(index, rng).items()}
+
+
+def _precision() -> list[Any]:
+    """The switches of torch that change the bits of a result."""
+    switches = [torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()]
+    return [*switches, torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark]
 
 
 def _version(package: str) -> str:

@@ -65,6 +65,8 @@ def step_problems(step: dict[str, Any]) -> list[str]:
     wrong = [f"no target {n}" for n in re.findall(r"\bmake (?:-C \S+ )?([a-z]+)", script) if n not in TARGETS]
     if "${{" in script:  # what an event says would be run
         wrong.append("an expression inside a script")
+    if "token" in str(step.get("env", {})) and re.search(r"\b(make|pip|python|mmlab|tar|uv|npm)\s", script):
+        wrong.append("a token where code runs that was fetched")
     checked = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
     return [*wrong, *(["a script with a syntax error"] if checked.returncode else [])]
 
@@ -103,6 +105,12 @@ def test_a_workflow_keeps_the_rules(path: Path) -> None:
         ("locked", "pull_request:", "pull_request_target:", "the event pull_request_target"),
         ("locked", "make book", "make book ${{ github.ref }}", "book: an expression inside a script"),
         ("locked", "github.ref }}", "github.event.issue.title }}", "the expression github.event.issue.title"),
+        (
+            "newest",
+            "          gh release view",
+            "          make book\n          gh release view",
+            "rebuild: a token where",
+        ),
         ("newest", "issues: write", "issues: write\n      contents: write", "report: permissions"),
         ("newest", "${{ github.token }}", "${{ secrets.TOKEN }}", "a secret"),
         ("newest", "needs: [newest, colab, rebuild]", "needs: [newest, other]", "report: needs other"),

@@ -112,32 +112,41 @@ def test_the_original_training_part(folder: Path) -> None:
         ({"sentence": 3}, r"line 2: field 'sentence' holds '3', expected text"),
     ],
 )
-def test_wrong_lines_are_refused(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=rf"train.json, {sentence}"):
-        read_nlvr(write_train(tmp_path, **changes))
+def test_single_odd_lines_are_left_out_and_named(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    place = write_train(tmp_path, **changes)
+    with pytest.warns(UserWarning, match=rf"train.json: 1 of 2 lines are left out: {sentence}"):
+        records, pictures = read_nlvr(place)
+    assert [record["identifier"] for record in records] == ["7-0"]
+    assert np.array_equal(pictures[0], picture(0))
+    lines = (place / "train.json").read_text().splitlines()
+    (place / "train.json").write_text("\n".join(lines[1:]))
+    with pytest.raises(ValueError, match=r"train.json, line 1: .*; none of the lines can be read: get the file again"):
+        read_nlvr(place)
 
 
-def test_damaged_files_are_refused(tmp_path: Path) -> None:
+def test_damaged_files_are_left_out_or_refused(tmp_path: Path) -> None:
     from PIL import Image
 
     place = write_train(tmp_path)
     path = place / "images" / "3" / "train-7-1-0.png"
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"train-7-1-0.png cannot be read"):
-        read_nlvr(place)
+    with pytest.warns(UserWarning, match=r"1 of 2 lines are left out: line 2: .*train-7-1-0.png cannot be read"):
+        assert len(read_nlvr(place)[0]) == 1
     Image.fromarray(picture(0)[:50]).save(path)
-    with pytest.raises(ValueError, match="it is 400 x 50, expected 400 x 100"):
-        read_nlvr(place)
+    with pytest.warns(UserWarning, match="it is 400 x 50, expected 400 x 100"):
+        assert len(read_nlvr(place)[1]) == 1
     Image.fromarray(picture(1)).save(path)
     good = (place / "train.json").read_text()
     for content, sentence in (
         (good + "{", "line 3: this cannot be read as JSON"),
         (good + "[1]", "line 3: this is no object"),
-        ("\n\n", "holds no sentences"),
     ):
         (place / "train.json").write_text(content)
-        with pytest.raises(ValueError, match=sentence):
-            read_nlvr(place)
+        with pytest.warns(UserWarning, match=f"1 of 3 lines are left out: {sentence}"):
+            assert len(read_nlvr(place)[0]) == 2
+    (place / "train.json").write_text("\n\n")
+    with pytest.raises(ValueError, match="holds no sentences"):
+        read_nlvr(place)
     with pytest.raises(FileNotFoundError, match=r"dev.json: Free: clone the repository"):
         read_nlvr(tmp_path / "dev")
 
@@ -151,8 +160,8 @@ def test_wrong_prepared_files_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"nlvr1.json has 23 records, images.npz 24"):
         nlvr1()
     path.write_text(json.dumps([*records[:-1], {**records[-1], "split": "exam"}]))
-    with pytest.raises(ValueError, match=r"nlvr1.json: record 23 is of the split 'exam'"):
-        nlvr1()
+    with pytest.warns(UserWarning, match=r"nlvr1.json: 1 of 24 records are left out: record 23 is of the split 'exam'"):
+        assert len(nlvr1(validation=0.0).train) == 15
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"nlvr1 needs .*github.com/lil-lab/nlvr"):
         nlvr1()
@@ -191,12 +200,20 @@ def test_sentences_of_nlvr2(folder: Path) -> None:
         (("dev", "dev-1-1-1", "True", "cup", "a"), "row 21 has split 'dev' and label 'True'"),
         (("test2", "test2-1-1-1", "true", "cup", "a"), "row 21 has split 'test2'"),
         (("dev", "test1-1-1-1", "true", "cup", "a"), "row 21 has the identifier 'test1-1-1-1', expected dev-n-n-n"),
-        (("dev", "dev-1-1-1", "true", "cup"), "line 21 has 4 cells, the header 5"),
     ],
 )
-def test_wrong_rows_are_refused(folder: Path, row: tuple[str, ...], sentence: str) -> None:
+def test_single_odd_rows_are_left_out_and_named(folder: Path, row: tuple[str, ...], sentence: str) -> None:
     write_table(folder, [*ROWS, row])
-    with pytest.raises(ValueError, match=rf"nlvr2.csv: {sentence}"):
+    with pytest.warns(UserWarning, match=rf"nlvr2.csv: 1 of 20 rows are left out: {sentence}"):
+        assert len(nlvr2_text(validation=0.0).train) == 16
+    write_table(folder, [row])
+    with pytest.raises(ValueError, match=r"nlvr2.csv, row 2 .*; none of the rows can be read: put the right file"):
+        nlvr2_text()
+
+
+def test_a_row_of_other_cells_is_refused(folder: Path) -> None:
+    write_table(folder, [*ROWS, ("dev", "dev-1-1-1", "true", "cup")])
+    with pytest.raises(ValueError, match=r"nlvr2.csv: line 21 has 4 cells, the header 5"):
         nlvr2_text()
 
 

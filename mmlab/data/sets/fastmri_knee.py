@@ -11,6 +11,7 @@ research, not for decisions about people.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from mmlab.data.files import registry
+from mmlab.data.files.odd import tell_left_out
 from mmlab.data.files.patterns import is_hidden
 from mmlab.data.files.tables import read_table
 from mmlab.data.files.text import read_lines
@@ -149,7 +151,8 @@ def fastmri_knee(
 
     Raises:
         FileNotFoundError: If there are no such files, or no annotations; the message says how to get them.
-        ValueError: If an argument is unknown, or a file is not as it should be; the message names file and dataset.
+        ValueError: If an argument is unknown, or a file is not as it should be; the message names file and dataset. A
+            scan that lacks a slice with a mark is left out, with a warning that counts and names such scans.
     """
     if finding is not None and finding not in FINDINGS:
         raise ValueError(f"There is no finding {finding!r}: choose from {', '.join(FINDINGS)}.")
@@ -157,22 +160,23 @@ def fastmri_knee(
         raise ValueError(f"size={size} and margin={margin}: give a side of at least 1, and 0 or more slices.")
     labels = knee_labels(annotations)
     place = registry.where("fastmri") if folder is None else expand(folder, "folder")
-    slices = []
+    slices, odd, count_read = [], [], 0
     seen: dict[str, Path] = {}
     for path in sorted(place.rglob("*.h5")):
         if is_hidden(path.relative_to(place)) or path.stem not in labels.findings:
             continue
         if (other := seen.setdefault(path.stem, path)) != path:
             raise ValueError(f"{other} and {path} are of one name, so of one knee: move one of them out of {place}.")
+        count_read += 1
         count, scale, kind = about(path, acquisition is not None)
         if (highest := max(labels.findings[path.stem], default=0)) >= count:
-            raise ValueError(
-                f"{path}: dataset 'kspace' has {count} slices, but fastMRI+ marks slice {highest}: {_REMEDY}"
-            )
+            odd.append(f"{path}: dataset 'kspace' has {count} slices, but fastMRI+ marks slice {highest}")
+            continue
         if acquisition is None or kind == acquisition:
             for number in range(margin, count - margin):
                 label = labels.of_slice(path.stem, number)
                 slices.append(_Slice(path, number, scale, label if finding is None else label[FINDINGS.index(finding)]))
+    tell_left_out(place, odd, count_read, "knee files", _REMEDY)
     if not slices:
         what = f"knee file (.h5{f', {acquisition}' if acquisition else ''}) that fastMRI+ has labels for"
         raise FileNotFoundError(f"There is no {what} in {place}: {registry.source('fastmri').how_to_get}")
@@ -182,31 +186,39 @@ def fastmri_knee(
 def knee_labels(annotations: str | Path | None = None) -> KneeLabels:
     """Labels from the boxes of fastMRI+.
 
+    A scan with an odd row is left out, for what is marked on it is not known then; a row of no scan that was read is
+    passed over. A warning counts and names both.
+
     Args:
         annotations: Where ``knee.csv`` and ``knee_file_list.csv`` are; by default the folder of ``fastmri_plus``.
 
     Raises:
         FileNotFoundError: If a file is not there; the message says how to get it.
-        ValueError: If a file is not as it should be; the message names file and line.
+        ValueError: If a file is not as it should be, or all its rows are odd; the message names file and line.
     """
     folder = registry.where("fastmri_plus") if annotations is None else expand(annotations, "annotations")
     entry = registry.source("fastmri_plus")
-    table = read_table(folder / "knee.csv", {"file": "U", "slice": "i", "label": "U"}, entry.how_to_get)
+    table = read_table(folder / "knee.csv", {"file": "U", "slice": "U", "label": "U"}, entry.how_to_get)
     listing = folder / "knee_file_list.csv"
     lines = read_lines(listing, entry.how_to_get)
     found: dict[str, dict[int, tuple[bool, bool, bool, bool]]] = {line.strip(): {} for line in lines if line.strip()}
+    odd: list[str] = []
+    unknown: set[str] = set()  # what is on them nobody can tell
     for row, (file, number, said) in enumerate(zip(table["file"], table["slice"], table["label"], strict=True), 2):
-        if file not in found or number < 0:
-            raise ValueError(
-                f"{folder / 'knee.csv'}: row {row} marks slice {number} of {file[:50]!r}, which is not in "
-                f"{listing.name}: {_REMEDY}"
-            )
         name = said.strip().lower()
+        if file not in found:
+            odd.append(f"row {row} marks slice {number[:20]} of {file[:50]!r}, which is not in {listing.name}")
+            continue
+        if not re.fullmatch(r"[0-9]{1,9}", number.strip(), re.ASCII) or not name:
+            odd.append(f"row {row} marks slice {number[:20]!r} of {file[:50]!r} as {name[:50]!r}, and the scan with it")
+            unknown.add(file)
+            continue
         marks = [name != "artifact", *(name.startswith(_BEGINS[finding]) for finding in FINDINGS[1:])]
-        before = found[file].get(number, (False,) * 4)
+        before = found[file].get(int(number), (False,) * 4)
         a, b, c, d = (old or new for old, new in zip(before, marks, strict=True))
-        found[file][number] = (a, b, c, d)
-    return KneeLabels(found)
+        found[file][int(number)] = (a, b, c, d)
+    tell_left_out(folder / "knee.csv", odd, len(table["file"]), "rows", _REMEDY)
+    return KneeLabels({file: marks for file, marks in found.items() if file not in unknown})
 
 
 def class_weights(labels: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlab.data.files import registry
+from mmlab.data.files.odd import tell_left_out
 from mmlab.data.files.pictures import read_picture
 from mmlab.data.files.text import parse_json, read_lines
 from mmlab.data.tensors import TensorData
@@ -61,7 +62,7 @@ def nlvr1(
     Raises:
         FileNotFoundError: If a file is not there; the message says how to get it.
         ValueError: If an argument is out of its range, or a file is not as it should be; the message names the file,
-            and its record or line.
+            and its record or line. Single odd records are left out, with a warning that counts and names them.
     """
     if reduce not in (1, 2, 4, 5, 10, 20):
         raise ValueError(f"reduce={reduce} does not divide pictures of 100 x 400: choose 1, 2, 4, 5, 10 or 20.")
@@ -76,13 +77,13 @@ def nlvr1(
         )
     pixels = [arrays["palette"][index] for index in arrays["index"]]
     by_split: dict[str, list[int]] = {"dev": [], "hidden": [], "test": []}
+    odd = []
     for i, record in enumerate(records):
-        if record["split"] not in by_split:
-            raise ValueError(
-                f"{registry.where('nlvr1') / 'nlvr1.json'}: record {i} is of the split {record['split'][:50]!r}, "
-                f"expected {', '.join(by_split)}: {_REMEDY}"
-            )
-        by_split[record["split"]].append(i)
+        if record["split"] in by_split:
+            by_split[record["split"]].append(i)
+        else:
+            odd.append(f"record {i} is of the split {record['split'][:50]!r}, expected {', '.join(by_split)}")
+    tell_left_out(registry.where("nlvr1") / "nlvr1.json", odd, len(records), "records", _REMEDY)
     if train is not None:
         more, drawn = read_nlvr(train)
         by_split = {**by_split, "train": [*range(len(records), len(records) + len(more))]}
@@ -123,39 +124,47 @@ def read_nlvr(folder: str | Path, arrangement: int = 0) -> tuple[list[dict[str, 
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: If a file is not as it should be; the message names file and line.
+        ValueError: If no line is as it should be; the message names file and line. Single odd lines, and those whose
+            picture is damaged, are left out, with a warning that counts and names them.
     """
     place = expand(folder, "folder").resolve()  # "." and ".." have the name of the folder that they are
     path = place / f"{place.name}.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: {registry.source('nlvr1_train').how_to_get}")
     lines = read_lines(path, _REMEDY)
-    records, pictures = [], []
+    records: list[dict[str, Any]] = []
+    pictures, odd = [], []
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            record = _record(line, f"{path}, line {number}")
+        if not line.strip():
+            continue
+        try:
+            record = _record(line)
             name = f"{place.name}-{record['identifier']}-{arrangement}.png"
             pictures.append(_picture(place / "images" / record["directory"] / name, f"{path}, line {number}"))
-            records.append({**record, "split": place.name, "label": record["label"] == "true"})
+        except ValueError as error:
+            odd.append(f"line {number}: {str(error).removesuffix(f': {_REMEDY}').rstrip('.')}")
+            continue
+        records.append({**record, "split": place.name, "label": record["label"] == "true"})
+    tell_left_out(path, odd, len(records) + len(odd), "lines", _REMEDY)
     if not records:
         raise ValueError(f"{path} holds no sentences: {_REMEDY}")
     return records, pictures
 
 
-def _record(line: str, where: str) -> dict[str, str]:
+def _record(line: str) -> dict[str, str]:
     try:
         value = parse_json(line, "this")
     except ValueError as error:
-        raise ValueError(f"{where}: {str(error)[:150]}: {_REMEDY}") from None
+        raise ValueError(str(error)[:150]) from None
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: this is no object: {_REMEDY}")
+        raise ValueError("this is no object")
     for name in _FIELDS:
         if not isinstance(value.get(name), str):
-            raise ValueError(f"{where}: field {name!r} holds {str(value.get(name))[:50]!r}, expected text: {_REMEDY}")
+            raise ValueError(f"field {name!r} holds {str(value.get(name))[:50]!r}, expected text")
     # Both are parts of a file's name: nothing but digits may be in them.
     for name, pattern in (("identifier", r"[0-9]+-[0-9]+"), ("directory", r"[0-9]+"), ("label", "true|false")):
         if not re.fullmatch(pattern, value[name], re.ASCII):
-            raise ValueError(f"{where}: field {name!r} holds {value[name][:50]!r}, expected {pattern}: {_REMEDY}")
+            raise ValueError(f"field {name!r} holds {value[name][:50]!r}, expected {pattern}")
     return {name: value[name] for name in _FIELDS}
 
 

@@ -13,6 +13,7 @@ import re
 import torch
 
 from mmlab.data.files import registry
+from mmlab.data.files.odd import tell_left_out
 from mmlab.data.tensors import TensorData
 from mmlab.data.words import Form, SentenceSplits, as_tensor, hold_out_groups, vocabulary
 
@@ -40,22 +41,22 @@ def nlvr2_text(
     Raises:
         FileNotFoundError: If the prepared set is not there; the message says how to get it.
         ValueError: If an argument is out of its range, or the file is not as it should be; the message names file and
-            row.
+            row. Single odd rows are left out, with a warning that counts and names them.
     """
     table = registry.load_table("nlvr2_text", "nlvr2.csv", _COLUMNS)
     path = registry.where("nlvr2_text") / "nlvr2.csv"
     remedy = "put the right file there (check: mmlab data verify nlvr2_text)."
-    for row, (split, name, label) in enumerate(
-        zip(table["split"], table["identifier"], table["label"], strict=True), 2
-    ):
-        if split not in ("dev", "test1") or label not in ("true", "false"):
-            raise ValueError(
-                f"{path}: row {row} has split {split[:50]!r} and label {label[:50]!r}, expected dev or test1 and true "
-                f"or false: {remedy}"
-            )
-        if not re.fullmatch(rf"{split}-[0-9]+-[0-9]+-[0-9]+", name, re.ASCII):
-            raise ValueError(f"{path}: row {row} has the identifier {name[:50]!r}, expected {split}-n-n-n: {remedy}")
-    rows = {part: [i for i, split in enumerate(table["split"]) if split == part] for part in ("dev", "test1")}
+    rows: dict[str, list[int]] = {"dev": [], "test1": []}
+    odd = []
+    for i, (split, name, label) in enumerate(zip(table["split"], table["identifier"], table["label"], strict=True)):
+        if split not in rows or label not in ("true", "false"):
+            told = f"has split {split[:50]!r} and label {label[:50]!r}, expected dev or test1 and true or false"
+            odd.append(f"row {i + 2} {told}")
+        elif not re.fullmatch(rf"{split}-[0-9]+-[0-9]+-[0-9]+", name, re.ASCII):
+            odd.append(f"row {i + 2} has the identifier {name[:50]!r}, expected {split}-n-n-n")
+        else:
+            rows[split].append(i)
+    tell_left_out(path, odd, len(table["split"]), "rows", remedy)
     if not all(rows.values()):
         raise ValueError(f"{path} lacks the rows of dev or of test1: {remedy}")
     groups = ["-".join(table["identifier"][i].split("-")[:2]) for i in rows["dev"]]

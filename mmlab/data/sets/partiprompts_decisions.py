@@ -6,11 +6,10 @@ Apache-2.0. Who gave which vote is not in the files: the five votes of a prompt 
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 from mmlab.data.files import registry
-from mmlab.wording import few
+from mmlab.data.files.odd import tell_left_out
 
 __all__ = ["CHOICES", "partiprompts_decisions"]
 
@@ -48,10 +47,6 @@ def partiprompts_decisions(question: Literal["Alignment", "Realism"] = "Alignmen
         while known in found:
             known, number = f"{prompt} ({number})", number + 1
         found[known] = votes
-    if odd and not found:
-        raise ValueError(f"{name}, {odd[0]}: put the right file there (check: mmlab data verify {_NAME}).")
-    if odd:
-        warnings.warn(
-            f"{name}: {len(odd)} of {len(table['Prompt'])} lines are left out: {few(odd, '; ')}.", stacklevel=2
-        )
+    remedy = f"put the right file there (check: mmlab data verify {_NAME})."
+    tell_left_out(name, odd, len(table["Prompt"]), "lines", remedy)
     return found

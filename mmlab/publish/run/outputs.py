@@ -40,7 +40,7 @@ def unrun_cell(notebook: Mapping[str, Any]) -> tuple[Status, str] | None:
             if output["output_type"] == "error":
                 status: Status = "exit" if output["ename"] == "SystemExit" else "cell error"
                 return status, f"code cell {number} raised {output['ename']}: {output['evalue']}"
-        if cell["execution_count"] != number:
+        if cell["execution_count"] != number or isinstance(cell["execution_count"], bool):
             return "incomplete", f"code cell {number} did not run (it has the count {cell['execution_count']})."
     return None
 

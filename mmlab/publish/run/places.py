@@ -88,7 +88,9 @@ _SYSTEM = {"/usr", "/usr/local"}  # the same everywhere, and named in prose
 
 # Homes of users, of whatever machine the run was on.
 _HOMES = re.compile(
-    r"(?:(?<=file://)|(?<![\w.…~/\\-]))(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2})[\w.-]+(?=[/\\]|\b)"
+    r"(?:(?<=file://)|(?<=file://localhost)|(?<![\w.…~/\\-]))"
+    r"(?:(?:(?<!:)/)?(?:/export|/mnt/[a-z])?/(?:home|Users)/|%2F(?:home|Users)%2F"
+    r"|[A-Za-z]:[\\/]{1,2}Users[\\/]{1,2}|\\{2,4}[\w.-]+\\{1,2}(?:home|Users)\\{1,2})[\w.-]+(?=[/\\]|\b)"
 )
 
 _CELL = re.compile(r"…/tmp/ipykernel_\d+/\d+\.py")  # what a kernel calls its cells

@@ -10,10 +10,11 @@ from typing import Any
 from mmlab.publish.run import parameters
 from mmlab.publish.run.launch import Task
 from mmlab.publish.run.outputs import empty_figure, unrun_cell
-from mmlab.publish.run.receipt import Receipt
+from mmlab.publish.run.receipt import Receipt, Status
 
 __all__ = ["examined"]
 
+_OUTPUTS = {"stream": "text", "display_data": "data", "execute_result": "data", "error": "ename"}  # what each must have
 _ASKED = ("stem", "profile", "key", "inputs", "versions", "budget", "reason")
 
 
@@ -27,14 +28,14 @@ def examined(task: Task, asked: Receipt, answer: Any) -> tuple[Receipt, dict[str
     """
     try:
         receipt, executed = _outcome(asked, answer)
-        if receipt.status == "ok":
-            _compare(task, executed)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as trouble:
+        receipt.as_text().encode()
+        problem = _checked(task, executed) if receipt.status == "ok" else None
+    except Exception as trouble:  # whatever it is, it came from there
         told = f"what came back from the run is not what was asked for: {trouble}"
         return dataclasses.replace(asked, status="incomplete", error=told), None
     if receipt.status != "ok":
         return receipt, None
-    if problem := unrun_cell(executed) or empty_figure(executed):
+    if problem:
         status, told = problem
         return dataclasses.replace(receipt, status=status, error=told), None
     return receipt, executed
@@ -52,16 +53,30 @@ def _outcome(asked: Receipt, answer: Any) -> tuple[Receipt, dict[str, Any]]:
     return receipt, executed
 
 
+def _checked(task: Task, executed: dict[str, Any]) -> tuple[Status, str] | None:
+    """What shows that a notebook did not run well; raises if it is none, is another one, or cannot be written."""
+    json.dumps(executed, allow_nan=False, ensure_ascii=False).encode()
+    _compare(task, executed)
+    for cell in executed["cells"]:
+        for output in cell.get("outputs", []):
+            needed = _OUTPUTS[output["output_type"]]
+            if cell["cell_type"] != "code" or not isinstance(output[needed], str | list | dict):
+                raise ValueError(f"an output of the notebook is none: {str(output)[:80]}.")
+    return unrun_cell(executed) or empty_figure(executed)
+
+
 def _compare(task: Task, executed: Mapping[str, Any]) -> None:
     """Raise unless the notebook has the cells of the task, all of them, with nothing but its parameters added."""
-    asked = [(cell["cell_type"], _source(cell)) for cell in task.notebook["cells"]]
+    if executed["nbformat"] != task.notebook["nbformat"]:
+        raise ValueError(f"it is in format {executed['nbformat']} of notebooks.")
+    asked = [(cell["cell_type"], _source(cell), _tags(cell)) for cell in task.notebook["cells"]]
     found = []
     injected = []
     for cell in executed["cells"]:
         if "injected-parameters" in cell["metadata"].get("tags", []):
             injected.append(_source(cell))
         else:
-            found.append((cell["cell_type"], _source(cell)))
+            found.append((cell["cell_type"], _source(cell), _tags(cell)))
     if len(found) != len(asked):
         raise ValueError(f"the notebook has {len(found)} cells, and {len(asked)} were sent.")
     if other := [number for number, pair in enumerate(zip(asked, found, strict=True), start=1) if pair[0] != pair[1]]:
@@ -74,6 +89,10 @@ def _compare(task: Task, executed: Mapping[str, Any]) -> None:
 def _plain(value: Any) -> Any:
     """A value as it comes out of JSON, which has no tuples."""
     return json.loads(json.dumps(value))
+
+
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return sorted(cell["metadata"].get("tags", []))
 
 
 def _source(cell: Mapping[str, Any]) -> str:
