@@ -296,8 +296,8 @@ say(
 # ## A competition from the file to the verdict
 #
 # A {py:class}`~mmlab.arena.competition.Competition` holds items and the answers of each system. The {py:class}`~mmlab.arena.store.Store` deals them out: the items that were given least, in an order and with sides that follow from a secret
-# and are different for everybody. The page (`mmlab arena serve`) talks to the same store as this cell does. A simulated respondent follows the model above, and sometimes just takes the first answer. The secret is new in each
-# run, and the numbers of this table with it.
+# and are different for everybody. The page (`mmlab arena serve`) talks to the same store as this cell does. A simulated respondent follows the model above, and sometimes just takes the first answer. A real store draws its
+# secret; here it is given, so that the table comes out the same again.
 
 # %%
 competition = Competition(
@@ -331,7 +331,9 @@ def run_competition(share, seed, first=0.1):
     )
     with (
         tempfile.TemporaryDirectory() as folder,
-        Store(competition, Path(folder) / "votes.sqlite") as store,
+        Store(
+            competition, Path(folder) / "votes.sqlite", secret=f"truth {share}"
+        ) as store,
     ):
         for person in range(people):
             token = store.join()

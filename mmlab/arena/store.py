@@ -85,14 +85,17 @@ class Store:
     Args:
         competition: What is judged.
         address: Path of a SQLite file, ``"sqlite://"`` for memory alone, or an address of PostgreSQL.
+        secret: What the order of items and the sides of answers follow from in a new store, for simulations that are to
+            be repeated. By default it is drawn, and nobody can tell sides in advance.
 
     Raises:
         ValueError: If the store holds votes on another competition.
         OSError: If the database cannot be opened.
     """
 
-    def __init__(self, competition: Competition, address: str | Path) -> None:
+    def __init__(self, competition: Competition, address: str | Path, *, secret: str = "") -> None:
         self.competition = competition
+        self._new_secret = secret or secrets.token_hex(32)
         self.items = {item.name: item for item in competition.items}
         self.engine: Engine = t.open_database(address)
         self._jobs: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
@@ -245,7 +248,7 @@ class Store:
         if known and not {"competition", "secret"} <= known.keys():
             raise ValueError("The store lacks its secret or its mark: put a copy in its place, or take a new one.")
         if not known:
-            rows = {"competition": mark, "secret": secrets.token_hex(32)}
+            rows = {"competition": mark, "secret": self._new_secret}
             connection.execute(t.META.insert(), [{"key": key, "value": value} for key, value in rows.items()])
             return rows["secret"]
         return known["secret"]

@@ -43,6 +43,17 @@ def test_a_respondent_judges_each_item_once_and_comes_back_to_the_open_one(store
     assert math.isnan(votes[1].seconds)
 
 
+def test_a_store_with_a_given_secret_deals_the_same_again(competition, tmp_path):
+    def dealt(name: str, secret: str) -> list[tuple[str, str]]:
+        with Store(competition, tmp_path / f"{name}.sqlite", secret=secret) as store:
+            for _ in range(4):
+                judge_all(store, store.join())
+            return [(vote.item, str(vote.winner)) for vote in store.votes()]
+
+    assert dealt("a", "truth") == dealt("b", "truth") != dealt("c", "lie")
+    assert dealt("d", "") != dealt("e", "")
+
+
 def test_a_vote_sent_twice_counts_once_and_the_first_one_stays(store):
     token = store.join()
     shown = store.agree(token)
