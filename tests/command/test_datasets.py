@@ -19,6 +19,9 @@ from mmlab.syntax import functions
 DATA = Path(__file__).parents[2] / "mmlab" / "data"
 
 SMALL = {  # datasets that need no files, as small as is legal
+    "catalogue_world": (),
+    "follow_up_world": (),
+    "privileged_world": (),
     "av_mnist_mini": ("origin=synthetic", "train=30", "validation=10", "test=10"),
     "conditional_laws_world": ("count=60",),
     "colonoscopy_world": ("pictures=12",),

@@ -287,6 +287,7 @@ UNTRIED = {
     "card = Card(...)": "test_battery tries it",
     "edges are not the upper triangle": "a formula",
     "it must have len()": "names what is lacking",
+    "give value.to_dense()": "tests/train/test_door.py tries it",
     "prepare() of": "names what is wrong",
     "fit: {}.batch(indices)": "names what is wrong",
     "table()": "names what is wrong",

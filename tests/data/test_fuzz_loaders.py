@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import re
 import tempfile
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def test_text_is_read_however_it_was_saved(
             (tmp_path / file).write_bytes(other)
         read.append(target.read(tmp_path / target.file))
         target.check(read[-1])
-    assert str(read[0]) == str(read[1])
+    ends = re.compile(r"\\r\\n|\\r")  # those inside a cell are the cell's own
+    assert str(read[0]) == ends.sub(r"\\n", str(read[1]))
 
 
 def test_there_are_text_readers() -> None:

@@ -37,7 +37,7 @@ def test_it_runs_what_changed_and_says_what_it_took(root, write, console):
 
 @pytest.mark.parametrize(("factor", "warned"), [(1e-4, True), (1e4, False)])
 def test_chapters_that_are_too_slow_on_average_are_told(root, write, console, monkeypatch, factor, warned):
-    monkeypatch.setattr(launch, "factor", lambda: factor)
+    monkeypatch.setattr(launch, "factor", lambda together: factor)
     write("one", "x = 1")
     sync(root=root)
     assert book(root=root, console=console) == 0

@@ -16,7 +16,7 @@ from mmlab.train import prepare
 from mmlab.train.door import door
 from mmlab.train.prepare import processes_started
 
-LABELLED = [stem for stem in list_methods() if "label" in load(stem).demo()[1]]
+LABELLED = [stem for stem in list_methods() if load(stem).is_trained() and "label" in load(stem).demo()[1]]
 
 
 class Items:

@@ -100,7 +100,7 @@ def read_rows(path: Path, remedy: str = "get the file again.") -> list[dict[str,
         table = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
         try:
             table.fieldnames = [name.strip() for name in table.fieldnames or []]
-            rows = list(table)
+            rows = [row for row in table if None in row or any((cell or "").strip() for cell in row.values())]
         except csv.Error as error:
             raise ValueError(f"{path}, line {table.line_num}, cannot be read as a table ({error}); {remedy}") from None
         if twice := [name for name in table.fieldnames if name and table.fieldnames.count(name) > 1]:
