@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -158,13 +159,14 @@ def as_tensor(sentences: Sequence[str], known: Sequence[str], form: Form, length
     return one_hot
 
 
-def hold_out_groups(groups: Sequence[str], share: float, seed: int) -> tuple[list[int], list[int]]:
+def hold_out_groups(groups: Sequence[str], share: float, seed: int, path: str | Path) -> tuple[list[int], list[int]]:
     """Split positions at random so that all items of a group are on one side.
 
     Args:
         groups: The group of each item.
         share: About this share of the items is held out: whole groups until it is reached. 0 holds out none.
         seed: Seed of the order of the groups.
+        path: The file that the items were read from, for the message.
 
     Returns:
         Positions that are kept and positions that are held out.
@@ -185,5 +187,6 @@ def hold_out_groups(groups: Sequence[str], share: float, seed: int) -> tuple[lis
         count += sizes[names[place]]
     kept = [i for i, group in enumerate(groups) if group not in held]
     if not kept:
-        raise ValueError(f"Holding out {share:g} of {len(names)} groups leaves nothing to train on.")
+        told = f"holding out {share:g} of its {len(names)} groups leaves nothing to train on"
+        raise ValueError(f"{path}: {told}. Choose validation=0, or put the whole file there.")
     return kept, [i for i, group in enumerate(groups) if group in held]

@@ -32,13 +32,13 @@ def test_forms() -> None:
 
 def test_groups_stay_together() -> None:
     groups = [str(i // 4) for i in range(100)]
-    kept, held = hold_out_groups(groups, 0.2, seed=0)
+    kept, held = hold_out_groups(groups, 0.2, seed=0, path="a.csv")
     assert len(held) == 20
     assert sorted(kept + held) == list(range(100))
     assert not {groups[i] for i in kept} & {groups[i] for i in held}
-    assert held != hold_out_groups(groups, 0.2, seed=1)[1]
-    assert hold_out_groups(groups, 0.0, seed=0) == (list(range(100)), [])
+    assert held != hold_out_groups(groups, 0.2, seed=1, path="a.csv")[1]
+    assert hold_out_groups(groups, 0.0, seed=0, path="a.csv") == (list(range(100)), [])
     with pytest.raises(ValueError, match="no share"):
-        hold_out_groups(groups, 1.0, seed=0)
-    with pytest.raises(ValueError, match="nothing to train on"):
-        hold_out_groups(["a", "a"], 0.5, seed=0)
+        hold_out_groups(groups, 1.0, seed=0, path="a.csv")
+    with pytest.raises(ValueError, match=r"^a\.csv: holding out 0\.5 of its 1 groups leaves nothing to train on"):
+        hold_out_groups(["a", "a"], 0.5, seed=0, path="a.csv")

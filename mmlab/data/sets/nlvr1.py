@@ -83,7 +83,8 @@ def nlvr1(
             by_split[record["split"]].append(i)
         else:
             odd.append(f"record {i} is of the split {record['split'][:50]!r}, expected {', '.join(by_split)}")
-    tell_left_out(registry.where("nlvr1") / "nlvr1.json", odd, len(records), "records", _REMEDY)
+    path = registry.where("nlvr1") / "nlvr1.json"
+    tell_left_out(path, odd, len(records), "records", _REMEDY)
     if train is not None:
         more, drawn = read_nlvr(train)
         by_split = {**by_split, "train": [*range(len(records), len(records) + len(more))]}
@@ -91,7 +92,7 @@ def nlvr1(
         parts = (by_split["train"], by_split["dev"], by_split["test"])
     else:
         rows = by_split["dev"] + by_split["hidden"]
-        kept, held = hold_out_groups([_group(records[i]) for i in rows], validation, seed)
+        kept, held = hold_out_groups([_group(records[i]) for i in rows], validation, seed, path)
         parts = ([rows[i] for i in kept], [rows[i] for i in held], by_split["test"])
     known = vocabulary([records[i]["sentence"] for i in parts[0]], least)
     made = [

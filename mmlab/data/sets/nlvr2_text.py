@@ -60,7 +60,7 @@ def nlvr2_text(
     if not all(rows.values()):
         raise ValueError(f"{path} lacks the rows of dev or of test1: {remedy}")
     groups = ["-".join(table["identifier"][i].split("-")[:2]) for i in rows["dev"]]
-    kept, held = hold_out_groups(groups, validation, seed)
+    kept, held = hold_out_groups(groups, validation, seed, path)
     parts = {
         "train": [rows["dev"][i] for i in kept],
         "validation": [rows["dev"][i] for i in held],
