@@ -1,10 +1,11 @@
 """Real connectivity: does the flow of DiffeoCFM add anything to the Gaussian that it starts from?
 
 Given a matrix of the same person: half 1 of a rest scan to half 2 (``hcp_rest_task30``), and passive to regulated pain
-(``mist122_rest_pain``). Five folds by subject, with three seeds; each person's measure is the mean over the seeds, and
-differences have an interval over people. The energy score of 20 samples is proper: in the mean, only the true law of
-the target given the source has the least. Given a class: samples of passive and of regulated pain, held against the
-people who were left out. All matrices are shrunk by a tenth, since some are singular, and measured as edges.
+(``mist122_rest_pain``). Five folds by subject, or three of the former, whose matrices are nine times as long, with
+three seeds; each person's measure is the mean over the seeds, and differences have an interval over people. The energy
+score of 20 samples is proper: in the mean, only the true law of the target given the source has the least. Given a
+class: samples of passive and of regulated pain, held against the people who were left out. All matrices are shrunk by a
+tenth, since some are singular, and measured as edges.
 
     MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/diffeo_cfm_real.py             # everything, then the result
     MMLAB_DATA=... OMP_NUM_THREADS=1 python benchmarks/diffeo_cfm_real.py halves 0    # one seed of one part, kept
@@ -46,7 +47,8 @@ from mmlab.methods.diffeo_cfm import DiffeoCFM  # noqa: E402
 from mmlab.metrics.fidelity import alpha_precision, authenticity, beta_recall  # noqa: E402
 from mmlab.metrics.transport import energy_distance  # noqa: E402
 
-FOLDS, SEEDS, SAMPLES = 5, (0, 1, 2), 20
+FOLDS = {"halves": 3, "pain": 5, "classes": 5}
+SEEDS, SAMPLES = (0, 1, 2), 20
 TRAINING = {"steps": 100, "batch_size": 32, "lr": 1e-3, "weight_decay": 10.0, "schedule": "cosine", "ema_decay": 0.99}
 BUILT = {"width": 64, "depth": 1, "rank": 64, "shrinkage": 0.1}
 FLOW, PRIOR = "DiffeoCFM", "its Gaussian prior"
@@ -71,9 +73,9 @@ def trained(data: Any, size: int, seed: int, **arguments: Any) -> DiffeoCFM:
     return method.eval()
 
 
-def given_source(pairs: ConnectomePairs, seed: int, fold: int) -> Iterator[dict[str, Any]]:
+def given_source(pairs: ConnectomePairs, seed: int, fold: int, folds: int) -> Iterator[dict[str, Any]]:
     """One row for each person of a fold and predictor."""
-    for train, test in pairs.folds(FOLDS, seed)[fold : fold + 1]:
+    for train, test in pairs.folds(folds, seed)[fold : fold + 1]:
         data = TensorData({"source": train.source, "target": train.target})
         method = trained(data, train.source.shape[1], seed, condition="source")
         rng = torch.Generator().manual_seed(seed)
@@ -95,9 +97,9 @@ def given_source(pairs: ConnectomePairs, seed: int, fold: int) -> Iterator[dict[
                        "RMSE": float(error[i])}  # fmt: skip
 
 
-def given_class(pairs: ConnectomePairs, seed: int, fold: int) -> Iterator[dict[str, Any]]:
+def given_class(pairs: ConnectomePairs, seed: int, fold: int, folds: int) -> Iterator[dict[str, Any]]:
     """One row for each generator: passive and regulated pain as two classes."""
-    for train, test in pairs.folds(FOLDS, seed)[fold : fold + 1]:
+    for train, test in pairs.folds(folds, seed)[fold : fold + 1]:
         known, asked = (torch.cat([side.source, side.target]) for side in (train, test))
         label, true = (torch.arange(2 * len(side)) // len(side) for side in (train, test))
         method = trained(TensorData({"label": label, "target": known}), known.shape[1], seed)
@@ -137,14 +139,14 @@ def measure(short: str, seed: int, fold: int) -> None:
     """One fold of one seed of one part, kept in a file of its own."""
     _, run, pairs = parts()[short]
     PARTS.mkdir(exist_ok=True)
-    rows = list(run(pairs, seed, fold))
+    rows = list(run(pairs, seed, fold, FOLDS[short]))
     kept(short, seed, fold).write_text(json.dumps(rows), encoding="utf-8")
     print(pd.DataFrame(rows).groupby("row", sort=False).mean(numeric_only=True).to_string(), flush=True)
 
 
 def kept(short: str, seed: int, fold: int) -> Path:
     """Where the rows of a fold are kept."""
-    return PARTS / f"{short}-{seed}-{fold}.json"
+    return PARTS / f"{short}-{seed}-{fold}of{FOLDS[short]}.json"
 
 
 def write() -> None:
@@ -153,12 +155,12 @@ def write() -> None:
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results: dict[str, Any] = {"training": TRAINING, "built": BUILT, "samples": SAMPLES}
     for short, (title, _, pairs) in parts().items():
-        files = [kept(short, seed, fold) for seed in SEEDS for fold in range(FOLDS)]
+        files = [kept(short, seed, fold) for seed in SEEDS for fold in range(FOLDS[short])]
         if lacking := [file.stem for file in files if not file.exists()]:
             print(f"{title}: lacks {', '.join(lacking)}, and is kept as it was")
             if short in before:
                 date = before.get("provenance", {}).get("date", "an earlier day")
-                results[short] = {"measured before": date, **before[short]}
+                results[short] = {"measured before": date, "folds": FOLDS[short], **before[short]}
             continue
         rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
         frame = pd.DataFrame(rows)
@@ -181,6 +183,7 @@ def write() -> None:
             "title": title,
             "people": len(pairs),
             "edges": pairs.source.shape[1],
+            "folds": FOLDS[short],
             "seeds": list(SEEDS),
             "unit": unit,
             "mean": {str(k): {c: round(float(v), 5) for c, v in row.dropna().items()} for k, row in mean.iterrows()},
@@ -199,12 +202,12 @@ def main() -> None:
     if asked == ["write"]:
         write()
     elif asked:
-        for fold in map(int, asked[2:] or range(FOLDS)):
+        for fold in map(int, asked[2:] or range(FOLDS[asked[0]])):
             measure(asked[0], int(asked[1]), fold)
     else:
         for short in parts():
             for seed in SEEDS:
-                for fold in range(FOLDS):
+                for fold in range(FOLDS[short]):
                     measure(short, seed, fold)
         write()
 

@@ -148,7 +148,7 @@ def diffeo_cfm(read: Read) -> str:
     result = read("diffeo_cfm_real")
     text = (
         "\n## DiffeoCFM and its prior on real scans\n\n"
-        f"`MMLAB_DATA=... python benchmarks/diffeo_cfm_real.py`: five folds by subject with three seeds, "
+        f"`MMLAB_DATA=... python benchmarks/diffeo_cfm_real.py`: folds by subject with three seeds, "
         f"{result['training']['steps']} steps, matrices shrunk by a tenth. Differences have an interval over "
         "people, or over "
         "seeds for the classes.\n"
@@ -156,7 +156,8 @@ def diffeo_cfm(read: Read) -> str:
     for short in (short for short in SHOWN if short in result):
         part = result[short]
         columns = list(dict.fromkeys(column for row in part["mean"].values() for column in row))
-        text += f"\n### {part['title']} ({part['people']} people, {part['edges']} edges)\n\n"
+        size = f"{part['people']} people, {part['edges']} edges, {part['folds']} folds"
+        text += f"\n### {part['title']} ({size})\n\n"
         text += "| row | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 1) + "|\n"
         for name, row in part["mean"].items():
             cells = [f"{row[column]:.3f}" if column in row else "" for column in columns]

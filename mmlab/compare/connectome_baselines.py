@@ -6,6 +6,7 @@ of connectomes, of one parcellation or two, plain tensors or arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,16 +112,26 @@ def pooled(
         seed: Seed of the folds.
 
     Raises:
-        ValueError: If there are too few subjects for the folds.
+        ValueError: If there are too few subjects for the folds, or ``predict`` does not give every fold a prediction
+            (S, E) of each name.
     """
     whole = Pairs.of(data)
     count = len(set(whole.subjects))
     predictions: dict[str, Tensor] = {}
     mean = torch.empty_like(whole.target)
+    names: set[str] | None = None
     for train, test in whole.folds(count if folds is None else folds, seed):
         rows = [row for row, subject in enumerate(whole.subjects) if subject in set(test.subjects)]
         mean[rows] = train.target.mean(0)
-        for name, made in predict(train, test).items():
+        found = predict(train, test)
+        names = set(found) if names is None else names
+        if set(found) != names:
+            raise ValueError(f"The folds have predictions of different names: {sorted(names)} and {sorted(found)}.")
+        for name, made in found.items():
+            if made.shape != test.target.shape:
+                raise ValueError(
+                    f"{name!r} predicts {tuple(made.shape)} where {tuple(test.target.shape)} was asked for."
+                )
             predictions.setdefault(name, torch.empty_like(whole.target))[rows] = made.to(whole.target)
     return Pooled(predictions, whole.target, mean, whole.subjects)
 
@@ -212,8 +223,17 @@ def fit_pca_ridge(
 
     Returns:
         The fit on all training subjects with the pair of choices of least squared error.
+
+    Raises:
+        ValueError: If a number to try is none, or the pairs hold NaN or infinity.
     """
     train = Pairs.of(train)
+    if not penalties or not all(0 <= penalty < math.inf for penalty in penalties):
+        raise ValueError(f"penalties={tuple(penalties)}: give some, from 0 up and finite.")
+    if not components or not all(k >= 1 for k in components) or not math.isfinite(keep):
+        raise ValueError(f"components={tuple(components)}, keep={keep}: give numbers from 1 up, and a finite weight.")
+    if not bool(torch.isfinite(train.source).all() and torch.isfinite(train.target).all()):
+        raise ValueError("The pairs hold NaN or infinity: leave those subjects out.")
     most = len(train) - 1  # more components than that are the same fit again
     choices = [(k, penalty) for k in sorted({min(k, most) for k in components}) for penalty in penalties]
     error = torch.zeros(len(choices), dtype=torch.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -51,13 +52,14 @@ def integrate(
         tolerance: Largest error of one adaptive step, in root mean square over the values of a sample.
 
     Raises:
-        ValueError: If the solver is unknown or a number is not positive.
+        ValueError: If the solver is unknown, a number is not positive and finite, or steps is not whole.
     """
-    if solver not in get_args(Solver) or steps < 1 or tolerance <= 0:
+    if solver not in get_args(Solver) or not (steps >= 1 and steps % 1 == 0) or not 0 < tolerance < math.inf:
         raise ValueError(
             f"A solver is one of {', '.join(get_args(Solver))}, with steps >= 1 and tolerance > 0; not {solver!r}, "
             f"{steps} and {tolerance}."
         )
+    steps = int(steps)
 
     calls = 0
 

@@ -15,9 +15,16 @@ def mean_over_present(values: Tensor, present: Tensor | None = None) -> Tensor:
     Args:
         values: One number for each item, shape (..., B).
         present: Which items count, boolean (..., B); None for all.
+
+    Raises:
+        ValueError: If values and present are of different numbers of items.
     """
     if present is None:
         return values.mean(-1)
+    if values.shape[-1:] != present.shape[-1:]:
+        raise ValueError(
+            f"values are {tuple(values.shape)} and present {tuple(present.shape)}: the last must be alike."
+        )
     # where() and not a product: the value of an absent item may be NaN
     return torch.where(present, values, 0).sum(-1) / present.sum(-1).clamp(min=1)
 
@@ -33,12 +40,29 @@ def cross_entropy(logits: Tensor, label: Tensor, present: Tensor | None = None) 
 
     Returns:
         The mean for each classifier, shape (...): a scalar for one, in nats; 0 where nothing is present.
+
+    Raises:
+        ValueError: If there is not one label for each item.
     """
+    _check_labels(logits, label)
     each = F.cross_entropy(logits.flatten(0, -2), label.expand(logits.shape[:-1]).flatten(), reduction="none")
     return mean_over_present(each.view(logits.shape[:-1]), present)
 
 
 def true_class(logits: Tensor, label: Tensor) -> Tensor:
-    """Probability of the true class, (..., B), from logits (..., B, K) and labels (B,)."""
+    """Probability of the true class, (..., B), from logits (..., B, K) and labels (B,).
+
+    Raises:
+        ValueError: If there is not one label for each item.
+    """
+    _check_labels(logits, label)
     index = label.expand(logits.shape[:-1]).unsqueeze(-1)
     return logits.softmax(-1).gather(-1, index).squeeze(-1)
+
+
+def _check_labels(logits: Tensor, label: Tensor) -> None:
+    """One label would otherwise be that of all items."""
+    if label.shape != logits.shape[-2:-1]:
+        raise ValueError(
+            f"logits are {tuple(logits.shape)} and label is {tuple(label.shape)}; expected (..., B, K) and (B,)."
+        )

@@ -15,6 +15,8 @@ NT-Xent                 1 on the other view; itself is left out        :func:`tw
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -62,7 +64,7 @@ def soft_contrastive(
         A scalar, in nats; at least the mean entropy of the targets' rows, if those sum to one.
 
     Raises:
-        ValueError: If the shapes do not fit together.
+        ValueError: If the shapes do not fit together, or a temperature that is a number is not positive and finite.
 
     Source:
         With T = I: Radford et al. 2021, figure 3.
@@ -73,6 +75,7 @@ def soft_contrastive(
     for name, matrix in (("targets", targets), ("backward", backward), ("compared", compared)):
         if matrix is not None and tuple(matrix.shape) != square:
             raise ValueError(f"{name} is {tuple(matrix.shape)}; for {len(a)} pairs it must be {square}.")
+    _check_temperature(temperature)
     logits = cosine_similarity(a, b) / temperature  # (B, B)
     there = _cross_entropy(logits, targets, compared)
     back = _cross_entropy(
@@ -127,9 +130,13 @@ def similarity_targets(teacher: Tensor, temperature: float = 0.125) -> Tensor:
         teacher: Embeddings of the modality that says what is similar, (B, D).
         temperature: Temperature of the targets.
 
+    Raises:
+        ValueError: If the temperature is not positive and finite.
+
     Source:
         Gao et al. 2024, SoftCLIP.
     """
+    _check_temperature(temperature)
     teacher = teacher.detach()
     return (cosine_similarity(teacher, teacher) / temperature).softmax(-1)
 
@@ -169,9 +176,17 @@ def mix(x: Tensor, weight: Tensor, partner: Tensor) -> Tensor:
         weight: β in [0, 1], (B,).
         partner: A permutation of the items, integers (B,).
 
+    Raises:
+        ValueError: If there is not one weight and one partner for each item.
+
     Source:
         Zhang et al. 2018, mixup.
     """
+    if not weight.shape == partner.shape == x.shape[:1]:
+        raise ValueError(
+            f"{len(x)} items are mixed with weights {tuple(weight.shape)} and partners {tuple(partner.shape)}: "
+            "give one of each for every item."
+        )
     beta = weight.view(-1, *[1] * (x.ndim - 1))
     return beta * x + (1 - beta) * x[partner]
 
@@ -189,9 +204,9 @@ def draw_mixing(count: int, concentration: float, probability: float, rng: torch
         Weights (B,) and partners (B,), a permutation, on the device of the generator.
 
     Raises:
-        ValueError: If the concentration is not positive or the probability is none.
+        ValueError: If the concentration is not positive and finite, or the probability is none.
     """
-    if not concentration > 0 or not 0 <= probability <= 1:
+    if not 0 < concentration < math.inf or not 0 <= probability <= 1:
         raise ValueError(f"Mixing needs a concentration > 0 and a probability, not {concentration} and {probability}.")
     from scipy.special import betaincinv
 
@@ -201,3 +216,9 @@ def draw_mixing(count: int, concentration: float, probability: float, rng: torch
     beta = torch.as_tensor(quantiles).to(draws)
     weight = torch.where(draws[1] < probability, beta, 1)
     return weight, torch.randperm(count, generator=rng, device=rng.device)
+
+
+def _check_temperature(temperature: float | Tensor) -> None:
+    """A learned temperature is left alone: to look at it would stop an accelerator at every step."""
+    if not isinstance(temperature, Tensor) and not 0 < temperature < math.inf:
+        raise ValueError(f"temperature={temperature} must be positive and finite.")

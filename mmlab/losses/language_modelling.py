@@ -27,7 +27,13 @@ def language_modelling_loss(
 
     Returns:
         Scalar; zero, with a gradient, if N is 0.
+
+    Raises:
+        ValueError: If labels or weights are not one for each state.
     """
+    for name, values in (("labels", labels), ("weights", weights)):
+        if values is not None and values.shape != hidden.shape[:1]:
+            raise ValueError(f"{name} is {tuple(values.shape)}; for {len(hidden)} states it must be ({len(hidden)},).")
     logits = head(hidden).float()  # (N, V)
     if len(labels) == 0:
         return logits.sum() * 0

@@ -32,7 +32,8 @@ def coverage(samples: Tensor, target: Tensor, levels: Sequence[float] = (0.5, 0.
         Observed coverage by level. Below the level means overconfident.
 
     Raises:
-        ValueError: If shapes differ, a level is not in (0, 1), or there are too few samples for it.
+        ValueError: If shapes differ, something is not finite, a level is not in (0, 1), or there are too few samples
+            for it.
     """
     _check(samples, target)
     draws = len(samples)
@@ -69,7 +70,7 @@ def crps(samples: Tensor, target: Tensor) -> float:
         target: (S, E).
 
     Raises:
-        ValueError: If shapes differ or there are fewer than 2 samples.
+        ValueError: If shapes differ, something is not finite, or there are fewer than 2 samples.
     """
     _check(samples, target)
     draws = len(samples)
@@ -92,7 +93,7 @@ def spread_skill(samples: Tensor, target: Tensor) -> float:
         target: (S, E).
 
     Raises:
-        ValueError: If shapes differ, there are fewer than 2 samples, or the error is exactly 0.
+        ValueError: If shapes differ, something is not finite, there are fewer than 2 samples, or the error is 0.
     """
     _check(samples, target)
     draws = len(samples)
@@ -108,3 +109,6 @@ def _check(samples: Tensor, target: Tensor) -> None:
         raise ValueError(f"samples and target are {shapes[0]} and {shapes[1]}; expected (K, S, E) and (S, E).")
     if len(samples) < 2:
         raise ValueError("One sample has no spread: draw at least 2.")
+    for name, values in (("samples", samples), ("target", target)):
+        if not bool(torch.isfinite(values).all()):  # no interval holds NaN, and one with NaN has no ends
+            raise ValueError(f"{name} has NaN or infinity: leave that out, or see where it comes from.")

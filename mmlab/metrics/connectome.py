@@ -13,6 +13,7 @@ All measures are means over the S subjects; predictions and targets are edges (S
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -96,8 +97,10 @@ def evaluate(
         cannot be violated.
 
     Raises:
-        ValueError: If shapes differ or something is not finite.
+        ValueError: If shapes differ, something is not finite, or the shrinkage is not in [0, 1).
     """
+    if not 0 <= shrinkage < 1:
+        raise ValueError(f"shrinkage={shrinkage}: the weight of the identity is in [0, 1).")
     p, q, mean = _numbers(prediction), _numbers(_targets(target)), _numbers(_mean_target(train_mean))
     _check(p, q, mean)
     similarity, demeaned = correlate(p, q), correlate(p - mean, q - mean, scale=p)
@@ -207,15 +210,17 @@ def ceiling_share(value: float, baseline: float, ceiling: float) -> float:
     Works for measures where lower is better, too, as long as the ceiling is the better of the two.
 
     Raises:
-        ValueError: If baseline and ceiling are equal.
+        ValueError: If baseline and ceiling are equal, or a number is not finite.
     """
+    if not all(math.isfinite(number) for number in (value, baseline, ceiling)):
+        raise ValueError(f"value={value}, baseline={baseline}, ceiling={ceiling}: a share needs finite numbers.")
     if ceiling == baseline:
         raise ValueError(f"Baseline and ceiling are both {ceiling}: there is no way between them to take a share of.")
     return (value - baseline) / (ceiling - baseline)
 
 
 def rmse(prediction: Tensor, target: Tensor) -> float:
-    """Root of the mean squared error per edge, over all subjects and edges.
+    """Root of the mean squared error per edge, over all subjects and edges; NaN where something is NaN.
 
     Raises:
         ValueError: If the shapes differ.
@@ -230,7 +235,13 @@ def rowwise_correlation(one: Tensor, other: Tensor, scale: Tensor | None = None)
 
     A constant row has no correlation; it counts as 0, since it says nothing about the other. A row is constant if what
     is left of it is rounding: below 1e-6 of the norm of ``scale`` (by default of the row itself).
+
+    Raises:
+        ValueError: If the shapes differ, or something is not finite: NaN would pass for a constant row.
     """
+    if one.shape != other.shape or (scale is not None and scale.shape != one.shape):
+        shapes = " and ".join(str(tuple(value.shape)) for value in (one, other, scale) if value is not None)
+        raise ValueError(f"The rows are {shapes}: each is compared with the same row of the other, so they are alike.")
     a, b = _standardised(one, scale), _standardised(other, scale)
     return (a * b).sum(-1)
 
@@ -239,11 +250,19 @@ def correlate(one: Tensor, other: Tensor, scale: Tensor | None = None) -> Tensor
     """Pearson r of every row with every row of another: (S, E), (R, E) -> (S, R); a constant row counts as 0.
 
     See :func:`rowwise_correlation` for ``scale``, which belongs to ``one``.
+
+    Raises:
+        ValueError: If something is not finite.
     """
     return _standardised(one, scale) @ _standardised(other).T
 
 
 def _standardised(rows: Tensor, scale: Tensor | None = None) -> Tensor:
+    for values in (rows, scale):
+        if values is not None and not bool(torch.isfinite(values).all()):
+            raise ValueError(
+                "A row holds NaN or infinity, and has no correlation: leave it out, or see where it is from."
+            )
     rows = rows.double()
     centred = rows - rows.mean(-1, keepdim=True)
     norm = centred.norm(dim=-1, keepdim=True)
@@ -260,7 +279,7 @@ def identification(similarity: Tensor) -> float:
         similarity: (S, S), row i for the one who looks, column j for the candidates.
 
     Raises:
-        ValueError: If it is not square.
+        ValueError: If it is not square, or something is NaN.
     """
     _check_square(similarity)
     best = similarity.max(-1, keepdim=True).values
@@ -272,7 +291,7 @@ def differential_identifiability(similarity: Tensor) -> float:
     """Mean similarity with oneself minus mean similarity with others (Amico & Goñi 2018): (S, S) -> number.
 
     Raises:
-        ValueError: If it is not square, or there is one subject only.
+        ValueError: If it is not square, something is NaN, or there is one subject only.
     """
     _check_square(similarity)
     if (count := len(similarity)) < 2:
@@ -306,6 +325,8 @@ def _check_square(similarity: Tensor) -> None:
         raise ValueError(
             f"similarity is {tuple(similarity.shape)}, expected (S, S): a row and a column for the same subjects."
         )
+    if bool(similarity.isnan().any()):
+        raise ValueError("similarity holds NaN: nobody is found by it; see which prediction it comes from.")
 
 
 def _check(prediction: Tensor, target: Tensor, train_mean: Tensor) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from mmlab.data.correlation import matrices
+from mmlab.wording import require_at_least
 
 __all__ = [
     "affine_invariant",
@@ -31,8 +34,10 @@ def project_to_correlation(matrices: Tensor, floor: float = 1e-6) -> Tensor:
         correlation matrix with eigenvalues above the floor stays as it is.
 
     Raises:
-        ValueError: If a value is not finite.
+        ValueError: If a value is not finite, or the floor is not above 0 and at most 1.
     """
+    if not 0 < floor <= 1:
+        raise ValueError(f"floor={floor}: the smallest eigenvalue of a correlation matrix is above 0 and at most 1.")
     _check_finite(matrices)
     values, vectors = torch.linalg.eigh((matrices + matrices.mT) / 2)
     clipped = (vectors * values.clamp_min(floor)[..., None, :]) @ vectors.mT
@@ -89,7 +94,7 @@ def log_euclidean(one: Tensor, other: Tensor, shrinkage: float = 0.1) -> Tensor:
         (...,).
 
     Raises:
-        ValueError: If a matrix has no logarithm after the shrinkage.
+        ValueError: If a matrix has no logarithm after the shrinkage, or the shrinkage is not in [0, 1).
     """
     difference = _matrix_function(_shrunk(one, shrinkage), "log") - _matrix_function(_shrunk(other, shrinkage), "log")
     return difference.norm(dim=(-2, -1))
@@ -101,7 +106,7 @@ def affine_invariant(one: Tensor, other: Tensor, shrinkage: float = 0.0) -> Tens
     Unlike the log-Euclidean distance it does not change under a congruence A -> X A Xᵀ, B -> X B Xᵀ.
 
     Raises:
-        ValueError: If a matrix is not positive definite after the shrinkage.
+        ValueError: If a matrix is not positive definite after the shrinkage, or the shrinkage is not in [0, 1).
     """
     whiten = _matrix_function(_shrunk(one, shrinkage), "rsqrt")
     values = torch.linalg.eigvalsh(whiten @ _shrunk(other, shrinkage) @ whiten)
@@ -123,11 +128,15 @@ def geometric_mean(matrices: Tensor, tolerance: float = 1e-8, most: int = 200) -
         (N, N) in float64.
 
     Raises:
-        ValueError: If a matrix is not positive definite, or the iteration does not come to rest.
+        ValueError: If a matrix is not positive definite, there is none, the iteration does not come to rest, or could
+            not with these arguments.
 
     Source:
         Moakher 2005, "A differential geometric approach to the geometric mean of symmetric positive-definite matrices".
     """
+    require_at_least(matrices=(len(matrices), 1), most=(most, 1))
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"tolerance={tolerance}: the norm at which the iteration stops is positive and finite.")
     matrices = matrices.double()
     mean = matrices.mean(0)
     length, before = 1.0, float("inf")
@@ -206,6 +215,8 @@ def _triangle(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _shrunk(matrix: Tensor, shrinkage: float) -> Tensor:
+    if not 0 <= shrinkage < 1:  # at 1 all matrices are the identity, and every distance is zero
+        raise ValueError(f"shrinkage={shrinkage}: the weight of the identity is in [0, 1).")
     identity = torch.eye(matrix.shape[-1], dtype=torch.float64, device=matrix.device)
     return (1 - shrinkage) * matrix.double() + shrinkage * identity
 

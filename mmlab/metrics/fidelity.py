@@ -65,7 +65,7 @@ def beta_recall_curve(
         Alaa et al. 2022, β-Recall.
     """
     x, y = _rows(generated, real)
-    require_at_least(real=(len(y), neighbours + 1))
+    require_at_least(neighbours=(neighbours, 1), real=(len(y), neighbours + 1))
     between, index = torch.cdist(y, x).min(1)
     reach = torch.cdist(y, y).kthvalue(neighbours + 1, dim=1).values  # the nearest of all is the point itself
     away = (x - x.mean(0)).norm(dim=1)

@@ -73,7 +73,7 @@ def expected_coverage(generated: int, real: int, neighbours: int = 5) -> float:
     Source:
         Naeem et al. 2020.
     """
-    require_at_least(generated=(generated, 1), real=(real, neighbours + 1))
+    require_at_least(neighbours=(neighbours, 1), generated=(generated, 1), real=(real, neighbours + 1))
     missed = 1.0
     for i in range(1, neighbours + 1):
         missed *= (real - i) / (generated + real - i)

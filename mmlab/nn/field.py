@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mmlab.diffusion.reference import expand_to
 from mmlab.nn.mlp import FiLMPerceptron
 from mmlab.nn.unet import LARGEST_ATTENTION, UNet
+from mmlab.wording import require_at_least
 
 __all__ = ["LinearStart", "View", "check_pairs", "evaluate_field", "make_field", "read_pairs", "ridge"]
 
@@ -61,13 +62,16 @@ def make_field(
             vectors (B, K, E) to (B, outputs, E), or images (B, K·C, H, W) to (B, outputs·C, H, W).
 
     Raises:
-        ValueError: If the shape is neither of vectors nor of images.
+        ValueError: If the shape is neither of vectors nor of images, or a size or a probability cannot be.
     """
     shape = tuple(shape)
     if len(shape) not in (1, 3) or min(shape) < 1:
         raise ValueError(f"shape is (E,) for vectors or (C, H, W) for images, not {shape}.")
     if network is not None:
         return network
+    require_at_least(width=(width, 1), depth=(depth, 0))
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout}: the share of features that is left out is in [0, 1).")
     if len(shape) == 1:
         return FiLMPerceptron(inputs, *shape, width, depth, outputs, dropout, time_conditioning)
     channels, height, breadth = shape
@@ -192,8 +196,8 @@ class LinearStart(nn.Module):
         super().__init__()
         if not 0 < scale < math.inf:
             raise ValueError(f"scale={scale}: the size of a typical value must be positive and finite.")
-        if directions is not None and directions < 0:
-            raise ValueError(f"directions={directions}: a number of directions cannot be negative.")
+        if directions is not None and not (directions >= 0 and directions % 1 == 0):
+            raise ValueError(f"directions={directions}: a number of directions is whole and not negative.")
         self.shape, self.scale, self.directions = tuple(shape), scale, directions
         rank = min(self.shape[0], RANK) if len(self.shape) == 1 else 0
         size = math.prod(self.shape)
