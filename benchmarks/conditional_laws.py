@@ -182,6 +182,8 @@ RUNS: dict[str, tuple[Callable[..., Iterator[dict[str, Any]]], list[tuple[int, .
     "hemispheres": (hemispheres, [(seed,) for seed in HEMISPHERES]),
 }
 """Each part with the arguments of its pieces, none of which takes long."""
+KEYS = {"laws": ("seed", "size", "law"), "rest_motor": ("seed", "row"), "hemispheres": ("seed",)}
+"""What tells a piece of each part by its rows."""
 
 
 def _kept(part: str, piece: tuple[int, ...]) -> Path:
@@ -199,18 +201,22 @@ def measure(part: str, piece: tuple[int, ...]) -> None:
 
 
 def write() -> None:
-    """The result, from all pieces that were kept; it says which were not, and keeps their earlier rows on laws."""
+    """The result, from all pieces that were kept; it says which were not, and keeps their earlier rows."""
     path = ROOT / "benchmarks" / "results" / "conditional_laws.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    date = before.get("provenance", {}).get("date", "an earlier day")
     results: dict[str, Any] = {}
+    anew = False
     for part, (_, pieces) in RUNS.items():
         there = [piece for piece in pieces if _kept(part, piece).exists()]
         results[part] = [row for piece in there for row in json.loads(_kept(part, piece).read_text(encoding="utf-8"))]
         results[f"{part}, not measured"] = [list(piece) for piece in pieces if piece not in there]
-    new = {(row["seed"], row["size"], row["law"]) for row in results["laws"]}
-    old = [row for row in before.get("laws", []) if (row["seed"], row["size"], row["law"]) not in new]
-    date = before.get("provenance", {}).get("date", "an earlier day")
-    results["laws"] += [{"measured before": date, **row} for row in old]
+        anew |= bool(there)
+        new = {tuple(row[key] for key in KEYS[part]) for row in results[part]}
+        old = [row for row in before.get(part, []) if tuple(row[key] for key in KEYS[part]) not in new]
+        results[part] += [{"measured before": date, **row} for row in old]
+    if not anew:
+        sys.exit("Nothing was measured anew: the result stays as it was, with its date.")
     results["laws"].sort(key=lambda row: get_args(Law).index(row["law"]))
     write_result(results, __file__)
 

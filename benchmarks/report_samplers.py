@@ -75,9 +75,7 @@ def _laws(rows: list[dict[str, Any]]) -> str:
         name: _mean([row["rmse of the mean"] for row in rows if row["row"] == name and row["rmse of the mean"]])
         for name in gaps
     }
-    if older := {(row["seed"], row["law"], row["measured before"]) for row in rows if "measured before" in row}:
-        dates = " and ".join(sorted({date for _, _, date in older}))
-        text += f"\nOf these runs, {len(older)} are of {dates}, and were not measured again with the others.\n"
+    text += _older(rows, ("seed", "size", "law"))
     text += (
         "\nA sampler that ignores its source draws the right targets, and fails on every law but the one whose "
         "targets do "
@@ -117,7 +115,7 @@ def _few_pairs(rows: list[dict[str, Any]]) -> str:
         label = f"bridge, {name}" if name in settings else name
         label = f"**{label}** (chosen)" if name == chosen else label
         text += f"| {label} | {before} | {means['test'][name]:.4f} |\n"
-    return text
+    return text + _older(rows, ("seed", "row"))
 
 
 def _hemispheres(rows: list[dict[str, Any]]) -> str:
@@ -140,7 +138,16 @@ def _hemispheres(rows: list[dict[str, Any]]) -> str:
         text += (
             f"| {TITLES.get(name, name)} | {means[name]:.4f} | {100 * (means[name] / ridge - 1):+.1f} | {without} |\n"
         )
-    return text
+    return text + _older(rows, ("seed",))
+
+
+def _older(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> str:
+    """Which runs, told by these keys, were kept from another day."""
+    older = {(*(row[key] for key in keys), row["measured before"]) for row in rows if "measured before" in row}
+    if not older:
+        return ""
+    dates = " and ".join(sorted({run[-1] for run in older}))
+    return f"\nOf these runs, {len(older)} are of {dates}, and were not measured again with the others.\n"
 
 
 def diffeo_cfm(read: Read) -> str:
