@@ -714,7 +714,19 @@ check_values((collapsed, perfect, warm))
 #
 # *Shuffled pairs* has the same term with the wrong partners. *Without contrast* has the extra heads and no contrast. No row separates the weight of the contrast
 # from its temperature, and none has MDiCo's contrast without the extra heads.
-#
+
+# %%
+place = f"{names[0]}: {sensors[-1]}"
+say(
+    f"Means of {measure} in *{place}*: "
+    + ", ".join(
+        f"{row} {np.mean(values(row, place)):.3f}"
+        for row in ("without contrast", "shuffled pairs", "MDiCo")
+    )
+    + "."
+)
+
+# %% [markdown]
 # ```{solution-end}
 # ```
 #
