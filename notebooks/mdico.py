@@ -583,7 +583,7 @@ if held:
 
 # %%
 def on_shared(row, name, d, sensor):
-    """Accuracy of a line on the shared part of a trained network, the penalty as in the first row of the table."""
+    """Accuracy of a line on the shared part of a trained network; its penalty is not searched."""
     method, (train, test) = kept[name, row, d].__self__, draws[name, d]
 
     def code(batch):
