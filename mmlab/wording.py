@@ -1,12 +1,31 @@
-"""How errors speak: the nearest known name, lists that stay short, and nothing that steers a terminal."""
+"""How errors speak: the file at fault, the nearest known name, short lists, and nothing that steers a terminal."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["few", "nearest", "require_at_least", "visible"]
+__all__ = ["few", "naming", "nearest", "require_at_least", "visible"]
+
+
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Put the name of a file or folder before a ValueError that its content causes, where the sentence lacks it.
+
+    Args:
+        where: The file or folder.
+
+    Raises:
+        ValueError: In place of one that does not name it.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if str(where) in str(error):
+            raise
+        raise ValueError(f"{where}: {error}") from None
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:

@@ -97,12 +97,13 @@ class Store:
         self.competition = competition
         self._new_secret = secret or secrets.token_hex(32)
         self.items = {item.name: item for item in competition.items}
+        self.name = t.called(address)
         self.engine: Engine = t.open_database(address)
         self._jobs: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="arena-writer", daemon=True)
         self._writer.start()
         try:
-            with t.told():
+            with t.told(self.name):
                 self.secret = self.submit(self._set_up).result().encode()
         except BaseException:
             self.close()
@@ -165,7 +166,7 @@ class Store:
             raise ValueError(f"count is {count}: choose from 1 to 100000 invitations.")
         tokens = [secrets.token_urlsafe(15) for _ in range(count)]
         rows = [{"token": _hash(token), "made": time.time()} for token in tokens]
-        with t.told():
+        with t.told(self.name):
             self.submit(lambda connection: connection.execute(t.INVITATIONS.insert(), rows)).result()
         return tokens
 
@@ -177,13 +178,13 @@ class Store:
             OSError: If the store cannot be read.
         """
         query = select(t.ROUNDS, t.VOTES).join(t.VOTES, t.VOTES.c.round == t.ROUNDS.c.id)
-        with t.told(), self.engine.connect() as connection:
+        with t.told(self.name), self.engine.connect() as connection:
             rows = connection.execute(query.order_by(t.VOTES.c.received, t.ROUNDS.c.id)).all()
-        return [stored_vote(row, self.items) for row in rows]
+            return [stored_vote(row, self.items) for row in rows]
 
     def progress(self) -> dict[str, Any]:
         """How far it is, without what was voted: respondents, votes, and votes by item."""
-        with t.told(), self.engine.connect() as connection:
+        with t.told(self.name), self.engine.connect() as connection:
             people = connection.execute(select(func.count()).select_from(t.RESPONDENTS)).scalar_one()
             counted = select(t.ROUNDS.c.item, func.count()).join(t.VOTES, t.VOTES.c.round == t.ROUNDS.c.id)
             found = {row[0]: row[1] for row in connection.execute(counted.group_by(t.ROUNDS.c.item))}

@@ -28,9 +28,20 @@ from sqlalchemy import (
 from sqlalchemy.pool import StaticPool
 
 from mmlab.paths import expand
-from mmlab.wording import few, visible
+from mmlab.wording import few, naming, visible
 
-__all__ = ["INVITATIONS", "META", "METADATA", "RESPONDENTS", "ROUNDS", "VOTES", "insert_once", "open_database", "told"]
+__all__ = [
+    "INVITATIONS",
+    "META",
+    "METADATA",
+    "RESPONDENTS",
+    "ROUNDS",
+    "VOTES",
+    "called",
+    "insert_once",
+    "open_database",
+    "told",
+]
 
 METADATA = MetaData()
 META = Table("arena_meta", METADATA, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
@@ -84,7 +95,7 @@ def open_database(address: str | Path) -> Engine:
     """
     from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
-    text = str(address)
+    text, name = str(address), called(address)
     try:
         if "://" not in text or text.startswith("sqlite://"):
             engine = _sqlite(_database(text))
@@ -97,30 +108,46 @@ def open_database(address: str | Path) -> Engine:
         METADATA.create_all(engine)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as problem:
         raise ValueError(
-            f"The address of the store cannot be used ({problem}): give a file, or postgresql+psycopg://..."
+            f"{name}: the address of the store cannot be used ({problem}): give a file, or postgresql+psycopg://..."
         ) from None
     except DatabaseError as problem:
         raise OSError(
-            f"The store cannot be opened ({_said(problem)}): check the address, and that it is a database."
+            f"{name}: the store cannot be opened ({_said(problem)}): check the address, and that it is a database."
         ) from None
     return engine
 
 
+def called(address: str | Path) -> str:
+    """What messages call a store: its file, or its address without the password."""
+    from sqlalchemy.exc import ArgumentError
+
+    text = str(address)
+    try:
+        return make_url(text).render_as_string() if "://" in text else text
+    except ArgumentError:
+        return f"{text.partition('://')[0]}://..."
+
+
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Turn what a database says, for example of a damaged file, into a sentence.
+def told(name: str) -> Iterator[None]:
+    """Turn what a database says, for example of a damaged file, into a sentence with its name.
+
+    Args:
+        name: What messages call it; see :func:`called`.
 
     Raises:
         OSError: In place of an error of the database.
+        ValueError: In place of one that does not name the store.
     """
     from sqlalchemy.exc import DBAPIError
 
     try:
-        yield
+        with naming(name):
+            yield
     except DBAPIError as problem:
         raise OSError(
-            f"The store cannot be read or written ({_said(problem)}): see that the disk has room, put a copy of the "
-            "store in its place, or take a new one."
+            f"{name}: the store cannot be read or written ({_said(problem)}): see that the disk has room, put a copy "
+            "of the store in its place, or take a new one."
         ) from None
 
 

@@ -157,6 +157,8 @@ def check_matrix(
             "a region without signal has no correlation; leave the subject or the region out."
         )
     scale = float(value.abs().max()) if value.numel() else 1.0
+    if scale > torch.finfo(torch.float32).max:
+        raise ValueError(f"{name} holds {scale:g}, beyond single precision: choose another unit.")
     if (gap := float((value - value.T).abs().max())) > tolerance * scale:
         raise ValueError(
             f"{name} is not symmetric (off by {gap:.3g}): a correlation matrix is; check how it was written."

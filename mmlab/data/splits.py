@@ -54,8 +54,10 @@ def stratified(label: Tensor, share: float, seed: int = 0) -> tuple[Tensor, Tens
         Positions that are kept and positions that are held out, each in ascending order.
 
     Raises:
-        ValueError: If a class is too small to have an item on both sides.
+        ValueError: If there is no item, or a class is too small to have one on both sides.
     """
+    if not len(label):
+        raise ValueError("No item has a label: there is nothing to split.")
     rng = torch.Generator().manual_seed(seed)
     kept, held = [], []
     for value in torch.unique(label).tolist():
@@ -82,7 +84,8 @@ def rescale(parts: Sequence[TensorData], keys: Sequence[str], how: Scale) -> lis
         New parts.
 
     Raises:
-        ValueError: If ``how`` is unknown, or a feature is infinite somewhere or NaN for all training items.
+        ValueError: If ``how`` is unknown, or a feature is infinite somewhere, NaN for all training items, or beyond its
+            own type when it is rescaled.
     """
     if how not in ("none", "minmax", "zscore"):
         raise ValueError(f"There is no scale {how!r}: choose none, minmax or zscore.")
@@ -95,6 +98,8 @@ def rescale(parts: Sequence[TensorData], keys: Sequence[str], how: Scale) -> lis
                 raise ValueError(f"{key!r} holds infinity: no scale fits it; mark what is absent with NaN.")
             scaled = (value.double() - low) / torch.where(varies, spread, 1.0)
             tensors[key] = torch.where(varies | value.isnan(), scaled, 0.0).to(value.dtype)
+            if bool(tensors[key].isinf().any()):
+                raise ValueError(f"{key!r} has an item so far from the others that no scale fits both: leave it out.")
     return [TensorData(tensors, part.subjects) for tensors, part in zip(made, parts, strict=True)]
 
 

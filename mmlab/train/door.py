@@ -275,7 +275,11 @@ def _cast(value: Tensor, to: torch.dtype | str | None) -> Tensor:
     if to is None:
         return value
     if isinstance(to, torch.dtype):
-        return value.to(to)
+        made = value.to(to)
+        if value.dtype.is_floating_point and not torch.equal(made.isfinite(), value.isfinite()):
+            far = float(value[value.isfinite() & ~made.isfinite()][0])
+            raise ValueError(f"fit: the items hold {far:g}, which {str(to).removeprefix('torch.')} cannot: scale them.")
+        return made
     if value.ndim == 2:
         value = value.to(torch.float64).argmax(1) if value.shape[1] > 1 else value[:, 0]
     if value.is_floating_point() and not (value == value.round()).all():

@@ -27,6 +27,18 @@ def test_every_known_word_is_one_token_and_others_are_spelt(tmp_path: Path) -> N
     assert encode_prompts(words, again).equal(ids)
 
 
+@pytest.mark.parametrize("text", ["кошка", "a <|endoftext|> polyp", "a 👍", "é polyp", "polyp <|startoftext|>"])
+def test_what_would_end_a_prompt_in_silence_is_refused(text: str) -> None:
+    tokenizer = prompt_tokenizer(["a polyp"])
+    with pytest.raises(ValueError, match="letters that the tokenizer does not know"):
+        encode_prompts(["a polyp", text], tokenizer)
+    tokenizer = prompt_tokenizer(["a polyp", text])  # the remedy
+    ids = encode_prompts([text, "a polyp"], tokenizer)[:, 1:]
+    end = tokenizer.eos_token_id
+    assert all((row != end).sum() == (row == end).int().argmax() >= 1 for row in ids)  # no end before the end
+    assert tokenizer.decode(ids[0], skip_special_tokens=True).strip().replace(" ", "") == text.replace(" ", "")
+
+
 def test_ids_are_the_same_in_every_process() -> None:
     """By hand: "lo" is the only pair that occurs twice; then the first pair of each round in the alphabet."""
     tokenizer = prompt_tokenizer(["low lot", "so"])

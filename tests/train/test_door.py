@@ -151,6 +151,15 @@ def test_pictures_as_bytes_are_refused_with_a_remedy_that_works():
     train("pix2pix", source=lambda value: picture(value).float() / 255)
 
 
+def test_what_single_precision_cannot_hold_is_said_before_the_first_step():
+    method, batch = load("i2m2").demo()
+    far = {key: value.double() if value.is_floating_point() else value for key, value in batch.items()}
+    key = next(key for key, value in far.items() if value.is_floating_point())
+    far[key][-1] = 1e300
+    with pytest.raises(ValueError, match=r"hold 1e\+300, which float32 cannot: scale them"):
+        fit(method, TensorData(far), steps=1, batch_size=len(far[key]), progress=False)
+
+
 def test_float64_weights_get_float64_data():
     method = make().double()
     history = fit(method, data(), steps=2, progress=False)

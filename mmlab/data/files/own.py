@@ -34,12 +34,13 @@ from mmlab.data.files.text import read_lines, read_toml
 from mmlab.data.subjects import subject_id
 from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
-from mmlab.wording import few, nearest
+from mmlab.wording import few, naming, nearest
 
 __all__ = ["FILE", "OwnData", "own_folder"]
 
 FILE = "data.toml"
 
+_LARGEST_LABEL = 2**31
 _PARTS = ("arrays", "validation", "test")
 _TEXTS = ("title", "licence", "subjects", "kind")
 _EXAMPLE = '[arrays]\\nsource = "rest.npy"\\ntarget = "motor.npy"'
@@ -86,10 +87,15 @@ def own_folder(folder: str | Path) -> OwnData:
     _check(said, path)
     read = {part: _part(place, path, part, said) for part in _PARTS if part in said}
     parts = _named_alike(read, path)
-    for part in parts.values():
-        if sorted(part[0]) != sorted(parts["arrays"][0]):
+    whole = parts["arrays"][0]
+    for part, (arrays, _) in parts.items():
+        if sorted(arrays) != sorted(whole):
             raise ValueError(f"{path}: the parts name other keys: give each the same.")
-    made = {part: _dataset(arrays, subjects, said, path) for part, (arrays, subjects) in parts.items()}
+        if other := [key for key in arrays if arrays[key].shape[1:] != whole[key].shape[1:]]:
+            shapes = f"{arrays[other[0]].shape[1:]}, and in arrays {whole[other[0]].shape[1:]}"
+            raise ValueError(f"{path}: an item of {other[0]} has shape {shapes} in {part}: give all the same columns.")
+    with naming(path):
+        made = {part: _dataset(arrays, subjects, said) for part, (arrays, subjects) in parts.items()}
     return OwnData(
         made["arrays"], made.get("validation"), made.get("test"), said.get("title", place.name),
         said.get("licence", "Not stated."),
@@ -146,6 +152,8 @@ def _part(place: Path, path: Path, part: str, said: dict[str, Any]) -> tuple[dic
     counts = {key: len(array.values) for key, array in arrays.items()}
     if subjects is not None:
         counts["subjects"] = len(subjects)
+    if not max(counts.values()):
+        raise ValueError(f"{path}: {part} has no rows; {_REMEDY}")
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{key} {count}" for key, count in counts.items())
         raise ValueError(f"{path}: the arrays have different numbers of rows ({told}): give all the same items.")
@@ -164,14 +172,14 @@ def _id(line: str, where: str) -> str:
 
 
 def _dataset(
-    arrays: dict[str, NDArray[Any]], subjects: list[str] | None, said: dict[str, Any], path: Path
+    arrays: dict[str, NDArray[Any]], subjects: list[str] | None, said: dict[str, Any]
 ) -> TensorData | ConnectomePairs:
     if "kind" not in said:
         return TensorData({key: _tensor(key, array) for key, array in arrays.items()}, subjects)
     known = subjects if subjects is not None else [f"row {number:04d}" for number in range(len(arrays["source"]))]
     if twice := {subject for subject in known if known.count(subject) > 1}:
-        raise ValueError(f"{path}: the subjects {few(sorted(twice))} stand twice: take the mean of one's scans.")
-    sides = {key: _edges(arrays[key], key, known, said["kind"], path) for key in ("source", "target")}
+        raise ValueError(f"the subjects {few(sorted(twice))} stand twice: take the mean of one's scans.")
+    sides = {key: _edges(arrays[key], key, known, said["kind"]) for key in ("source", "target")}
     regions = {key: _numbered(number_of_regions(side.shape[1])) for key, side in sides.items()}
     return ConnectomePairs(
         sides["source"], sides["target"], tuple(known), regions["source"], target_regions=regions["target"]
@@ -182,26 +190,41 @@ def _tensor(key: str, array: NDArray[Any]) -> Tensor:
     if array.ndim == 2 and array.shape[1] == 1 and (key == "label" or key.endswith("_present")):
         array = array[:, 0]  # a column of a text file
     if key == "label" and (array == np.round(array)).all():
+        far = np.abs(array.astype(np.float64)) > _LARGEST_LABEL
+        if far.any():
+            raise ValueError(f"label holds {array[far][0]:g}, beyond any number of a class: count classes from 0.")
         return torch.from_numpy(array.astype(np.int64))
     if key.endswith("_present"):
+        if not np.isin(array, (0, 1)).all():
+            raise ValueError(f"{key} holds {array[~np.isin(array, (0, 1))][0]}, and must be 0 or 1.")
         return torch.from_numpy(array.astype(np.bool_))
-    return torch.from_numpy(array.astype(np.float32))
+    return _single(key, array)
 
 
-def _edges(array: NDArray[Any], key: str, subjects: list[str], kind: Any, path: Path) -> Tensor:
+def _single(key: str, array: NDArray[Any]) -> Tensor:
+    """The array in float32, if that can hold it."""
+    with np.errstate(over="ignore"):
+        made = array.astype(np.float32)
+    if not np.isfinite(made).all():
+        raise ValueError(f"{key} holds {array[~np.isfinite(made)][0]:g}, beyond single precision: choose another unit.")
+    return torch.from_numpy(made)
+
+
+def _edges(array: NDArray[Any], key: str, subjects: list[str], kind: Any) -> Tensor:
     """(S, E) in float32, from matrices or edges."""
     if array.ndim == 2:
-        number_of_regions(array.shape[1])
+        with naming(key):
+            number_of_regions(array.shape[1])
         if kind == "correlation" and (largest := float(np.abs(array).max())) > 1 + 1e-4:
             raise ValueError(
-                f"{path}: {key} has an edge beyond 1 ({largest:.3g}), which no correlation has: apply tanh to Fisher z "
-                'values, or write kind = "symmetric".'
+                f"{key} has an edge beyond 1 ({largest:.3g}), which no correlation has: apply tanh to Fisher z values, "
+                'or write kind = "symmetric".'
             )
-        return torch.from_numpy(array.astype(np.float32))
+        return _single(key, array)
     if array.ndim != 3:
-        raise ValueError(f"{path}: {key} has shape {array.shape}; give matrices (S, N, N) or edges (S, E).")
+        raise ValueError(f"{key} has shape {array.shape}; give matrices (S, N, N) or edges (S, E).")
     checked = [check_matrix(matrix, f"{key} of {who}", None, kind) for matrix, who in zip(array, subjects, strict=True)]
-    return edges(torch.stack(checked)).float()
+    return _single(key, edges(torch.stack(checked)).numpy())
 
 
 def _numbered(count: int) -> Regions:

@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+# What is read as real numbers becomes float32.
+_BOUNDS: dict[str, dict[str, float]] = {"f": {"low": -3.4e38, "high": 3.4e38}}
+
+
 @cache
 def sources() -> Mapping[str, Source]:
     """All sources, by name, in alphabetical order.
@@ -214,7 +218,7 @@ def _parse(name: str, entry: dict[str, Any]) -> Source:
         files = {}
         for file, known in entry.pop("files", {}).items():
             arrays = {
-                key: Array(value[0], tuple(value[1]), **(value[2] if len(value) > 2 else {}))
+                key: Array(value[0], tuple(value[1]), **(_BOUNDS.get(value[0], {}) | dict(*value[2:])))
                 for key, value in known.pop("arrays", {}).items()
             }
             files[file] = File(**known, arrays=MappingProxyType(arrays))

@@ -38,6 +38,7 @@ from mmlab.data.tensors import TensorData
 from mmlab.data.worlds import speech
 from mmlab.data.worlds.speech import Clips
 from mmlab.paths import expand, folder_from_environment
+from mmlab.wording import naming
 
 __all__ = ["av_mnist_mini", "recordings", "strip_energy"]
 
@@ -111,7 +112,8 @@ def av_mnist_mini(
         return original_av_mnist(folder, train, sizes[1], test)
     rng = torch.Generator().manual_seed(seed)
     parts = _synthetic_parts(seed) if folder is None else _real_parts(folder, rng)
-    splits = [_pair(part, size, snr, rng) for part, size in zip(parts, sizes, strict=True)]
+    with naming(folder or "The synthetic speaker"):
+        splits = [_pair(part, size, snr, rng) for part, size in zip(parts, sizes, strict=True)]
     _prepare(splits, energy, standardise)
     names = ("synthetic",) if kind == "synthetic" else ("mnist", "fsdd")
     said = {"synthetic": "digits of scikit-learn and a synthetic speaker", "real": "MNIST and FSDD"}[kind]
@@ -169,7 +171,8 @@ def recordings(folder: Path) -> Clips:
             raise ValueError(f"{prepared}: array 'offset' does not rise from 0 to the end: get the file again.")
         sounds = np.split(arrays["audio"], ends[1:-1])
         about = [arrays[key].astype(np.int64) for key in ("label", "speaker", "index")]
-        return _clips(sounds, *about)
+        with naming(prepared):
+            return _clips(sounds, *about)
     files = sorted((folder / "recordings").glob("*.wav"))
     matches = [re.fullmatch(r"([0-9])_(.+)_([0-9]{1,6})", file.stem) for file in files]
     named = [match.groups() for match in matches if match]  # digit, speaker, take
@@ -180,7 +183,8 @@ def recordings(folder: Path) -> Clips:
     people = sorted({name for _, name, _ in named})
     sounds = [speech.read_wav(file) for file, match in zip(files, matches, strict=True) if match]
     about = [np.array(column) for column in zip(*((int(d), people.index(n), int(t)) for d, n, t in named), strict=True)]
-    return _clips(sounds, *about)
+    with naming(folder / "recordings"):
+        return _clips(sounds, *about)
 
 
 def _locate(root: str | Path | None, origin: str) -> tuple[str, Path | None]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -30,12 +30,14 @@ from mmlab.data.files.tables import read_table
 from mmlab.data.prompts import encode_prompts
 from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
-from mmlab.wording import few
+from mmlab.wording import few, naming
 
 __all__ = ["Captioned", "captioned_folder", "kvasir_seg", "mask_prompt", "medvqa_gi", "square"]
 
 Fit = Literal["pad", "cut"]
+Part = Literal["train", "validation", "test"]
 
+_REMEDY = "put the right file there (check: mmlab data verify kvasir_seg)."
 _NUMBERS = {1: "one", 2: "two", 3: "three"}
 _BOUNDS = {"small": 0.05, "medium": 0.15}
 """Largest share of the picture that a small and a medium polyp take. They are ours: the task's are not published."""
@@ -137,7 +139,7 @@ def medvqa_gi(size: int = 256, fit: Fit = "pad", folder: str | Path | None = Non
     return _captioned(tables[0], pictures, columns["Filename"], columns["Prompt"], size, fit)
 
 
-def kvasir_seg(size: int = 64, part: Literal["train", "validation", "test"] = "train") -> Captioned:
+def kvasir_seg(size: int = 64, part: Part = "train") -> Captioned:
     """Kvasir-SEG, prepared: every picture with its mask, and a prompt from what the mask shows.
 
     Args:
@@ -151,15 +153,18 @@ def kvasir_seg(size: int = 64, part: Literal["train", "validation", "test"] = "t
     arrays = registry.load_arrays("kvasir_seg", "kvasir_seg.npz")
     kinds = {"image": "i", "area_fraction": "f", "cx": "f", "cy": "f"}
     facts = registry.load_table("kvasir_seg", "polyp_facts.csv", kinds)
-    names = [str(name) for name in arrays["split_name"]]
-    if part not in names:
-        raise ValueError(f"part={part!r}: Kvasir-SEG has the parts {', '.join(names)}.")
-    chosen = np.flatnonzero(arrays["split"] == names.index(part)).tolist()
+    if part not in get_args(Part):
+        raise ValueError(f"part={part!r}: Kvasir-SEG has the parts {', '.join(get_args(Part))}.")
+    path = registry.where("kvasir_seg") / "kvasir_seg.npz"
+    chosen = np.flatnonzero(arrays["split_name"][arrays["split"]] == part).tolist()
+    if not chosen:
+        raise ValueError(f"{path} has no picture of the part {part}: {_REMEDY}")
     regions: dict[int, list[tuple[float, float, float]]] = {index: [] for index in chosen}
     for index, *region in zip(facts["image"], facts["area_fraction"], facts["cx"], facts["cy"], strict=True):
         if index in regions:
             regions[index].append((region[0], region[1], region[2]))
-    pictures = torch.stack([square(_jpeg(arrays, index), size) for index in chosen])
+    with naming(path):
+        pictures = torch.stack([square(_jpeg(arrays, index), size) for index in chosen])
     masks = np.unpackbits(arrays["mask_packed"][chosen], axis=-1)
     small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks)[:, None].float(), size)[:, 0] > 0.5
     captions = [mask_prompt(regions[index]) for index in chosen]
@@ -191,12 +196,11 @@ def _jpeg(arrays: dict[str, NDArray[Any]], index: int) -> Any:
 
     start, end = arrays["jpeg_offset"][index : index + 2]
     try:
-        return Image.open(BytesIO(arrays["jpeg"][start:end].tobytes()), formats=["JPEG"])
+        image = Image.open(BytesIO(arrays["jpeg"][start:end].tobytes()), formats=["JPEG"])
+        image.load()
     except OSError:
-        raise ValueError(
-            f"{registry.where('kvasir_seg') / 'kvasir_seg.npz'}: picture {index} is no JPEG: put the right file there "
-            "(check: mmlab data verify kvasir_seg)."
-        ) from None
+        raise ValueError(f"picture {index} is no JPEG, or damaged: {_REMEDY}") from None
+    return image
 
 
 def _captioned(

@@ -17,12 +17,16 @@ from torch import Tensor
 
 from mmlab.data.connectome import ConnectomePairs, Regions
 from mmlab.data.files import registry
+from mmlab.wording import few, naming
 
 __all__ = ["RestTask", "mist122_rest_pain", "unpaired_rest_task"]
 
 State = Literal["passive", "regulate", "up", "down", "run03", "run07"]
 
 _STATES = ("passive", "regulate", "up", "down", "run03", "run07")
+_NAME = "mist122_rest_pain"
+_TASK = "pain_task.npz"
+_REMEDY = f"put the right file there (check: mmlab data verify {_NAME})."
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +67,12 @@ def mist122_rest_pain(source: State = "passive", target: State = "regulate") -> 
         FileNotFoundError: If the prepared set is not there; the message says how to get it.
         ValueError: If a state is unknown, or the file is not as it should be.
     """
-    arrays = registry.load_arrays("mist122_rest_pain", "pain_task.npz")
-    first, second = _state(arrays, source), _state(arrays, target)
-    both = np.flatnonzero(~np.isnan(first).any(1) & ~np.isnan(second).any(1))
+    arrays = registry.load_arrays(_NAME, _TASK)
+    with naming(registry.where(_NAME) / _TASK):
+        first, second = _state(arrays, source), _state(arrays, target)
+        both = np.flatnonzero(~np.isnan(first).any(1) & ~np.isnan(second).any(1))
+        if not len(both):
+            raise ValueError(f"nobody in it has both {source} and {target}: {_REMEDY}")
     return ConnectomePairs(
         source=torch.from_numpy(first[both]).float(),
         target=torch.from_numpy(second[both]).float(),
@@ -83,12 +90,16 @@ def unpaired_rest_task() -> RestTask:
         FileNotFoundError: If the prepared set is not there; the message says how to get it.
         ValueError: If a file is not as it should be.
     """
-    rest = registry.load_arrays("mist122_rest_pain", "rest.npz")
-    task = registry.load_arrays("mist122_rest_pain", "pain_task.npz")
-    passive = _state(task, "passive")
+    rest = registry.load_arrays(_NAME, "rest.npz")
+    task = registry.load_arrays(_NAME, _TASK)
+    with naming(registry.where(_NAME) / _TASK):
+        passive = _state(task, "passive")
+        felt = passive[~np.isnan(passive).any(1)]
+        if not len(felt):
+            raise ValueError(f"nobody in it has the passive state: {_REMEDY}")
     return RestTask(
         rest=torch.from_numpy(rest["fc"]).float(),
-        task=torch.from_numpy(passive[~np.isnan(passive).any(1)]).float(),
+        task=torch.from_numpy(felt).float(),
         site=tuple(str(rest["site_name"][number]) for number in rest["site"]),
         regions=_regions(task),
     )
@@ -100,6 +111,8 @@ def _state(arrays: dict[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
     runs = {str(run): number for number, run in enumerate(arrays["condition"])}
     if name not in _STATES:
         raise ValueError(f"There is no state {name!r} in mist122_rest_pain: choose from {', '.join(_STATES)}.")
+    if lacking := {"run01", "run03", "run07"} - runs.keys():
+        raise ValueError(f"it has the runs {few(runs)}, and not {few(sorted(lacking))}: {_REMEDY}")
     if name == "passive":
         return np.asarray(fc[:, runs["run01"]])
     if name == "regulate":

@@ -25,6 +25,7 @@ from mmlab.data.files.numbers import Grid, same_columns, same_rows
 from mmlab.data.splits import Scale, Splits, rescale, stratified
 from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
+from mmlab.wording import naming
 
 __all__ = ["VIEWS", "mogonet", "mogonet_rosmap"]
 
@@ -55,7 +56,7 @@ def mogonet_rosmap(scale: Scale = "minmax", validation: float = 0.0, seed: int =
     parts = [
         {key: torch.from_numpy(arrays[f"{name}_{side}"]) for key, name in _PREPARED.items()} for side in ("tr", "te")
     ]
-    return _splits(parts, scale, validation, seed, "ROSMAP")
+    return _splits(parts, scale, validation, seed, "ROSMAP", folder / "rosmap.npz")
 
 
 def mogonet(folder: str | Path, scale: Scale = "minmax", validation: float = 0.0, seed: int = 0) -> Splits:
@@ -80,7 +81,7 @@ def mogonet(folder: str | Path, scale: Scale = "minmax", validation: float = 0.0
             f"{place / 'labels_tr.csv'} does not have every class from 0 to the highest of both label files: "
             "get both again."
         )
-    return _splits(parts, scale, validation, seed, place.name)
+    return _splits(parts, scale, validation, seed, place.name, place)
 
 
 _REMEDY = "take the files of one folder of github.com/txWang/MOGONET."
@@ -128,15 +129,18 @@ def _tensors(folder: Path, side: str, tables: dict[str, Grid]) -> dict[str, Tens
     return {**part, "label": label}
 
 
-def _splits(parts: list[dict[str, Tensor]], scale: Scale, validation: float, seed: int, name: str) -> Splits:
+def _splits(
+    parts: list[dict[str, Tensor]], scale: Scale, validation: float, seed: int, name: str, where: Path
+) -> Splits:
     if not 0 <= validation < 1:
         raise ValueError(f"validation={validation} is no share of the training people: choose 0 or more, below 1.")
     train, test = (TensorData({**part, "label": part["label"].long()}) for part in parts)
     chosen = []
-    if validation:
-        kept, held = stratified(train.tensors["label"], validation, seed)
-        train, chosen = train.subset(kept), [train.subset(held)]
-    train, test, *chosen = rescale([train, test, *chosen], VIEWS, scale)
+    with naming(where):
+        if validation:
+            kept, held = stratified(train.tensors["label"], validation, seed)
+            train, chosen = train.subset(kept), [train.subset(held)]
+        train, test, *chosen = rescale([train, test, *chosen], VIEWS, scale)
     return Splits(
         train=train,
         validation=chosen[0] if chosen else None,

@@ -12,6 +12,7 @@ import torch
 from mmlab.data.files import registry
 from mmlab.data.splits import Scale, Splits, rescale
 from mmlab.data.tensors import TensorData
+from mmlab.wording import naming
 
 __all__ = ["MODALITIES", "mosi_features"]
 
@@ -48,7 +49,8 @@ def mosi_features(labelled: int | None = None, scale: Scale = "zscore", seed: in
         videos = [f"{side} video {number}" for number in arrays[f"video_id_{side}"].tolist()]
         known = torch.where(there, label, -1)
         parts.append(TensorData({**tensors, "label": known, "label_present": there}, videos))
-    train, test = rescale(parts, MODALITIES, scale)
+    with naming(registry.where("mosi_features") / "mosi_features.npz"):
+        train, test = rescale(parts, MODALITIES, scale)
     return Splits(
         train=train,
         validation=None,

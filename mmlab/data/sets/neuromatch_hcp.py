@@ -21,6 +21,7 @@ from mmlab.data.connectome import ConnectomePairs, Regions
 from mmlab.data.files.arrays import Array, read_array
 from mmlab.data.sets.time_series_folder import Estimator, connectivity
 from mmlab.paths import expand
+from mmlab.wording import naming
 
 __all__ = ["RUNS", "neuromatch_hcp", "neuromatch_regions"]
 
@@ -88,15 +89,11 @@ def neuromatch_hcp(
         {f"{number:03d}": _average(home, number, runs, len(regions), estimator) for number in numbers[:subjects]}
         for home, numbers, runs in found
     )
-    return ConnectomePairs.join(
-        first,
-        second,
-        regions,
-        source_name=source,
-        target_name=target,
-        strict=strict,
-        acknowledgement=entry.acknowledgement or "",
-    )
+    with naming(root):
+        return ConnectomePairs.join(
+            first, second, regions, source_name=source, target_name=target, strict=strict,
+            acknowledgement=entry.acknowledgement or "",
+        )  # fmt: skip
 
 
 def neuromatch_regions(folder: str | Path) -> Regions:
@@ -112,8 +109,9 @@ def neuromatch_regions(folder: str | Path) -> Regions:
     if path is None:
         raise FileNotFoundError(f"There is no regions.npy in {root}, hcp_task or hcp_rest: unpack the archive there.")
     table = read_array(path, Array("U", (None, None)))
-    if table.shape[1] < 2:
-        raise ValueError(f"{path} has {table.shape[1]} columns: name and network are expected.")
+    if table.shape[1] < 2 or not len(table):
+        rows, columns = table.shape
+        raise ValueError(f"{path} has {rows} rows and {columns} columns: name and network of each region are expected.")
     return Regions(tuple(str(name) for name in table[:, 0]), tuple(str(network) for network in table[:, 1]))
 
 

@@ -48,5 +48,5 @@ def partiprompts_decisions(question: Literal["Alignment", "Realism"] = "Alignmen
             known, number = f"{prompt} ({number})", number + 1
         found[known] = votes
     remedy = f"put the right file there (check: mmlab data verify {_NAME})."
-    tell_left_out(name, odd, len(table["Prompt"]), "lines", remedy)
+    tell_left_out(registry.where(_NAME) / name, odd, len(table["Prompt"]), "lines", remedy)
     return found

@@ -14,6 +14,7 @@ import torch
 from mmlab.data.files import registry
 from mmlab.data.splits import Scale, Splits, rescale, stratified
 from mmlab.data.tensors import TensorData
+from mmlab.wording import naming
 
 __all__ = ["SUBTYPES", "tcga_brca_jive"]
 
@@ -40,19 +41,21 @@ def tcga_brca_jive(test_share: float = 0.3, unlabelled: bool = True, scale: Scal
         ValueError: If an argument is out of its range, or the file is not as it should be.
     """
     arrays = registry.load_arrays("tcga_brca_jive", "tcga_brca_jive.npz")
+    path = registry.where("tcga_brca_jive") / "tcga_brca_jive.npz"
     if tuple(arrays["pam50_name"].tolist()) != SUBTYPES:
         raise ValueError(
-            f"tcga_brca_jive.npz names the subtypes {', '.join(map(str, arrays['pam50_name']))}, expected "
+            f"{path} names the subtypes {', '.join(map(str, arrays['pam50_name']))}, expected "
             f"{', '.join(SUBTYPES)}: put the right file there (check: mmlab data verify tcga_brca_jive)."
         )
     label = torch.from_numpy(arrays["pam50"]).long()
     tensors = {key: torch.from_numpy(arrays[name]).float() for key, name in _VIEWS.items()}
     whole = TensorData({**tensors, "label": label, "label_present": label >= 0})
     labelled = torch.nonzero(label >= 0)[:, 0]
-    kept, held = (labelled[side] for side in stratified(label[labelled], test_share, seed))
-    if unlabelled:
-        kept = torch.cat([kept, torch.nonzero(label < 0)[:, 0]]).sort().values
-    train, test = rescale([whole.subset(kept), whole.subset(held)], tuple(_VIEWS), scale)
+    with naming(path):
+        kept, held = (labelled[side] for side in stratified(label[labelled], test_share, seed))
+        if unlabelled:
+            kept = torch.cat([kept, torch.nonzero(label < 0)[:, 0]]).sort().values
+        train, test = rescale([whole.subset(kept), whole.subset(held)], tuple(_VIEWS), scale)
     return Splits(
         train=train,
         validation=None,

@@ -30,7 +30,7 @@ from mmlab.data.files.arrays import Array, read_array
 from mmlab.data.files.numbers import read_grid
 from mmlab.data.files.patterns import SUBJECT, is_hidden, subject_files
 from mmlab.paths import expand
-from mmlab.wording import few
+from mmlab.wording import few, naming
 
 __all__ = [
     "Estimator",
@@ -81,14 +81,11 @@ def time_series_pairs(
         shared = first.keys() & second.keys()
         first = {subject: path for subject, path in first.items() if subject in shared}
         second = {subject: path for subject, path in second.items() if subject in shared}
-    return ConnectomePairs.join(
-        _matrices(first, regions, estimator),
-        _matrices(second, regions, estimator),
-        regions,
-        source_name=source_name,
-        target_name=target_name,
-        acknowledgement=acknowledgement,
-    )
+    sides = _matrices(first, regions, estimator), _matrices(second, regions, estimator)
+    with naming(expand(folder, "folder")):
+        return ConnectomePairs.join(
+            *sides, regions, source_name=source_name, target_name=target_name, acknowledgement=acknowledgement
+        )
 
 
 def time_series_matrices(
