@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mmlab.data.chat import CAPTIONS, CHAT, IGNORE, IMAGE, Encoded, Template, Turn, encode, read_answers, tokenizer_of
 from mmlab.data.files.pictures import read_picture as read_upright
+from mmlab.wording import require_at_least
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -74,9 +75,10 @@ def read_picture(picture: Any, size: int) -> Tensor:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no picture, or a tensor has another shape or range.
+        ValueError: If the file is no picture, a tensor has another shape or range, or the size is none.
         TypeError: If it is none of the three.
     """
+    require_at_least(size=(size, 1))
     if isinstance(picture, Tensor):
         if picture.shape != (3, size, size):
             raise ValueError(f"A picture has shape {tuple(picture.shape)}, not (3, {size}, {size}): resize it before.")

@@ -36,6 +36,25 @@ def test_the_table_of_the_task_is_read(tmp_path: Path) -> None:
     assert data.subjects == ["a.jpg", "b.jpg", "a.jpg"]
 
 
+def test_single_odd_rows_of_a_published_table_are_left_out_and_named(tmp_path: Path) -> None:
+    _picture(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes(b"damaged")
+    rows = ["Prompt;Filename", "one;a.jpg", "two;b.jpg", "three;c.jpg", " ;a.jpg", "four;../a.jpg", "five;a.jpg"]
+    (tmp_path / "dev.csv").write_text("\n".join(rows))
+    told = (
+        r"4 of 6 rows are left out: row 3: .*b.jpg cannot be read.*; row 4: .*'c.jpg' is not in .*; row 5 .* and 1 more"
+    )
+    with pytest.warns(UserWarning, match=told):
+        found = medvqa_gi(8, folder=tmp_path)
+    assert (found.captions, found.rows, found.names) == (["one", "five"], [0, 0], ["a.jpg"])
+    (tmp_path / "dev.csv").write_text("Prompt;Filename\ntwo;b.jpg\n")
+    with pytest.raises(ValueError, match=r"dev\.csv, row 2: .*; none of the rows can be read: .*organisers"):
+        medvqa_gi(8, folder=tmp_path)
+    for size, fit, sentence in ((0, "pad", "size=0 is too small"), (8, "stretch", "no fit 'stretch'")):
+        with pytest.raises(ValueError, match=f"^(There is )?{sentence}"):
+            medvqa_gi(size, fit, folder=tmp_path)  # type: ignore[arg-type]
+
+
 def test_any_picture_becomes_a_square(tmp_path: Path) -> None:
     _picture(tmp_path / "wide.png", 21, 7)
     padded, cut = square(tmp_path / "wide.png", 12), square(tmp_path / "wide.png", 12, "cut")
@@ -62,7 +81,7 @@ def test_a_folder_of_ones_own_and_what_can_be_wrong_with_it(tmp_path: Path) -> N
     wrong = {
         "file,caption\n": (ValueError, "no rows"),
         "file,caption\na.png, \n": (ValueError, "row 2"),
-        "file,caption\nb.png,x\n": (FileNotFoundError, r"not in .*b\.png"),
+        "file,caption\nb.png,x\n": (ValueError, r"row 2: the picture 'b\.png' is not in"),
         "file,caption\n../a.png,x\n": (ValueError, "outside"),
         "file,caption\ndamaged.jpg,x\n": (ValueError, r"damaged\.jpg"),
         "name,caption\na.png,x\n": (ValueError, "'file'"),

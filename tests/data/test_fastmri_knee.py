@@ -136,6 +136,18 @@ def test_what_a_system_or_a_copy_left_is_no_further_knee(folder: Path) -> None:
     assert count > 0
 
 
+def test_one_damaged_file_does_not_refuse_the_set(folder: Path) -> None:
+    whole = fastmri_knee(size=8)
+    files = sorted((folder / "fastmri").rglob("file*.h5"))
+    files[0].write_bytes(files[0].read_bytes()[:1000])
+    with pytest.warns(UserWarning, match=r"1 of 3 knee files are left out: .*file1\.h5: .* cannot be read"):
+        assert set(fastmri_knee(size=8).subjects) == set(whole.subjects) - {"file1"}
+    for file in files:
+        file.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"file1\.h5: .* cannot be read .*: get the file again"):
+        fastmri_knee(size=8)
+
+
 def test_a_file_is_on_one_side_of_the_split(folder: Path) -> None:
     data = fastmri_knee(size=8)
     train, test = data.split(3, seed=1)

@@ -96,7 +96,7 @@ def test_what_the_loaders_find_wrong_themselves(tmp_path: Path, monkeypatch: pyt
     with wave.open(str(tmp_path / "recordings" / "0_a_0.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
         file.writeframes(bytes(200))
-    with pytest.raises(ValueError, match=f"^{tmp_path / 'recordings'}: Recording 0 .* is silent"):
+    with pytest.raises(ValueError, match=f"^{tmp_path / 'recordings'}.*0_a_0.wav is silent; none"):
         recordings(tmp_path)
 
 

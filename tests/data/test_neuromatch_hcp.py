@@ -78,6 +78,16 @@ def test_a_missing_partner_is_refused(root: Path) -> None:
         neuromatch_hcp(root, estimator="empirical")
 
 
+def test_a_scan_that_cannot_be_read_is_left_out_and_named(root: Path) -> None:
+    whole = neuromatch_hcp(root, estimator="empirical").subjects
+    name = "bold6_Atlas_MSMAll_Glasser360Cortical.npy"
+    (root / "hcp_task" / "subjects" / "2" / "timeseries" / name).write_bytes(b"no scan")
+    with pytest.warns(UserWarning, match=r"1 of \d+ scans are left out: Subject 2: .*bold6"):
+        assert neuromatch_hcp(root, estimator="empirical", strict=False).subjects == tuple(
+            subject for subject in whole if subject != "002"
+        )
+
+
 def test_missing_data_says_who_grants_it(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "hcp_rest").rename(tmp_path / "elsewhere")
     with pytest.raises(FileNotFoundError, match="Open Science Framework"):

@@ -116,6 +116,13 @@ def test_pairs_from_the_layout_of_the_project(tmp_path: Path) -> None:
     assert np.allclose(matrices(pairs.source)[1], np.corrcoef(series(0).T), atol=2e-4)
     assert np.allclose(matrices(pairs.target)[0], np.corrcoef(series(11).T), atol=2e-4)
     assert (pairs.source_name, pairs.target_name) == ("rest", "motor")
+    save_hcp(tmp_path, "103414", "rfMRI_REST1_LR", series(3))
+    save_hcp(tmp_path, "103414", "tfMRI_MOTOR_LR", np.zeros((50, 4)))  # a scan without signal
+    with pytest.warns(UserWarning, match=r"1 of 6 scans are left out: Subject 103414: .* does not vary"):
+        again = time_series_pairs(tmp_path, rest, motor, REGIONS, estimator="empirical", strict=False)
+    assert again.subjects == pairs.subjects
+    with pytest.raises(ValueError, match="There is no estimator 'pearson'"):
+        time_series_pairs(tmp_path, rest, motor, REGIONS, estimator="pearson", strict=False)  # type: ignore[arg-type]
 
 
 def test_patterns(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from torch.nn.functional import interpolate
 
 from mmlab.data.files import registry
 from mmlab.data.files.arrays import read_arrays
+from mmlab.data.files.odd import tell_left_out
 from mmlab.data.sets.av_mnist import original_av_mnist
 from mmlab.data.splits import Splits
 from mmlab.data.tensors import TensorData
@@ -159,7 +160,8 @@ def recordings(folder: Path) -> Clips:
 
     Raises:
         FileNotFoundError: If neither is there; the message says how to get it.
-        ValueError: If a file is not as it should be.
+        ValueError: If the prepared file is not as it should be, or no recording is. Single recordings that are damaged,
+            silent or of another kind are left out, with a warning that counts and names them.
     """
     folder = expand(folder, "folder")
     prepared = folder / "fsdd.npz"
@@ -181,10 +183,22 @@ def recordings(folder: Path) -> Clips:
             f"There is neither {prepared} nor recordings/0_name_0.wav beside it: {entry.how_to_get}"
         )
     people = sorted({name for _, name, _ in named})
-    sounds = [speech.read_wav(file) for file, match in zip(files, matches, strict=True) if match]
-    about = [np.array(column) for column in zip(*((int(d), people.index(n), int(t)) for d, n, t in named), strict=True)]
-    with naming(folder / "recordings"):
-        return _clips(sounds, *about)
+    sounds, about, odd = [], [], []
+    for file, match in zip(files, matches, strict=True):
+        if not match:
+            continue
+        try:
+            sound = speech.read_wav(file)
+            if not sound.any():
+                raise ValueError(f"{file} is silent.")
+        except ValueError as error:
+            odd.append(str(error).rstrip("."))
+            continue
+        digit, name, take = match.groups()
+        sounds.append(sound)
+        about.append((int(digit), people.index(name), int(take)))
+    tell_left_out(folder / "recordings", odd, len(named), "recordings", entry.how_to_get)
+    return _clips(sounds, *(np.array(column) for column in zip(*about, strict=True)))
 
 
 def _locate(root: str | Path | None, origin: str) -> tuple[str, Path | None]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlab.data.files import registry
+from mmlab.data.files.odd import tell_left_out
 from mmlab.data.files.patterns import is_hidden, named_file
 from mmlab.data.files.pictures import read_picture
 from mmlab.data.files.tables import read_table
 from mmlab.data.prompts import encode_prompts
 from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
-from mmlab.wording import few, naming
+from mmlab.wording import few, naming, require_at_least
 
 __all__ = ["Captioned", "captioned_folder", "kvasir_seg", "mask_prompt", "medvqa_gi", "square"]
 
@@ -85,10 +86,11 @@ def square(picture: Any, size: int, fit: Fit = "pad") -> Tensor:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no picture, or damaged.
+        ValueError: If it is no picture, or damaged, or another argument is out of its range.
     """
     from PIL import Image, ImageOps
 
+    _check(size, fit)
     image = read_picture(picture)
     how = ImageOps.pad if fit == "pad" else ImageOps.fit
     small = how(image, (size, size), method=Image.Resampling.LANCZOS)
@@ -104,15 +106,19 @@ def captioned_folder(folder: str | Path, size: int = 256, fit: Fit = "pad") -> C
         fit: See :func:`square`.
 
     Raises:
-        FileNotFoundError: If the table or a picture is not there.
-        ValueError: If the table or a picture is not as it should be; the sentence names it.
+        FileNotFoundError: If the table is not there.
+        ValueError: If the table or a picture is not as it should be, or a picture is not there; the sentence names it.
     """
     place = expand(folder, "folder")
     table = place / "captions.csv"
     if not table.is_file():
         raise FileNotFoundError(f"There is no {table}: write a table with the columns file and caption.")
     columns = read_table(table, {"file": "U", "caption": "U"}, "correct it.")
-    return _captioned(table, place, columns["file"], columns["caption"], size, fit)
+    rows = _read(table, place, columns["file"], columns["caption"], size, fit)
+    if rows.odd:
+        told = f"{table}: {len(rows.odd)} of {len(columns['file'])} rows cannot be read: {few(rows.odd, '; ')}"
+        raise ValueError(f"{told}. Correct them, or take them out.")
+    return _captioned(rows)
 
 
 def medvqa_gi(size: int = 256, fit: Fit = "pad", folder: str | Path | None = None) -> Captioned:
@@ -125,8 +131,9 @@ def medvqa_gi(size: int = 256, fit: Fit = "pad", folder: str | Path | None = Non
             folder ``medvqa_gi`` under ``MMLAB_DATA``.
 
     Raises:
-        FileNotFoundError: If the table or a picture is not there; the message says how to get it.
-        ValueError: If the table or a picture is not as it should be; the sentence names it.
+        FileNotFoundError: If the table is not there; the message says how to get it.
+        ValueError: If the table is not as it should be, or no row of it can be read. Single rows whose picture is
+            lacking or damaged, or whose caption is empty, are left out, with a warning that counts and names them.
     """
     place = registry.where("medvqa_gi") if folder is None else expand(folder, "folder")
     tables = sorted(path for path in place.glob("*.csv") if not is_hidden(Path(path.name)))
@@ -136,7 +143,9 @@ def medvqa_gi(size: int = 256, fit: Fit = "pad", folder: str | Path | None = Non
         raise ValueError(f"{place} holds several tables ({few([t.name for t in tables])}): leave the one to be read.")
     columns = read_table(tables[0], {"Prompt": "U", "Filename": "U"}, "its columns are Prompt;Filename.", ";")
     pictures = place / "images" if (place / "images").is_dir() else place
-    return _captioned(tables[0], pictures, columns["Filename"], columns["Prompt"], size, fit)
+    rows = _read(tables[0], pictures, columns["Filename"], columns["Prompt"], size, fit)
+    tell_left_out(tables[0], rows.odd, len(columns["Filename"]), "rows", registry.source("medvqa_gi").how_to_get)
+    return _captioned(rows)
 
 
 def kvasir_seg(size: int = 64, part: Part = "train") -> Captioned:
@@ -203,27 +212,61 @@ def _jpeg(arrays: dict[str, NDArray[Any]], index: int) -> Any:
     return image
 
 
-def _captioned(
-    table: Path, folder: Path, files: Sequence[str], captions: Sequence[str], size: int, fit: Fit
-) -> Captioned:
+def _check(size: int, fit: Fit) -> None:
+    require_at_least(size=(size, 1))
+    if fit not in get_args(Fit):
+        raise ValueError(f"There is no fit {fit!r}: choose pad or cut.")
+
+
+class _Rows(NamedTuple):
+    """Rows of a table that can be shown, their pictures by name, and what is wrong with the others."""
+
+    kept: list[tuple[str, str]]
+    pictures: dict[str, Tensor]
+    odd: list[str]
+
+
+def _read(table: Path, folder: Path, files: Sequence[str], captions: Sequence[str], size: int, fit: Fit) -> _Rows:
+    _check(size, fit)
     if not files:
         raise ValueError(f"{table} has no rows.")
-    if empty := [line for line, text in enumerate(captions, 2) if not text.strip()]:
-        raise ValueError(f"{table}: {len(empty)} captions are empty, the first in row {empty[0]}: write them.")
-    names = list(dict.fromkeys(files))
+    pictures: dict[str, Tensor] = {}
+    faults: dict[str, str] = {}
+    for name in dict.fromkeys(files):
+        try:
+            pictures[name] = square(_inside(folder, name), size, fit)
+        except (ValueError, FileNotFoundError) as error:
+            faults[name] = str(error).rstrip(".")
+    kept, odd = [], []
+    for row, (name, text) in enumerate(zip(files, captions, strict=True), 2):
+        if not text.strip():
+            odd.append(f"row {row} has an empty caption")
+        elif name in faults:
+            odd.append(f"row {row}: {faults[name]}")
+        else:
+            kept.append((name, text))
+    return _Rows(kept, pictures, odd)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The picture that a table names.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it lies outside the folder.
+    """
     root = folder.resolve()
-    plain = {name: posixpath.normpath(name.replace("\\", "/")) for name in names}
-    if outside := [name for name in names if plain[name].startswith(("..", "/"))]:
-        raise ValueError(f"{table} names {outside[0][:200]!r}, which lies outside {folder}: put the picture into it.")
-    places = {name: named_file(root, name.strip()) for name in names}
-    if lacking := [name for name, place in places.items() if place is None]:
-        raise FileNotFoundError(
-            f"{len(lacking)} pictures that {table} names are not in {folder}: {few(lacking)}: put them there, or take "
-            "their rows out."
-        )
-    found = {name: place for name, place in places.items() if place is not None}
-    if outside := [name for name, place in found.items() if not place.resolve().is_relative_to(root)]:
-        raise ValueError(f"{table} names {outside[0][:200]!r}, which lies outside {folder}: put the picture into it.")
-    pictures = torch.stack([square(found[name], size, fit) for name in names])
-    row = {name: number for number, name in enumerate(names)}
-    return Captioned(pictures, list(captions), [row[name] for name in files], names)
+    plain = posixpath.normpath(name.replace("\\", "/"))
+    place = None if plain.startswith(("..", "/")) else named_file(root, name.strip())
+    if plain.startswith(("..", "/")) or (place is not None and not place.resolve().is_relative_to(root)):
+        raise ValueError(f"{name[:200]!r} lies outside {folder}: put the picture into it.")
+    if place is None:
+        raise FileNotFoundError(f"the picture {name[:200]!r} is not in {folder}.")
+    return place
+
+
+def _captioned(rows: _Rows) -> Captioned:
+    names = list(dict.fromkeys(name for name, _ in rows.kept))
+    place = {name: number for number, name in enumerate(names)}
+    pictures = torch.stack([rows.pictures[name] for name in names])
+    return Captioned(pictures, [text for _, text in rows.kept], [place[name] for name, _ in rows.kept], names)

@@ -151,8 +151,9 @@ def fastmri_knee(
 
     Raises:
         FileNotFoundError: If there are no such files, or no annotations; the message says how to get them.
-        ValueError: If an argument is unknown, or a file is not as it should be; the message names file and dataset. A
-            scan that lacks a slice with a mark is left out, with a warning that counts and names such scans.
+        ValueError: If an argument is unknown, or no file is as it should be; the message names file and dataset. Single
+            files that are damaged, of another kind, or lack a slice with a mark are left out, with a warning that
+            counts and names them.
     """
     if finding is not None and finding not in FINDINGS:
         raise ValueError(f"There is no finding {finding!r}: choose from {', '.join(FINDINGS)}.")
@@ -161,6 +162,7 @@ def fastmri_knee(
     labels = knee_labels(annotations)
     place = registry.where("fastmri") if folder is None else expand(folder, "folder")
     slices, odd, count_read = [], [], 0
+    fault: ValueError | None = None
     seen: dict[str, Path] = {}
     for path in sorted(place.rglob("*.h5")):
         if is_hidden(path.relative_to(place)) or path.stem not in labels.findings:
@@ -168,7 +170,12 @@ def fastmri_knee(
         if (other := seen.setdefault(path.stem, path)) != path:
             raise ValueError(f"{other} and {path} are of one name, so of one knee: move one of them out of {place}.")
         count_read += 1
-        count, scale, kind = about(path, acquisition is not None)
+        try:
+            count, scale, kind = about(path, acquisition is not None)
+        except ValueError as error:
+            odd.append(str(error).rstrip("."))
+            fault = fault or error
+            continue
         if (highest := max(labels.findings[path.stem], default=0)) >= count:
             odd.append(f"{path}: dataset 'kspace' has {count} slices, but fastMRI+ marks slice {highest}")
             continue
@@ -176,6 +183,8 @@ def fastmri_knee(
             for number in range(margin, count - margin):
                 label = labels.of_slice(path.stem, number)
                 slices.append(_Slice(path, number, scale, label if finding is None else label[FINDINGS.index(finding)]))
+    if fault and len(odd) == count_read:  # whose remedy is that of its own fault
+        raise fault
     tell_left_out(place, odd, count_read, "knee files", _REMEDY)
     if not slices:
         what = f"knee file (.h5{f', {acquisition}' if acquisition else ''}) that fastMRI+ has labels for"

@@ -19,7 +19,8 @@ import torch
 
 from mmlab.data.connectome import ConnectomePairs, Regions
 from mmlab.data.files.arrays import Array, read_array
-from mmlab.data.sets.time_series_folder import Estimator, connectivity
+from mmlab.data.files.odd import tell_left_out
+from mmlab.data.sets.time_series_folder import Estimator, check_estimator, connectivity
 from mmlab.paths import expand
 from mmlab.wording import naming
 
@@ -63,7 +64,8 @@ def neuromatch_hcp(
         source_runs: Runs of the source; the matrices of several runs are averaged (which keeps them correlations).
         target_runs: Runs of the target.
         subjects: Read only this many, the first by number.
-        strict: Refuse subjects without a scan of one of the states; if False, leave them out.
+        strict: Refuse subjects without a scan of one of the states, or with one that cannot be read; if False, leave
+            them out, the latter with a warning that counts and names them.
 
     Raises:
         FileNotFoundError: If the folder or a file is not there.
@@ -71,6 +73,7 @@ def neuromatch_hcp(
     """
     from mmlab.data.files import registry
 
+    check_estimator(estimator)
     entry = registry.source("neuromatch_hcp")
     root = registry.where("neuromatch_hcp") if folder is None else expand(folder, "folder")
     regions = neuromatch_regions(root)
@@ -85,13 +88,21 @@ def neuromatch_hcp(
     if not strict:
         shared = set(found[0][1]) & set(found[1][1])
         found = [(home, [number for number in numbers if number in shared], runs) for home, numbers, runs in found]
-    first, second = (
-        {f"{number:03d}": _average(home, number, runs, len(regions), estimator) for number in numbers[:subjects]}
-        for home, numbers, runs in found
-    )
+    sides: list[dict[str, torch.Tensor]] = []
+    odd: list[str] = []
+    for home, numbers, runs in found:
+        sides.append({})
+        for number in numbers[:subjects]:
+            try:
+                sides[-1][f"{number:03d}"] = _average(home, number, runs, len(regions), estimator)
+            except (ValueError, FileNotFoundError) as error:
+                if strict:
+                    raise
+                odd.append(str(error).rstrip("."))
+    tell_left_out(root, odd, len(odd) + sum(map(len, sides)), "scans", entry.how_to_get)
     with naming(root):
         return ConnectomePairs.join(
-            first, second, regions, source_name=source, target_name=target, strict=strict,
+            *sides, regions, source_name=source, target_name=target, strict=strict,
             acknowledgement=entry.acknowledgement or "",
         )  # fmt: skip
 
@@ -111,7 +122,7 @@ def neuromatch_regions(folder: str | Path) -> Regions:
     table = read_array(path, Array("U", (None, None)))
     if table.shape[1] < 2 or not len(table):
         rows, columns = table.shape
-        raise ValueError(f"{path} has {rows} rows and {columns} columns: name and network of each region are expected.")
+        raise ValueError(f"{path} has {rows} rows and {columns} columns: name and network are expected.")
     return Regions(tuple(str(name) for name in table[:, 0]), tuple(str(network) for network in table[:, 1]))
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -28,12 +28,14 @@ from mmlab.data.connectome import ConnectomePairs, Regions
 from mmlab.data.correlation import refuse_picture
 from mmlab.data.files.arrays import Array, read_array
 from mmlab.data.files.numbers import read_grid
+from mmlab.data.files.odd import tell_left_out
 from mmlab.data.files.patterns import SUBJECT, is_hidden, subject_files
 from mmlab.paths import expand
 from mmlab.wording import few, naming
 
 __all__ = [
     "Estimator",
+    "check_estimator",
     "cifti_regions",
     "connectivity",
     "find_scans",
@@ -69,23 +71,28 @@ def time_series_pairs(
         estimator: ``"empirical"`` (Pearson) or ``"ledoit_wolf"`` (shrunk).
         source_name: Name of the first state, for messages and figures.
         target_name: Name of the second state.
-        strict: Refuse subjects without a partner; if False, leave them out.
+        strict: Refuse subjects without a partner or with a scan that cannot be read; if False, leave them out, the
+            latter with a warning that counts and names them.
         acknowledgement: What the source of the data asks to be printed with results.
 
     Raises:
         FileNotFoundError: If no file fits a pattern.
         ValueError: If a file is not as it should be or a subject has no partner; the message names both.
     """
+    check_estimator(estimator)
     first, second = find_scans(folder, source), find_scans(folder, target)
     if not strict:
         shared = first.keys() & second.keys()
         first = {subject: path for subject, path in first.items() if subject in shared}
         second = {subject: path for subject, path in second.items() if subject in shared}
-    sides = _matrices(first, regions, estimator), _matrices(second, regions, estimator)
+    odd: list[str] | None = None if strict else []
+    sides = [_matrices(scans, regions, estimator, odd) for scans in (first, second)]
+    tell_left_out(expand(folder, "folder"), odd or [], len(first) + len(second), "scans", "correct the files.")
     with naming(expand(folder, "folder")):
         return ConnectomePairs.join(
-            *sides, regions, source_name=source_name, target_name=target_name, acknowledgement=acknowledgement
-        )
+            *sides, regions, source_name=source_name, target_name=target_name, strict=strict,
+            acknowledgement=acknowledgement,
+        )  # fmt: skip
 
 
 def time_series_matrices(
@@ -107,7 +114,10 @@ def time_series_matrices(
     return _matrices(find_scans(folder, pattern), regions, estimator)
 
 
-def _matrices(scans: dict[str, Path], regions: int | Regions, estimator: Estimator) -> dict[str, Tensor]:
+def _matrices(
+    scans: dict[str, Path], regions: int | Regions, estimator: Estimator, odd: list[str] | None = None
+) -> dict[str, Tensor]:
+    """The matrix of each scan; what is wrong with a scan is an error, or added to ``odd``."""
     known = regions if isinstance(regions, Regions) else None
     matrices = {}
     for subject, path in scans.items():
@@ -118,7 +128,9 @@ def _matrices(scans: dict[str, Path], regions: int | Regions, estimator: Estimat
                 series = series[:, known.places(names, f"{path}")]
             matrices[subject] = connectivity(series, f"{path}", estimator)
         except ValueError as error:
-            raise ValueError(f"Subject {subject}: {error}") from None
+            if odd is None:
+                raise ValueError(f"Subject {subject}: {error}") from None
+            odd.append(f"Subject {subject}: {str(error).rstrip('.')}")
     return matrices
 
 
@@ -215,6 +227,18 @@ def _read_named(file: Path, regions: int | None) -> tuple[NDArray[np.float64], t
     return read_array(file, Array("fiu", (None, None), nan=True), remedy).astype(np.float64), None
 
 
+def check_estimator(estimator: str) -> None:
+    """Refuse an estimator that there is not.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    if estimator not in get_args(Estimator):
+        raise ValueError(
+            f"There is no estimator {estimator!r}: choose 'empirical' (Pearson) or 'ledoit_wolf' (shrunk)."
+        )
+
+
 def connectivity(series: NDArray[Any], name: str, estimator: Estimator) -> Tensor:
     """Correlation matrix (N, N) of a scan (T, N), float64, by nilearn's ``ConnectivityMeasure``.
 
@@ -229,11 +253,8 @@ def connectivity(series: NDArray[Any], name: str, estimator: Estimator) -> Tenso
     from nilearn.connectome import ConnectivityMeasure
     from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
+    check_estimator(estimator)
     known = {"empirical": EmpiricalCovariance, "ledoit_wolf": LedoitWolf}
-    if estimator not in known:
-        raise ValueError(
-            f"There is no estimator {estimator!r}: choose 'empirical' (Pearson) or 'ledoit_wolf' (shrunk)."
-        )
     if series.shape[1] < 2:
         raise ValueError(f"{name} has {series.shape[1]} regions: a correlation is between two of them at least.")
     if len(series) < 3:
