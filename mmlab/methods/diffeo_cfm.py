@@ -165,7 +165,7 @@ class DiffeoCFM(Method):
             dataset: Training items, with ``len()`` and ``dataset[i]``, as :meth:`loss` takes them.
 
         Raises:
-            ValueError: If a class has fewer than two items.
+            ValueError: If a class has fewer than two items, or no item is finite.
         """
         if any(bool(prior.fitted) for prior in self.priors):
             return
@@ -173,6 +173,8 @@ class DiffeoCFM(Method):
         kept = torch.isfinite(self._given(batch, "target").flatten(1)).all(1)
         if self.condition == "source":
             kept &= torch.isfinite(self._given(batch, "source").flatten(1)).all(1)
+        if not kept.any():
+            raise ValueError("No training item is finite: NaN or infinity stands in each, so there is nothing to fit.")
         batch = {key: value[kept] for key, value in batch.items()}
         target = self._flat(batch, "target").double()
         self._standardise(0, target)

@@ -141,20 +141,25 @@ def lack(title: str, keys: Iterable[str], error: KeyError) -> str | None:
 
 
 def beyond(title: str, batch: Batch, error: Exception) -> str | None:
-    """The sentence on numbers of tokens that a method does not know; None if an error is about something else.
+    """The sentence on classes and tokens that a method does not know; None if an error is about something else.
 
     Args:
         title: Which loss could not be computed, as the beginning of the sentence.
         batch: What it could not be computed on.
         error: What torch said.
     """
-    if not isinstance(error, IndexError) or not re.search(r"out of (range|bounds)", str(error)):
+    if type(error) not in (IndexError, RuntimeError) or not re.search(r"out of (range|bounds)", str(error)):
         return None
-    whole = {k: v.long() for k, v in sorted(batch.items()) if v.numel() and not v.is_floating_point() and v.dim() > 1}
+    kinds = (torch.bool, torch.complex64, torch.complex128)
+    whole = {
+        key: value.long()
+        for key, value in sorted(batch.items())
+        if value.numel() and value.dtype not in kinds and not value.is_floating_point()
+    }
     ranges = ", ".join(f"{key!r} from {int(value.min())} to {int(value.max())}" for key, value in whole.items())
     return (
         f"{title} got a number that the method does not know ({str(error).rstrip('.')}): the items hold {ranges}; "
-        "make them with the tokenizer that the method was built for."
+        "count classes from 0, as many as the method was built with, and make tokens with its tokenizer."
     )
 
 
@@ -192,6 +197,8 @@ def _first_items(data: Any, name: str) -> Batch:
     batch = read(data, rows)
     if not isinstance(batch, Mapping) or not batch:
         raise ValueError(f"fit: {name} gives {type(batch).__name__}s; an item must be a dict of tensors.")
+    if odd := [key for key in batch if not isinstance(key, str)]:
+        raise ValueError(f"fit: {name} has the key {odd[0]!r}; keys are texts, such as 'image': rename it.")
     for key, value in batch.items():
         if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != len(rows):
             kind = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"

@@ -141,7 +141,9 @@ def _folder(folder: str | Path | None) -> Path:
 
 def _key(method: Method, dataset: Any, settings: dict[str, Any]) -> str:
     """The sha256 over all that decides which weights come out."""
+    hooks = _global_hooks()
     written = [trained_once, *method.modules(), dataset, *getattr(dataset, "__dict__", {}).values(), *settings.values()]
+    written += hooks
     facts = {
         "class": f"{type(method).__module__}.{type(method).__qualname__}",
         "code": code_of(written, _PACKAGE, method.modules()),
@@ -150,7 +152,7 @@ def _key(method: Method, dataset: Any, settings: dict[str, Any]) -> str:
         "training": [name for name, parameter in method.named_parameters() if parameter.requires_grad],
         "settings": {name: settings[name] for name in sorted(settings) if name not in _SILENT},
         "device": [str(method.device), torch.cuda.is_available(), platform.machine(), torch.get_num_threads()],
-        "kernels": [torch.backends.cpu.get_cpu_capability(), str(torch.get_default_dtype()), *_precision()],
+        "kernels": [torch.backends.cpu.get_cpu_capability(), str(torch.get_default_dtype()), *_precision(), len(hooks)],
         "versions": [platform.python_version(), *map(_version, ("torch", "accelerate", "numpy", "transformers"))],
     }
     digest = sha256(json.dumps(facts, sort_keys=True, default=repr).encode())
@@ -176,7 +178,19 @@ def _batches(dataset: Any, size: int = 256) -> Iterator[dict[str, torch.Tensor]]
 def _precision() -> list[Any]:
     """The switches of torch that change the bits of a result."""
     switches = [torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()]
-    return [*switches, torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark]
+    switches += [torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark]
+    for kind in ("cpu", "cuda"):
+        switches += [torch.is_autocast_enabled(kind), str(torch.get_autocast_dtype(kind))]
+    smallest = torch.tensor([1e-40]).add(1e-40)  # zero where such numbers are flushed
+    return [*switches, bool(smallest > 0)]
+
+
+def _global_hooks() -> list[Any]:
+    """Hooks on all modules of the process, which change what a loss computes."""
+    from torch.nn.modules import module
+
+    names = ("forward_pre", "forward", "backward_pre", "backward")
+    return [hook for name in names for hook in getattr(module, f"_global_{name}_hooks", {}).values()]
 
 
 def _version(package: str) -> str:

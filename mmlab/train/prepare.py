@@ -55,8 +55,16 @@ def check_method(method: torch.nn.Module) -> None:
     """Refuse to train what cannot learn.
 
     Raises:
+        TypeError: If it is no method.
         ValueError: If gradients are switched off, or a parameter holds no data.
     """
+    if isinstance(method, type):
+        raise TypeError(f"fit: {method.__name__} is a class; give one made of it, such as {method.__name__}(...).")
+    if not all(hasattr(method, name) for name in ("loss", "objectives", "start_from")):
+        raise TypeError(
+            f"fit: a {type(method).__name__} is no method; subclass mmlab.Method, whose loss(batch, rng) says what is "
+            "minimised."
+        )
     if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
         raise ValueError(
             "fit: gradients are switched off, by torch.no_grad, torch.inference_mode or torch.set_grad_enabled: call "

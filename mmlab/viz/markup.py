@@ -25,7 +25,9 @@ _INLINE = re.compile(
     r"|\*\*(?P<strong>.+?)\*\*|\*(?P<em>[^*\s][^*]*)\*"
 )
 # A formula may come from data, and must not become a link, a script or a style of the page: these are shown as words.
-_UNSAFE = re.compile(r"\\(?=(?:href|class|cssId|style|data|require|csname)(?![a-zA-Z]))")
+_UNSAFE = re.compile(r"\\(?=(?:href|class|cssId|style|data|require|csname|mmlToken|bbox|unicode|enclose)(?![a-zA-Z]))")
+# Where a page typesets whatever stands between such brackets, those of data must stay brackets.
+_BRACKET = re.compile(r"\\(?=[(\[])")
 # Colab does not typeset mathematics in HTML outputs by itself; elsewhere the page has MathJax already.
 _COLAB_MATHJAX = '<script async src="https://cdn.jsdelivr.net/npm/mathjax@3/es5/tex-mml-chtml.js"></script>'
 
@@ -51,9 +53,17 @@ def inline_html(text: str) -> str:
             return match[kind][1:]
         if kind == "math":
             return rf'<span class="math notranslate nohighlight">\({_UNSAFE.sub("", match[kind])}\)</span>'
-        return f"<{kind}>{match[kind]}</{kind}>"
+        return f"<{kind}>{_plain(match[kind])}</{kind}>"
 
-    return _INLINE.sub(replace, html.escape(text, quote=False))
+    made, end, escaped = "", 0, html.escape(text, quote=False)
+    for match in _INLINE.finditer(escaped):
+        made, end = made + _plain(escaped[end : match.start()]) + replace(match), match.end()
+    return made + _plain(escaped[end:])
+
+
+def _plain(text: str) -> str:
+    """Words of HTML in which no formula begins."""
+    return _BRACKET.sub(r"\\<span></span>", text)
 
 
 def bare(text: str) -> str:

@@ -209,6 +209,33 @@ def test_a_key_that_is_missing_is_named_before_the_first_step(stem):
         fit(method, TensorData({"target": batch["target"]}), steps=1, batch_size=2, progress=False)
 
 
+def test_what_is_no_method_or_has_keys_that_are_no_texts_is_refused_in_words():
+    with pytest.raises(TypeError, match=r"Regression is a class; give one made of it, such as Regression\(...\)"):
+        fit(Regression, data(), steps=1, batch_size=2)
+    with pytest.raises(TypeError, match="a Linear is no method"):
+        fit(torch.nn.Linear(1, 1), data(), steps=1, batch_size=2)
+    rows = [{0: torch.ones(4), 1: torch.ones(1)}] * 4
+    with pytest.raises(ValueError, match="the key 0; keys are texts"):
+        fit(make(), rows, steps=1, batch_size=2, progress=False)
+
+
+@pytest.mark.parametrize("shift", [-5, 10**6])
+def test_grades_that_are_none_are_told_as_such(shift):
+    method, batch = load("climat").demo()
+    rows = TensorData(batch | {"grade": batch["grade"] + shift})
+    with pytest.raises(
+        ValueError, match=r"a number that the method does not know .*'grade' from .*count classes from 0"
+    ):
+        fit(method, rows, steps=1, batch_size=8, progress=False)
+
+
+def test_items_without_a_finite_value_are_told_as_such():
+    method, batch = load("diffeo_cfm").demo()
+    rows = TensorData(batch | {"target": torch.full_like(batch["target"], torch.nan)})
+    with pytest.raises(ValueError, match="No training item is finite"):
+        fit(method, rows, steps=1, batch_size=8, progress=False)
+
+
 def test_a_key_error_of_the_methods_own_stays_one():
     class Own(Regression):
         def loss(self, batch, rng):

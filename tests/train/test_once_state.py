@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 from train.training_toys import Regression
 
 from mmlab.data.tensors import TensorData
@@ -51,7 +52,19 @@ WAYS: dict[str, Callable[[Regression, float], object]] = {
     "a forward hook": lambda method, factor: method.net.register_forward_hook(lambda m, i, out: factor * out),
     "a hook on a gradient": lambda method, factor: method.net[0].weight.register_hook(lambda g: factor * g),
     "the precision of products": _precision,
+    "numbers below the smallest": lambda method, factor: torch.set_flush_denormal(factor != 1),
+    "a hook on all modules": lambda method, factor: _hook(factor),
+    "an automatic precision": lambda method, factor: torch.set_autocast_enabled("cpu", factor != 1),
 }
+
+
+HOOKS: list = []
+
+
+def _hook(factor: float) -> None:
+    while HOOKS:
+        HOOKS.pop().remove()
+    HOOKS.append(register_module_forward_hook(lambda module, given, made: factor * made))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -69,5 +82,9 @@ def test_another_state_trains_anew_and_the_same_is_loaded(way: str, tmp_path: Pa
             trained_once(method, data, folder=tmp_path, report=said.append, steps=2, batch_size=8, progress=False)
     finally:
         torch.set_float32_matmul_precision(before)
+        torch.set_flush_denormal(False)
+        torch.set_autocast_enabled("cpu", False)
+        while HOOKS:
+            HOOKS.pop().remove()
     assert ["loaded" in line for line in said] == [False, True, False]
     assert isinstance(method.net, nn.Sequential)

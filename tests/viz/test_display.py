@@ -312,9 +312,11 @@ def test_figures_are_numbered_and_keep_their_number(monkeypatch):
         display.say("See [](#figure-three).")
 
 
-@pytest.mark.parametrize("command", ["href", "class", "style", "cssId", "require"])
+@pytest.mark.parametrize("command", ["href", "class", "style", "cssId", "require", "mmlToken", "bbox"])
 def test_a_formula_never_becomes_a_link_or_a_style(command):
     from mmlab.viz.markup import inline_html
 
     assert f"\\{command}" not in inline_html(rf"see $\{command}{{javascript:alert(1)}}{{x}}$")
     assert r"\hrefs" in inline_html(r"$\hrefs$")
+    for text in (rf"see \(\{command}{{x}}\)", rf"*\[\{command}{{x}}\]*", rf"$x$ and **\(\{command}{{x}}\)**"):
+        assert not re.search(r"\\[(\[]\\" + command, inline_html(text))
