@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["few", "naming", "nearest", "require_at_least", "visible"]
+__all__ = ["few", "naming", "nearest", "repeated", "require_at_least", "visible"]
 
 
 @contextmanager
@@ -46,6 +47,11 @@ def few(items: Iterable[str], separator: str = ", ") -> str:
     items = [item if len(item) <= 200 else f"{item[:197]}..." for item in items]
     rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
     return separator.join(items[:3]) + rest
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that stand more than once, each once, in the order in which they first come."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def visible(text: str) -> str:

@@ -20,7 +20,7 @@ from mmlab.data.files.text import read_toml
 from mmlab.data.subjects import spelled
 from mmlab.data.words import normal
 from mmlab.paths import expand
-from mmlab.wording import few, nearest
+from mmlab.wording import few, nearest, repeated
 
 __all__ = ["Answer", "Competition", "Item", "Scale", "read_competition"]
 
@@ -274,7 +274,7 @@ def _known(
 def _check(c: Competition) -> None:
     """Refuse what cannot be run, and what would tell respondents whose answer they see."""
     names = [item.name for item in c.items]
-    if twice := {name for name in names if names.count(name) > 1}:
+    if twice := repeated(names):
         raise ValueError(f"Two items have the id {few(sorted(twice))}: give each its own.")
     if not 2 <= c.shown <= 6:
         raise ValueError(f"shown is {c.shown}: from 2 to 6 answers can be compared at once.")

@@ -27,7 +27,7 @@ from mmlab.data.correlation import (
 from mmlab.data.pairs import Pairs
 from mmlab.data.regions import Regions, as_named
 from mmlab.data.subjects import by_subject, likeness, subject_id
-from mmlab.wording import few
+from mmlab.wording import few, repeated
 
 __all__ = [
     "ConnectomePairs",
@@ -77,7 +77,7 @@ class ConnectomePairs(Pairs):
                     hint = " If the two are of different parcellations, pass target_regions."
                 raise ValueError(f"{name} is {tuple(value.shape)}; its subjects and regions make {expected}.{hint}")
         if len(set(self.subjects)) < len(self.subjects):
-            twice = next(subject for subject in self.subjects if self.subjects.count(subject) > 1)
+            twice = repeated(self.subjects)[0]
             raise ValueError(f"Subject ids must be unique, and {twice} stands twice: take the mean of several scans.")
 
     @classmethod

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmlab.data.subjects import spelled
+from mmlab.wording import repeated
 
 __all__ = ["Regions", "as_named", "square"]
 
@@ -57,10 +58,11 @@ class Regions:
         ours = [spelled(name) for name in self.names]
         if names == ours:
             return list(range(len(names)))
-        if len(set(names)) == len(names) == len(ours) and set(names) == set(ours):
-            return [names.index(name) for name in ours]
-        unknown = [name for name in names if name not in ours] or [n for n in names if names.count(n) > 1] or names
-        lacking = [name for name in ours if name not in names] or ours
+        at, known = {name: place for place, name in enumerate(names)}, set(ours)
+        if len(at) == len(names) == len(ours) and at.keys() == known:
+            return [at[name] for name in ours]
+        unknown = [name for name in names if name not in known] or repeated(names) or names
+        lacking = [name for name in ours if name not in at] or ours
         raise ValueError(
             f"{where} names its regions otherwise: it has {len(names)}, {unknown[0]!r} among them, and of the "
             f"{len(ours)} expected {lacking[0]!r} is not there. Use one parcellation for all, and take the regions "
@@ -90,12 +92,14 @@ def square(
     if rows is None or columns is None or rows == columns:
         return values, columns or rows
     if sorted(rows) != sorted(columns) or len(set(rows)) < len(rows):
-        other = next((name for name in rows if name not in columns), rows[0])
+        known = set(columns)
+        other = next((name for name in rows if name not in known), rows[0])
         raise ValueError(
             f"{where} names its rows otherwise than its columns ({other!r}): a correlation matrix has the same regions "
             "on both sides."
         )
-    return values[:, [columns.index(name) for name in rows]], rows
+    at = {name: place for place, name in enumerate(columns)}
+    return values[:, [at[name] for name in rows]], rows
 
 
 def as_named(matrix: Any, regions: Regions, where: str) -> Any:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from mmlab.store.folders import NotOursError
-from mmlab.wording import few
+from mmlab.wording import few, repeated
 
 __all__ = [
     "FILE",
@@ -305,8 +305,7 @@ def strict_json(text: str | bytes) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
-            raise ValueError(f"it has {twice!r} twice")
+            raise ValueError(f"it has {repeated(key for key, _ in pairs)[0]!r} twice")
         return found
 
     return json.loads(text, object_pairs_hook=once)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mmlab.data.files.text import read_lines
 from mmlab.data.subjects import spelled, subject_id
+from mmlab.wording import naming, repeated
 
 __all__ = ["Grid", "GridError", "grid", "read_grid", "same_columns", "same_rows", "stated"]
 
@@ -26,6 +27,7 @@ _INDEX_NAMES = {
     "", "index", "unnamed: 0", "row", "rownames", "frame", "time", "t", "volume", "tr", "id", "subject", "subject_id",
     "participant_id", "patient_id", "sample_id",
 }  # fmt: skip
+_WHOLE = re.compile(r"[0-9]{1,18}")  # of a longer one Python may make no number
 _MISSING = {"", "n/a", "na", "nan", "-nan", "none", "null"}
 
 
@@ -61,10 +63,11 @@ def read_grid(path: Path, columns: int | None = None, remedy: str = "get the fil
         ValueError: If it is not such a table; one sentence names file, line and remedy.
     """
     lines = read_lines(path, remedy)
-    try:
-        return grid(lines, commas=path.suffix.lower() == ".csv", columns=columns)
-    except GridError as error:
-        raise ValueError(f"{path} cannot be read: it {error}; {remedy}") from None
+    with naming(path):
+        try:
+            return grid(lines, commas=path.suffix.lower() == ".csv", columns=columns)
+        except GridError as error:
+            raise ValueError(f"{path} cannot be read: it {error}; {remedy}") from None
 
 
 def grid(lines: Sequence[str], commas: bool, columns: int | None = None) -> Grid:
@@ -81,8 +84,8 @@ def grid(lines: Sequence[str], commas: bool, columns: int | None = None) -> Grid
     numbered = [(number, _cells(line, commas)) for number, line in enumerate(lines, 1) if line.split("#")[0].strip()]
     if numbered and re.fullmatch(r"sep=.?", "".join(numbered[0][1]), re.IGNORECASE):  # a spreadsheet's word to others
         numbered = numbered[1:]
-    while numbered and all(len(cells) > 1 and not cells[-1] for _, cells in numbered):  # commas behind the last column
-        numbered = [(number, cells[:-1]) for number, cells in numbered]
+    empty = min((_empty_at_the_end(cells) for _, cells in numbered), default=0)  # commas behind the last column
+    numbered = [(number, cells[: len(cells) - empty]) for number, cells in numbered]
     if not numbered:
         raise GridError("holds no numbers")
     places, rows = [number for number, _ in numbered], [cells for _, cells in numbered]
@@ -160,19 +163,19 @@ def stated(rows: Sequence[str] | None) -> tuple[str, ...] | None:
     """Who the rows are about; None where they are counted."""
     if rows is None or not all(rows):
         return None
-    numbers = [int(row) if row.isascii() and row.isdecimal() else -1 for row in rows]
+    numbers = [int(row) if _WHOLE.fullmatch(row) else -1 for row in rows]
     if numbers in (list(range(len(rows))), list(range(1, len(rows) + 1))):
         return None
     return tuple(map(subject_id, rows))
 
 
 def _places(names: Sequence[str], order: Sequence[str], fault: str) -> list[int]:
-    if len(set(names)) < len(names) or set(names) != set(order):
-        odd = next((name for name in names if name not in order or names.count(name) > 1), "")
-        lacking = next((name for name in order if name not in names), "")
+    at, known = {name: place for place, name in enumerate(names)}, set(order)
+    if len(at) < len(names) or at.keys() != known:
+        odd = next((name for name in names if name not in known), "") or next(iter(repeated(names)), "")
+        lacking = next((name for name in order if name not in at), "")
         told = [f"{odd[:50]!r} is there" if odd else "", f"{lacking[:50]!r} is not" if lacking else ""]
         raise ValueError(f"{fault} ({' and '.join(filter(None, told))}): give all the same names, each once.")
-    at = {name: place for place, name in enumerate(names)}
     return [at[name] for name in order]
 
 
@@ -187,6 +190,11 @@ def _cells(line: str, commas: bool) -> list[str]:
         return [re.sub(r"^([-+]?\d*),(\d+)", r"\1.\2", cell) for cell in cells] if mark == ";" else cells
     cells = text.strip(" ").split("\t") if "\t" in text.strip() else text.split()
     return [cell.strip().strip('"') for cell in cells]
+
+
+def _empty_at_the_end(cells: list[str]) -> int:
+    """How many cells at the end are empty, the first not counted."""
+    return sum(1 for _ in takewhile(lambda cell: not cell, reversed(cells[1:])))
 
 
 def _number(cell: str) -> float | None:
@@ -223,7 +231,7 @@ def _names_rows(rows: list[list[str]]) -> bool:
 
 def _counts(body: list[str], rest: list[list[str]]) -> bool:
     """Whether the first line holds numbers of columns, as pandas writes for a table without names."""
-    if len(body) < 2 or not rest or not all(cell.isascii() and cell.isdecimal() for cell in body):
+    if len(body) < 2 or not rest or not all(_WHOLE.fullmatch(cell) for cell in body):
         return False
     numbers = [int(cell) for cell in body]
     if any(later <= earlier for earlier, later in pairwise(numbers)):

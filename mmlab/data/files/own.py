@@ -34,7 +34,7 @@ from mmlab.data.files.text import read_lines, read_toml
 from mmlab.data.subjects import subject_id
 from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
-from mmlab.wording import few, naming, nearest
+from mmlab.wording import few, naming, nearest, repeated
 
 __all__ = ["FILE", "OwnData", "own_folder"]
 
@@ -177,7 +177,7 @@ def _dataset(
     if "kind" not in said:
         return TensorData({key: _tensor(key, array) for key, array in arrays.items()}, subjects)
     known = subjects if subjects is not None else [f"row {number:04d}" for number in range(len(arrays["source"]))]
-    if twice := {subject for subject in known if known.count(subject) > 1}:
+    if twice := repeated(known):
         raise ValueError(f"the subjects {few(sorted(twice))} stand twice: take the mean of one's scans.")
     sides = {key: _edges(arrays[key], key, known, said["kind"]) for key in ("source", "target")}
     regions = {key: _numbered(number_of_regions(side.shape[1])) for key, side in sides.items()}

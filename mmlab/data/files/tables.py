@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.data.files.text import read_json, read_json_lines, read_text
+from mmlab.wording import repeated
 
 __all__ = ["read_records", "read_rows", "read_table"]
 
@@ -103,7 +104,7 @@ def read_rows(path: Path, remedy: str = "get the file again.") -> list[dict[str,
             rows = [row for row in table if None in row or any((cell or "").strip() for cell in row.values())]
         except csv.Error as error:
             raise ValueError(f"{path}, line {table.line_num}, cannot be read as a table ({error}); {remedy}") from None
-        if twice := [name for name in table.fieldnames if name and table.fieldnames.count(name) > 1]:
+        if twice := repeated(filter(None, table.fieldnames)):
             raise ValueError(f"{path} has two columns {twice[0][:50]!r}: leave one; {remedy}")
         if long := next((number for number, row in enumerate(rows, start=1) if None in row), 0):
             raise ValueError(f"{path}, row {long}, has more cells than the header has names; {remedy}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmlab.paths import expand
+from mmlab.wording import repeated
 
 __all__ = ["MOST_BYTES", "parse_json", "read_json", "read_json_lines", "read_lines", "read_text", "read_toml"]
 
@@ -142,7 +143,6 @@ def _finite(text: str) -> float:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in found if keys.count(key) > 1)
+        twice = repeated(key for key, _ in pairs)[0]
         raise ValueError(f"the key {twice[:50]!r} stands twice in one object")
     return found
