@@ -79,3 +79,33 @@ def test_every_reader_expands(home: Path) -> None:
         with pytest.raises(OSError, match=re.escape(f"{home}/none")):
             call(Path("~/none"))
     assert not (home / "~").exists()
+
+
+def test_every_writer_expands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmlab.arena.report import write_report
+    from mmlab.arena.results import judge
+    from mmlab.arena.votes import Vote, write_votes
+    from mmlab.data.tasks.export import export_task
+    from mmlab.data.tasks.registry import TASKS
+    from mmlab.registry import load
+    from mmlab.train.fit import fit
+
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("WHERE", str(home / "there"))
+    (home / "there").mkdir()
+    votes = [Vote(respondent=f"p{n}", item=f"i{n}", shown=("a", "b"), choice="0") for n in range(4)]
+    method, batch = load("late_fusion").demo()
+    rows = [{key: value[row] for key, value in batch.items()} for row in range(4)]
+    smallest = next(iter(TASKS.values()))
+    writers = (
+        lambda out: write_votes(votes, f"{out}/v.csv"),
+        lambda out: write_report(judge(votes), f"{out}/r", "t"),
+        lambda out: export_task(smallest, Path(f"{out}/t")),
+        lambda out: method.save_pretrained(f"{out}/m"),
+        lambda out: fit(method, rows, steps=1, batch_size=2, out=f"{out}/f", progress=False).to_csv(f"{out}/h.csv"),
+    )
+    for write in writers:
+        write("~/there")
+        write("$WHERE")
+    assert not {"~", "$WHERE"} & {path.name for path in home.iterdir()}
+    assert {path.name for path in (home / "there").iterdir()} == {"v.csv", "r", "t", "m", "f", "h.csv"}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mmlab.data.tasks.drawing import DECIMALS, Split
 from mmlab.data.tasks.registry import LICENCE, Task
+from mmlab.paths import expand
 from mmlab.store.folders import (
     NotOursError,
     changed,
@@ -56,6 +57,7 @@ def export_task(task: Task, out: Path, kind: Format = "npz") -> list[Path]:
         "parquet": _parquet,
         "huggingface": _huggingface,
     }
+    out = expand(out, "out")
     place = out.resolve()  # of a link the folder that it leads to, and of "." one with a name
     refuse_foreign(place)
     refuse_added(place)
