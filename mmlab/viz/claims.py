@@ -17,6 +17,7 @@ __all__ = ["claim", "claimed"]
 
 _P = ParamSpec("_P")
 _FIELD = re.compile(r"(?P<formula>\$[^$]+\$)|\{(?P<name>[A-Za-z_]\w*)(?::(?P<format>[^{}`]*))?\}(?!`)")
+_MARKUP = re.compile(r"[<>$`\[\]\\{}|]|://|\n")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -79,7 +80,7 @@ def claimed(
         unit: Printed after each number; with ``"%"`` shares are printed in per cent and differences in points.
         digits: Decimals; by default two digits of the half-width of the interval.
         called: Word for the units, such as ``"worlds"``, where seeds, items or clusters is not the right one.
-        **more: Further values for the sentences, by name.
+        **more: Further values for the sentences, by name: numbers, and words without markup.
 
     Raises:
         ValueError: If no sentence was written for the outcome; also if the values cannot be compared, the name is of
@@ -96,6 +97,9 @@ def claimed(
     sentence = sentences[found.outcome]
     if not sentence or not sentence.strip():
         raise ValueError(_unwritten(name, found, unit, digits, called))
+    for key, value in {"called": called, "unit": unit, **more}.items():
+        if isinstance(value, str) and (mark := _MARKUP.search(value)):
+            raise ValueError(f"The claim {name!r} was given {key}={value[:50]!r}: {mark[0]!r} is markup; give words.")
     units = called or ("clusters" if clusters is not None else found.over)
     values = _placeholders(found, unit, digits) | more
     text = _filled(name, sentence, values)

@@ -101,3 +101,12 @@ def test_no_end_of_an_interval_without_zero_is_printed_as_zero() -> None:
     low, high = re.search(r"interval \+([\d.]+) to \+([\d.]+)", text).groups()
     assert 0 < float(low) < 1e-4
     assert float(high) == pytest.approx(0.0497, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["<script>", "$\\href{javascript:alert(1)}{x}$", "[a](b)", "http://x.example", "`x`"])
+def test_words_of_data_make_no_markup_in_a_sentence(text) -> None:
+    assert said(better="{who} is closer.", who="the “bridge” (1 of 2), 5 % & more").startswith("the “bridge” (1 of 2),")
+    with pytest.raises(ValueError, match="is markup; give words"):
+        said(better="{who} is closer.", who=f"a {text} b")
+    with pytest.raises(ValueError, match="is markup; give words"):
+        said(called=text)
