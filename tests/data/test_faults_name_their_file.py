@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmlab.data.files import registry
-from mmlab.data.files.arrays import Array
+from mmlab.data.files.arrays import Array, read_arrays
 from mmlab.data.files.own import own_folder
 from mmlab.data.sets.av_mnist_mini import av_mnist_mini, recordings
 from mmlab.data.sets.captioned_pictures import kvasir_seg
@@ -157,3 +157,9 @@ def test_splits_of_nothing_and_scales_beyond_a_type() -> None:
     train, test = (TensorData({"x": torch.tensor(values)}) for values in ([[0.0], [0.1]], [[3e38], [0.0]]))
     with pytest.raises(ValueError, match="'x' has an item so far"):
         rescale([train, test], ("x",), "zscore")
+
+
+def test_half_precision_is_compared_with_bounds_that_it_cannot_hold(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.array([1, -2], np.float16))
+    assert read_arrays(path, {"x": Array("f", (2,), -3.4e38, 3.4e38)})["x"].dtype == np.float16
