@@ -39,7 +39,7 @@ __all__ = [
 
 
 # What is read as real numbers becomes float32.
-_BOUNDS: dict[str, dict[str, float]] = {"f": {"low": -3.4e38, "high": 3.4e38}}
+_BOUNDS: dict[str, dict[str, Any]] = {"f": {"low": -3.4e38, "high": 3.4e38}}
 
 
 @cache

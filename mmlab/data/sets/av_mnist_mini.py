@@ -183,7 +183,8 @@ def recordings(folder: Path) -> Clips:
             f"There is neither {prepared} nor recordings/0_name_0.wav beside it: {entry.how_to_get}"
         )
     people = sorted({name for _, name, _ in named})
-    sounds, about, odd = [], [], []
+    sounds, odd = [], []
+    facts: list[tuple[int, int, int]] = []
     for file, match in zip(files, matches, strict=True):
         if not match:
             continue
@@ -196,9 +197,9 @@ def recordings(folder: Path) -> Clips:
             continue
         digit, name, take = match.groups()
         sounds.append(sound)
-        about.append((int(digit), people.index(name), int(take)))
+        facts.append((int(digit), people.index(name), int(take)))
     tell_left_out(folder / "recordings", odd, len(named), "recordings", entry.how_to_get)
-    return _clips(sounds, *(np.array(column) for column in zip(*about, strict=True)))
+    return _clips(sounds, *(np.array(column) for column in zip(*facts, strict=True)))
 
 
 def _locate(root: str | Path | None, origin: str) -> tuple[str, Path | None]:

@@ -102,9 +102,14 @@ def neuromatch_hcp(
     tell_left_out(root, odd, len(odd) + sum(map(len, sides)), "scans", entry.how_to_get)
     with naming(root):
         return ConnectomePairs.join(
-            *sides, regions, source_name=source, target_name=target, strict=strict,
+            sides[0],
+            sides[1],
+            regions,
+            source_name=source,
+            target_name=target,
+            strict=strict,
             acknowledgement=entry.acknowledgement or "",
-        )  # fmt: skip
+        )
 
 
 def neuromatch_regions(folder: str | Path) -> Regions:

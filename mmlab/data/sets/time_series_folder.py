@@ -86,13 +86,18 @@ def time_series_pairs(
         first = {subject: path for subject, path in first.items() if subject in shared}
         second = {subject: path for subject, path in second.items() if subject in shared}
     odd: list[str] | None = None if strict else []
-    sides = [_matrices(scans, regions, estimator, odd) for scans in (first, second)]
+    matrices = [_matrices(scans, regions, estimator, odd) for scans in (first, second)]
     tell_left_out(expand(folder, "folder"), odd or [], len(first) + len(second), "scans", "correct the files.")
     with naming(expand(folder, "folder")):
         return ConnectomePairs.join(
-            *sides, regions, source_name=source_name, target_name=target_name, strict=strict,
+            matrices[0],
+            matrices[1],
+            regions,
+            source_name=source_name,
+            target_name=target_name,
+            strict=strict,
             acknowledgement=acknowledgement,
-        )  # fmt: skip
+        )
 
 
 def time_series_matrices(
