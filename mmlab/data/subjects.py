@@ -82,5 +82,6 @@ def likeness(first: Iterable[str], second: Iterable[str]) -> str:
 
 
 def _bare(subject: str) -> str:
-    """Without a prefix such as ``sub-`` and without leading zeros, in small letters."""
-    return re.sub(r"^(sub|subject|subj|s|id)?[-_ ]*0*(?=\w)", "", subject.lower())
+    """Without a prefix such as ``sub-`` and without leading zeros, in small letters of the usual width."""
+    plain = unicodedata.normalize("NFKC", subject).lower()
+    return re.sub(r"^(sub|subject|subj|s|id)?[-_ ]*0*(?=\w)", "", plain)

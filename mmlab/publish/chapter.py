@@ -82,7 +82,7 @@ class Chapter:
         One that was made of the same is taken from ``out/rendered``, and nothing is made again.
         """
         url, _ = project.repository(self.root)
-        source = self.source.read_text(encoding="utf-8")
+        source = self.source.read_text(encoding="utf-8-sig")
         made_of = (self.stem, source, url, project.tag(self.root), self.budget.gpu_minutes is not None)
         kept = self.root / "out" / "rendered" / f"{self.stem}.ipynb"
         known = kept.with_suffix(".key")

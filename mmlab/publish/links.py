@@ -101,7 +101,7 @@ class Links:
         page = self._page(target)
         path = self._file(page)
         heading = r"^# # (.+)$" if path.suffix == ".py" else r"^# (.+)$"
-        found = re.search(heading, path.read_text(encoding="utf-8"), re.MULTILINE)
+        found = re.search(heading, path.read_text(encoding="utf-8-sig"), re.MULTILINE)
         return found[1] if found else page
 
     def _object(self, text: str, target: str) -> str:
@@ -119,7 +119,7 @@ class Links:
         modules = [".".join(parts[:count]) for count in range(len(parts), 1, -1)]
         modules = [module for module in modules if self._is_module(module)]
         for path in sorted((self.root / "book" / "api").glob("*.md")):
-            listed = re.search(r"<!-- modules: (.*?) -->", path.read_text(encoding="utf-8"), re.DOTALL)
+            listed = re.search(r"<!-- modules: (.*?) -->", path.read_text(encoding="utf-8-sig"), re.DOTALL)
             patterns = listed[1].split() if listed else []
             if any(fnmatch(module, pattern) for module in modules for pattern in patterns):
                 return f"/book/api/{path.stem}"
@@ -151,7 +151,7 @@ class Links:
 def entry(key: str, root: Path) -> str:
     """An entry of ``book/references.bib`` as it stands there; empty if there is none with this key."""
     path = root / "book" / "references.bib"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     begun = re.search(rf"^@\w+{{{re.escape(key)}\s*,", text, re.MULTILINE)
     return text[begun.start() : _end_of_group(text, text.index("{", begun.start()))] if begun else ""
 

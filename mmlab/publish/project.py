@@ -34,7 +34,7 @@ def config(root: Path) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file; parsed once for each text, so leave it as it is."""
-    return _parsed(path.read_text(encoding="utf-8"))
+    return _parsed(path.read_text(encoding="utf-8-sig"))
 
 
 _parsed = cache(yaml.safe_load)

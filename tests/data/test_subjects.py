@@ -38,7 +38,9 @@ def test_two_ids_that_are_one_are_refused() -> None:
         by_subject({1: 0, "1": 0}, "rest")
 
 
-@pytest.mark.parametrize(("one", "other"), [("sub-1", "1"), ("001", 1), ("Sub-01", "sub-1"), ("s1", "sub_001")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("sub-1", "1"), ("001", 1), ("Sub-01", "sub-1"), ("s1", "sub_001"), ("１", "1")]
+)
 def test_ids_that_look_like_one_persons_are_said(one: object, other: object) -> None:
     with pytest.raises(ValueError, match=rf"The ids '{one}' and '{other}' look like one person's: write both alike"):
         ConnectomePairs.join({one: np.eye(3)}, {other: np.eye(3)}, REGIONS)

@@ -59,6 +59,17 @@ def test_a_notebook_in_step_is_not_made_again_and_one_out_of_step_is(root, write
     assert len(made) == 2  # the committed notebook is compared, and is no source of it
 
 
+def test_a_byte_order_mark_is_no_part_of_a_source(root, write):
+    write("one", *CELLS)
+    sync(root=root)
+    committed = (root / "notebooks" / "one.ipynb").read_bytes()
+    for name in ("notebooks/one.py", "_config.yml"):
+        (root / name).write_bytes(b"\xef\xbb\xbf" + (root / name).read_bytes())
+    sync(check=True, root=root)
+    assert sync(root=root) == []
+    assert (root / "notebooks" / "one.ipynb").read_bytes() == committed
+
+
 def test_ids_are_unique_and_inserting_a_cell_changes_no_other(root, write):
     write("one", *CELLS)
     before = [cell["id"] for cell in cells(Chapter(root, "one").text)]

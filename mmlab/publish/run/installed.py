@@ -36,7 +36,7 @@ def locked_names(lock: Path) -> list[str]:
     """Names of the distributions in a lock file; none if there is no such file."""
     if not lock.exists():
         return []
-    lines = lock.read_text(encoding="utf-8").splitlines()
+    lines = lock.read_text(encoding="utf-8-sig").splitlines()
     return [match[1] for line in lines if "==" in line and (match := _NAME.match(line))]
 
 

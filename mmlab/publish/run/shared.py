@@ -21,7 +21,7 @@ _CALL = "import sys; from importlib import import_module; getattr(import_module(
 
 def needed(chapters: Sequence[Chapter]) -> list[str]:
     """The modules of :mod:`mmlab.bases` that the sources of some chapters name."""
-    texts = [chapter.source.read_text(encoding="utf-8") for chapter in chapters]
+    texts = [chapter.source.read_text(encoding="utf-8-sig") for chapter in chapters]
     return [name for name in SHARED if any(f"mmlab.bases.{name} " in text for text in texts)]
 
 

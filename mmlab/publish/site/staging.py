@@ -198,7 +198,7 @@ def _pages(root: Path, chapters: Mapping[str, Ran]) -> dict[str, bytes]:
             continue
         name, content = path.relative_to(root).as_posix(), path.read_bytes()
         if path.suffix == ".md":
-            text = with_ages(_with_modules(content.decode("utf-8")), root)
+            text = with_ages(_with_modules(content.decode("utf-8-sig")), root)
             content = _with_generated(text, name.removesuffix(".md"), root, chapters).encode("utf-8")
         elif name == "_config.yml":  # the buttons of the site open the notebooks of this version
             tag = project.tag(root).encode("utf-8")
