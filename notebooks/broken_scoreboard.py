@@ -688,7 +688,7 @@ check_bracket(bracket)
 # It is right as a distance. Whether it sees what matters is another question: in the table above compare the features of a network of other things with the reader's.
 # ```
 #
-# ## Summary
+# ## In five lines
 #
 # - The Fréchet distance compares two Gaussians fitted to features; it sees what the features see.
 # - On probabilities it cannot exceed two, whatever is drawn.

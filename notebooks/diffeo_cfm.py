@@ -23,10 +23,10 @@
 # matrix, and {doc}`flow matching <flow_matching>` in them, which starts from a Gaussian fitted there. That Gaussian is a
 # generator too. So this chapter asks what the flow adds to it.
 #
-# After it you can write coordinates of correlation matrices and their inverse, explain why flow matching in them is flow
+# After this chapter you can write coordinates of correlation matrices and their inverse, explain why flow matching in them is flow
 # matching on a curved space, and measure a generator by four numbers that catch different faults.
 #
-# You need {doc}`flow_matching` and the Cholesky factorisation.
+# You need {doc}`flow_matching` and the Cholesky factorisation. Reading takes about half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -51,6 +51,7 @@ from mmlab.methods.diffeo_cfm import DiffeoCFM, geodesic, prior_velocity
 from mmlab.metrics.fidelity import alpha_precision, authenticity, beta_recall
 from mmlab.metrics.transport import energy_distance
 from mmlab.viz import claim, claimed, frames, record, say, show, table_over_seeds
+from mmlab.viz.diagram import in_rows
 
 large = profile == "gpu"
 regions = regions or (39 if large else 12)
@@ -192,7 +193,33 @@ say(
 # $$v(z, t, c) = \frac{2t-1}{s_t^2}\,(z - m_c) + \frac{\tau}{s_t}\,f\!\left(\frac{z - m_c}{\tau s_t},\, t,\, c\right). \tag{9}$$
 #
 # Untrained, $f = 0$, and the flow *is* its prior. As published, the network predicts all of $v$; that is `parametrisation="velocity"`, and it has a row of its own below.
-#
+
+# %% tags=["hide-input"]
+# Code of the drawing
+show(
+    in_rows(
+        [
+            {"people": "matrices of training people", "class": "class $c$"},
+            {"z": "coordinates $z_1$, (1), standardised", "prior": "Gaussian of the class, $z_0$"},
+            {"state": "state $z_t$, (6)"},
+            {"network": "network $f$, (9)"},
+            {"loss": "training: squared error, (7)", "back": "sampling: $z$ moves with (9), then (2)"},
+        ],
+        [
+            ("people", "z"), ("z", "prior", "fitted"), ("class", "prior"), ("z", "state"), ("prior", "state"),
+            ("state", "network", "and $t$, $c$"), ("network", "loss"), ("network", "back"),
+        ],
+        trained=["network"],
+    ),
+    alt=(
+        "Boxes joined by arrows. Matrices of people become coordinates, to which a Gaussian is fitted for each class. A draw from it and a person give a "
+        "state on the line between them. The network sees the state, the time and the class; its answer is compared in training and moves the state in sampling."
+    ),
+    caption="What goes where. Blue is trained; coordinates and Gaussian are solved. To sample, start at a draw from the Gaussian and map the end back to a matrix.",
+    label="way",
+)  # fmt: skip
+
+# %% [markdown]
 # ## The few lines of the method
 
 

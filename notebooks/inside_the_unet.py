@@ -237,7 +237,7 @@ show(
 # %% [markdown]
 # ## How a network is told the time
 #
-# A number is a poor input for a network with hundreds of channels. It is first spread out into waves {cite}`vaswani2017attention,ho2020ddpm`,
+# A number is a poor input for a network with hundreds of channels. It is first spread out into $D$ numbers, all of them waves {cite}`vaswani2017attention,ho2020ddpm`,
 #
 # $$\varphi(t) = \big(\cos \omega_1 \tau,\, \dots,\, \cos \omega_{D/2}\tau,\; \sin \omega_1 \tau,\, \dots,\, \sin\omega_{D/2}\tau\big), \qquad \tau = 1000\,t,\quad \omega_j = 10000^{-\frac{j-1}{D/2-1}}, \tag{2}$$
 #
@@ -341,9 +341,9 @@ If it puts out the drift, up to **{blind["drift"].max():.3f}**, at t = {worst["d
 # %% [markdown]
 # ## Attention
 #
-# In the middle of the network the pixels are tokens. Each asks all others a question $q$, compares it with their keys $k$, and takes the mean of their values $v$ {cite}`vaswani2017attention`:
+# In the middle of the network the pixels are tokens. Each asks all others a question $q$ of $C$ numbers, compares it with their keys $k$, and takes the mean of their values $v$ {cite}`vaswani2017attention`:
 #
-# $$y_i = \sum_{j=1}^{T} \frac{e^{q_i \cdot k_j/\sqrt{D}}}{\sum_l e^{q_i\cdot k_l/\sqrt D}}\; v_j. \tag{6}$$
+# $$y_i = \sum_{j=1}^{T} \frac{e^{q_i \cdot k_j/\sqrt{C}}}{\sum_l e^{q_i\cdot k_l/\sqrt C}}\; v_j. \tag{6}$$
 #
 # So all parts of an image may agree, in one step, on what none of them can know alone: here, the hue. The price is a map of $T \times T$ numbers. In the prototype $T$ was ten thousand, as its 400 × 400 matrices were halved twice only; the first exercise asks what
 # its map weighs. That is why {py:class}`~mmlab.nn.unet.UNet` refuses attention over more pixels than a certain number.

@@ -23,10 +23,10 @@
 # One can repair each sample afterwards. One can also walk in other coordinates, in which *every* point is a valid
 # matrix. This chapter does that, and asks whether it is worth it.
 #
-# After it you can move between correlation matrices and their tangent space, you know why this is Fisher's $z$ for whole
+# After this chapter you can move between correlation matrices and their tangent space, you know why this is Fisher's $z$ for whole
 # matrices, and you have seen what of the gain is due to the bridge and what to the coordinates.
 #
-# You need {doc}`bridge_matching` and eigenvalues.
+# You need {doc}`bridge_matching` and eigenvalues. Reading takes about half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"

@@ -238,8 +238,8 @@ def everything(batch):
 
 
 def made_by(train, test):
-    """Probabilities of the test rows, by row of the table and setting."""
-    found = {"exact probabilities": [world.probability(test)]}
+    """Probabilities of the test rows, by row of the table and setting; and the weights of both stacks."""
+    found, weights = {"exact probabilities": [world.probability(test)]}, []
     batch, y = train.tensors, train.tensors["label"].double()
     for name in ("text", "average", "leaky stack", "stack"):
         found[name] = []
@@ -256,6 +256,16 @@ def made_by(train, test):
             found[name].append(torch.stack([-value, value], 1).sigmoid())
         stack = TextTabular(300, 8, "stack", text_penalty=penalty).solve(train)
         found["stack"].append(stack.predict(test))
+        for name, on in (("leaky stack", a), ("stack", stack.weights)):
+            for part, value in zip(("text", "table"), on.tolist(), strict=False):
+                weights.append(
+                    {
+                        "penalty": penalty,
+                        "stack": name,
+                        "part": part,
+                        "weight": value,
+                    }
+                )
     found["table"] = [
         TextTabular(300, 8, "table", rounds=r).solve(train).predict(test)
         for r in ROUNDS
@@ -270,24 +280,25 @@ def made_by(train, test):
         trees.fit(everything(batch).numpy(), batch["label"].numpy())
         probabilities = trees.predict_proba(everything(test).numpy())
         found["trees on everything"].append(torch.from_numpy(probabilities))
-    return found
+    return found, weights
 
 
 def measured(draw):
     test = world.draw(TEST, 2 * draw + 1).tensors
-    made = made_by(world.draw(rows_to_train, 2 * draw), test)
+    made, weights = made_by(world.draw(rows_to_train, 2 * draw), test)
     y = test["label"]
-    return {
+    scores = {
         row: [
             {"AUC": area_under_curve(p, y), "log loss": log_loss(p, y)}
             for p in tries
         ]
         for row, tries in made.items()
     }
+    return scores, weights
 
 
-pilots = [measured(draw) for draw in (500, 501)[: min(2, seeds)]]
-finals = [measured(draw) for draw in range(seeds)]
+pilots = [measured(draw)[0] for draw in (500, 501)[: min(2, seeds)]]
+finals, weights = zip(*(measured(draw) for draw in range(seeds)), strict=True)
 chosen = {
     row: int(np.argmax(np.mean([[s["AUC"] for s in p[row]] for p in pilots], 0)))
     for row in pilots[0]
@@ -436,6 +447,52 @@ claim(
     better="With the weakest penalty the stack is ahead of the average in AUC: {ours} against {theirs}. It can turn an unreliable part down; the average cannot.",
     worse="With the weakest penalty the stack is behind the average in AUC: {ours} against {theirs}.",
     undecided="With the weakest penalty the stack ({ours}) and the average ({theirs}) cannot be told apart in AUC.",
+)
+strongest = PENALTIES.index(max(PENALTIES))
+for metric, direction in (("AUC", "higher"), ("log loss", "lower")):
+    claim(
+        f"leaky-stack-strong-penalty-{metric.lower().replace(' ', '-')}",
+        at_penalty("leaky stack", strongest, metric),
+        at_penalty("stack", strongest, metric),
+        direction=direction,
+        better=f"With the strongest penalty the *leaky* stack is ahead of the honest one in {metric}: {{ours}} against {{theirs}}.",
+        worse=f"With the strongest penalty the honest stack is ahead of the leaky one in {metric}, too: {{theirs}} against {{ours}}.",
+        undecided=f"With the strongest penalty the leaky stack ({{ours}}) and the honest one ({{theirs}}) cannot be told apart in {metric}.",
+    )
+
+# %% [markdown]
+# What did the lines make of their scores? Their weights, over the same penalties:
+
+# %% tags=["hide-input"]
+# Code of the table: weights of the lines
+trusted = pd.DataFrame(
+    [line | {"seed": seed} for seed, found in enumerate(weights) for line in found]
+)
+trusted["line"] = trusted["stack"] + ", weight of the " + trusted["part"]
+wide = trusted.pivot_table(
+    index=["line", "seed"], columns="penalty", values="weight"
+).reset_index()
+wide.columns = [
+    name if isinstance(name, str) else f"penalty {name:g}" for name in wide.columns
+]
+table_over_seeds(
+    wide,
+    "Weights of (4) on the log-odds of the two parts, over the penalty of the text part. A weight of 1 takes a part at its word.",
+    by="line",
+    digits=2,
+)
+claim(
+    "leaky-line-trusts-text",
+    trusted.query("stack == 'leaky stack' and part == 'text' and penalty == 1")[
+        "weight"
+    ].tolist(),
+    trusted.query("stack == 'stack' and part == 'text' and penalty == 1")[
+        "weight"
+    ].tolist(),
+    direction="higher",
+    better="With the weakest penalty the leaky line gives the text part more weight than the honest line does: {ours} against {theirs}.",
+    worse="With the weakest penalty the leaky line gives the text part less weight than the honest line does: {ours} against {theirs}.",
+    undecided="With the weakest penalty the weight of the text part in the leaky line ({ours}) and in the honest line ({theirs}) cannot be told apart.",
 )
 
 # %% [markdown]

@@ -105,7 +105,8 @@ class Budgets:
         import pandas as pd
 
         rows = {name: asdict(spent) | {"tuned": ", ".join(spent.tuned)} for name, spent in self.spent.items()}
-        return pd.DataFrame.from_dict(rows, orient="index").astype({"steps": "Int64", "parameters": "Int64"})
+        whole = dict.fromkeys(("steps", "parameters", "tries"), "Int64")  # they stay whole beside rows without a budget
+        return pd.DataFrame.from_dict(rows, orient="index").astype(whole)
 
     def plain(self) -> dict[str, Any]:
         """The same for the receipt: ``record(budget=budgets.plain())``."""

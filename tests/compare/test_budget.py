@@ -11,6 +11,7 @@ from mmlab.compare.budget import Budgets, Spent, tune, tune_each
 from mmlab.data.tensors import TensorData
 from mmlab.method import Method
 from mmlab.viz import table
+from mmlab.viz.display import _number
 
 SAME = Spent(steps=300, parameters=1000, tuned=("lr",), tries=4)
 
@@ -45,6 +46,16 @@ def test_a_table_refuses_what_it_hides() -> None:
         table(frame, "Accuracy.", budgets=budgets)
     table(frame.join(budgets.columns()[["steps"]]), "Accuracy and steps.", budgets=budgets)
     table(frame.loc[["ours"]], "Ours alone.", budgets=budgets)  # the rival does not stand in it
+
+
+def test_counts_stay_whole_beside_rows_without_a_budget() -> None:
+    """A ceiling stands in the table and spends nothing: that makes no decimals of everybody's tries."""
+    columns = Budgets("ours", {"ours": SAME}).columns()
+    frame = pd.DataFrame({"accuracy": [0.9, 1.0]}, index=["ours", "ceiling"])
+    joined = frame.join(columns[["steps", "parameters", "tries"]])
+    assert [str(kind) for kind in joined.dtypes[1:]] == ["Int64"] * 3
+    assert _number(joined.loc["ours", "tries"], 3) == "4"
+    assert _number(joined.loc["ceiling", "tries"], 3) == "–"
 
 
 def test_a_proposal_without_a_budget_is_refused() -> None:
