@@ -5,6 +5,9 @@ Each folder beside this file is a rival. ``requirements.in`` names it, ``require
 ``out/rivals/<name>`` and made anew when the lock changes. Inputs and answers go to ``benchmarks/results/rivals``, with
 versions and date; tests hold our own code against them, without the rival.
 
+A rival has a folder once there is code of ours to hold against it. trl (rewards and preferences) and mergekit (merging)
+have none: nothing here trains on preferences or merges weights yet.
+
     python benchmarks/rivals/run.py NAME ... [--torch-index URL] [--lock]
 """
 
