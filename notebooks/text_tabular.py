@@ -456,12 +456,13 @@ for metric, direction in (("AUC", "higher"), ("log loss", "lower")):
         at_penalty("stack", strongest, metric),
         direction=direction,
         better=f"With the strongest penalty the *leaky* stack is ahead of the honest one in {metric}: {{ours}} against {{theirs}}.",
-        worse=f"With the strongest penalty the honest stack is ahead of the leaky one in {metric}, too: {{theirs}} against {{ours}}.",
+        worse=f"With the strongest penalty the honest stack is ahead of the leaky one in {metric}: {{theirs}} against {{ours}}.",
         undecided=f"With the strongest penalty the leaky stack ({{ours}}) and the honest one ({{theirs}}) cannot be told apart in {metric}.",
     )
 
 # %% [markdown]
-# What did the lines make of their scores? Their weights, over the same penalties:
+# What did the lines make of their scores? Their weights are below, over the same penalties. A strong penalty makes the scores of the text part small, and only a large
+# weight can bring them back. Does the honest line find one? Hold the deviation of its weight against the weight itself.
 
 # %% tags=["hide-input"]
 # Code of the table: weights of the lines
