@@ -64,7 +64,7 @@ def main() -> None:
         "seeds": cells["seeds"],
         "accuracy": {row: [round(float(v), 5) for v in values] for row, values in rows.items()},
         "ITHP minus row": {row: {k: round(float(v), 5) for k, v in gap.items()} for row, gap in gaps.items()},
-        "chosen": {row: how for (_, row), how in cells["chosen"].items()},
+        "chosen": {row: cells["spoken"](how) for (_, row), how in cells["chosen"].items()},
         "processor seconds": round(time.process_time() - began),
     }
     write_result(result, __file__)

@@ -329,15 +329,14 @@ class Auxiliary(Method):
 # **Recordings shuffled** is a control for two rows: each text gets voice and face of another item. What is left of a lead over *text alone* comes from the texts without a label,
 # or from having a second task, and not from what the recordings say. It takes the setting of the row that it controls.
 #
-# **Budgets.** All networks take the same steps on the same batches. Each row has six settings to choose from, and chooses among them on two
+# **Budgets.** All networks take the same steps on the same batches. Each row tries six settings (a network four learning rates, and at the best of them two more values of its own weight), and chooses among them on two
 # other draws of the same world, which are used for nothing else. Then come new draws of items, labels and start for each of the seeds.
 
 
 # %%
-def network(build, **setting):
+def network(build, rate, **setting):
     def train(items, seed):
-        rate = setting.get("lr", 3e-3)
-        method = build(seed, **{k: v for k, v in setting.items() if k != "lr"})
+        method = build(seed, **setting)
         fit(
             method,
             items,
@@ -395,16 +394,6 @@ def auxiliary(targets):
     return lambda seed, weight=0.0: Auxiliary.seeded(seed, targets, weight)
 
 
-def grid(build, **settings):
-    """Two values of the row's own setting, with each of three learning rates; by name."""
-    ((name, options),) = settings.items()
-    return {
-        f"{name} {o:g}, rate {r:g}": network(build, lr=r, **{name: o})
-        for o in options
-        for r in RATES
-    }
-
-
 def shuffled(items, seed):
     """The same items, each with voice and face of another one."""
     order = torch.randperm(
@@ -414,31 +403,60 @@ def shuffled(items, seed):
     return TensorData(items.tensors | others)
 
 
-RATES = (3e-3, 1e-2, 3e-2)
+class Row:
+    """What a row is made by, the settings that it tries first, and those that it tries in the best of them."""
+
+    def __init__(self, make, first, then=()):
+        self.make, self.first, self.then = make, first, then
+        self.tries = len(first) + len(then)
+
+    def search(self, measure):
+        """The setting with the highest score."""
+        scores = [(measure(self.make(**how)), how) for how in self.first]
+        best = max(scores, key=lambda found: found[0])[1]
+        more = [best | change for change in self.then]
+        scores += [(measure(self.make(**how)), how) for how in more]
+        return max(scores, key=lambda found: found[0])[1]
 
 
+def each(name, *options, **fixed):
+    return [fixed | {name: option} for option in options]
+
+
+def trained_by(build, name, low, middle, high):
+    """A row with four rates, and then two other values of its own setting."""
+    return Row(
+        lambda **how: network(build, **how),
+        each("rate", *RATES, **{name: middle}),
+        each(name, low, high),
+    )
+
+
+RATES = (3e-3, 1e-2, 3e-2, 0.1)
 rows = {
-    "logistic regression on text": {
-        f"C {c:g}": linear(c) for c in (3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
-    },
-    "two linear fits": {
-        f"penalty {p:g}": two_fits(p) for p in (1.0, 10.0, 30.0, 100.0, 300.0, 1e3)
-    },
-    "GCCA and a line": {f"components {k}": shared(k) for k in range(1, 7)},
-    "text alone": {
-        f"rate {r:g}": network(auxiliary([]), lr=r)
-        for r in (1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 0.1)
-    },
-    "auxiliary regression": grid(auxiliary(["audio", "video"]), weight=(4.0, 16.0)),
-    "chain without noise": grid(
+    "logistic regression on text": Row(
+        linear, each("strength", 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
+    ),
+    "two linear fits": Row(
+        two_fits, each("penalty", 1.0, 30.0, 100.0, 300.0, 1e3, 3e3)
+    ),
+    "GCCA and a line": Row(shared, each("components", 1, 2, 3, 4, 6, 8)),
+    "text alone": Row(
+        lambda **how: network(auxiliary([]), **how),
+        each("rate", 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 0.1),
+    ),
+    "auxiliary regression": trained_by(
+        auxiliary(["audio", "video"]), "weight", 4.0, 16.0, 64.0
+    ),
+    "chain without noise": trained_by(
         lambda seed, amount: ithp(seed, amount=amount, information=0.0),
-        amount=(4.0, 16.0),
+        "amount", 4.0, 16.0, 64.0,
     ),
-    "ITHP": grid(
+    "ITHP": trained_by(
         lambda seed, information: ithp(seed, amount=16.0, information=information),
-        information=(0.05, 0.3),
+        "information", 0.01, 0.05, 0.25,
     ),
-}
+}  # fmt: skip
 CONTROLLED = ("auxiliary regression", "ITHP")
 PILOTS = [1000, 1001][: min(2, seeds)]
 
@@ -450,20 +468,24 @@ def score(predict, test):
 trained, chosen, lines = {}, {}, []
 for name in names:
     draws = {seed: drawn(name, seed) for seed in [*range(seeds), *PILOTS]}
-    for row, tries in rows.items():
-        tried = {
-            how: np.mean([score(t(draws[s][0], s), draws[s][1]) for s in PILOTS])
-            for how, t in tries.items()
-        }
-        best = chosen[name, row] = max(tried, key=tried.get)
+    for row, search in rows.items():
+        best = chosen[name, row] = search.search(
+            lambda make, draws=draws: np.mean(
+                [score(make(draws[s][0], s), draws[s][1]) for s in PILOTS]
+            )
+        )
         for seed in range(seeds):
-            items, test = draws[seed]
-            trained[name, row, seed] = tries[best](items, seed)
+            items, other = draws[seed][0], shuffled(draws[seed][0], seed)
+            trained[name, row, seed] = search.make(**best)(items, seed)
             if row in CONTROLLED:
-                other = f"{row}, recordings shuffled"
-                trained[name, other, seed] = tries[best](
-                    shuffled(items, seed), seed
-                )
+                control = f"{row}, recordings shuffled"
+                trained[name, control, seed] = search.make(**best)(other, seed)
+
+
+def spoken(setting):
+    return ", ".join(f"{name} {value:g}" for name, value in setting.items())
+
+
 for (name, row, seed), predict in trained.items():
     lines.append(
         {
@@ -492,10 +514,9 @@ def spent(row):
     named = tuned.get(row, "learning rate, weight of the detectors")
     what = tuple(named.split(", "))
     if owner is None:
-        return Spent(tuned=what, tries=len(rows[row]))
-    return Spent(
-        steps, sum(p.numel() for p in owner.parameters()), what, len(rows[row])
-    )
+        return Spent(tuned=what, tries=rows[row].tries)
+    count = sum(p.numel() for p in owner.parameters())
+    return Spent(steps, count, what, rows[row].tries)
 
 
 budgets = Budgets("ITHP", {row: spent(row) for row in rows})
@@ -523,7 +544,8 @@ table_over_seeds(
 say(
     "Chosen on the pilot draws: "
     + "; ".join(
-        f"*{name}*: " + ", ".join(f"{row} ({chosen[name, row]})" for row in rows)
+        f"*{name}*: "
+        + ", ".join(f"{row} ({spoken(chosen[name, row])})" for row in rows)
         for name in names
     )
     + "."
@@ -895,19 +917,10 @@ check_optimum(optimum)
 
 
 # %%
-def ithp_setting(name):
-    """What ITHP chose in this world."""
-    information, rate = chosen[name, "ITHP"].split(", ")
-    return {
-        "information": float(information.split()[1]),
-        "lr": float(rate.split()[1]),
-    }
-
-
 turned = {}
 for name in names:
     build = network(
-        ithp, **ithp_setting(name), amount=16.0, detectors=("video", "audio")
+        ithp, **chosen[name, "ITHP"], amount=16.0, detectors=("video", "audio")
     )
     items, test = drawn(name, 0)
     turned[name] = score(build(items, 0), test)
