@@ -332,10 +332,10 @@ def stopped(method, seed, finish=as_it_is, with_tau=True):
     _, held, test = drawn(seed)
 
     def said(people):
-        made = method.predict(people)
         if with_tau:
-            return made
-        return (made.log() / method.tau.detach()[:, None]).softmax(-1)
+            return method.predict(people)
+        with torch.no_grad():
+            return method.eval()(people)[0].softmax(-1)
 
     tries = []
     for at, weights in enumerate(method.stops):
