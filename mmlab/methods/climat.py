@@ -97,6 +97,7 @@ class CLIMAT(Method):
         claims=(
             Claim("ECE", "cross-entropy", "lower", name="club-later-cross-entropy"),
             Claim("ECE", "temperature scaling", "lower", kind="sanity", name="club-later-temperature-for-each-visit"),
+            Claim("ECE", "temperatures, no CLUB", "lower", kind="sanity", name="club-adds-to-temperatures-ece"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("medical", "image", "tables", "calibration", "missing values"),
