@@ -103,7 +103,7 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
     if _holds_talk(whole):
         whole, arguments = _talk(whole)
     if _holds_prompts(whole):
-        whole = _prompted(whole)
+        whole, arguments = _prompted(whole)
     parts = _parts(whole, name, test_share, seed)
     return Data(name, settings, test_share, seed, *parts, arguments=arguments)
 
@@ -172,14 +172,15 @@ def _holds_prompts(whole: Any) -> bool:
     return isinstance(whole, ColonoscopyWorld)
 
 
-def _prompted(whole: Any) -> Any:
-    """Pictures with the tokens of their prompts."""
-    from mmlab.data.prompts import encode_prompts, prompt_tokenizer
+def _prompted(whole: Any) -> tuple[Any, dict[str, Any]]:
+    """Pictures with their prompts as ids, and the networks of the small model that the book draws them with."""
+    from mmlab.bases.colonoscopy import UNET, VAE, text_settings, tokenizer
+    from mmlab.data.prompts import encode_prompts
     from mmlab.data.tensors import TensorData
-    from mmlab.data.worlds.colonoscopy_world import WORDS
 
-    ids = encode_prompts([prompt.text for prompt in whole.prompts], prompt_tokenizer(WORDS, 24))
-    return TensorData({"input_ids": ids, "image": whole.pictures})
+    ids = encode_prompts([prompt.text for prompt in whole.prompts], tokenizer())
+    items = TensorData({"input_ids": ids, "image": whole.pictures})
+    return items, {"unet": UNET, "vae": VAE, "text_encoder": text_settings()}
 
 
 def _talk(whole: Any) -> tuple[Any, dict[str, Any]]:

@@ -22,6 +22,7 @@ __all__ = ["code_of"]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _MANY = (list, tuple, set, frozenset, dict)
 _SILENT = ("__doc__", "__module__", "__firstlineno__")  # attributes of a class that leave the numbers alone
+_UNORDERED = ("_use_default_values",)  # diffusers notes these from a set, so each process has another order
 _BOUND = ("_parameters", "_buffers", "_modules", "training", "progress")  # the weights, and what a run sets itself
 
 
@@ -114,7 +115,7 @@ class _Loose:
             inner = value.co_consts
         elif isinstance(value, _MANY):
             yield type(value).__name__
-            inner = value.items() if isinstance(value, dict) else value
+            inner = [item for item in value.items() if item[0] not in _UNORDERED] if isinstance(value, dict) else value
             inner = sorted(inner, key=repr) if isinstance(value, set | frozenset) else inner
         elif isinstance(value, torch.Tensor | np.ndarray):
             yield from self._array(value)

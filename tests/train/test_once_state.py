@@ -15,6 +15,9 @@ from torch.nn.modules.module import register_module_forward_hook
 from train.training_toys import Regression
 
 from mmlab.data.tensors import TensorData
+from mmlab.nn.from_diffusers import autoencoder
+from mmlab.publish.run.key import PACKAGE
+from mmlab.train.code import code_of
 from mmlab.train.once import trained_once
 
 
@@ -88,3 +91,17 @@ def test_another_state_trains_anew_and_the_same_is_loaded(way: str, tmp_path: Pa
             HOOKS.pop().remove()
     assert ["loaded" in line for line in said] == [False, True, False]
     assert isinstance(method.net, nn.Sequential)
+
+
+def test_the_order_in_which_diffusers_notes_its_defaults_does_not_count() -> None:
+    """It comes from a set, so every process has another one."""
+    vae = autoencoder({"block_out_channels": [8], "norm_num_groups": 4})
+    before = code_of([], PACKAGE, vae.modules())
+    held = dict(vae._internal_dict)
+    held["_use_default_values"] = held["_use_default_values"][::-1]
+    assert len(held["_use_default_values"]) > 1
+    frozen = type(vae._internal_dict)
+    vae._internal_dict = frozen(held)
+    assert code_of([], PACKAGE, vae.modules()) == before
+    vae._internal_dict = frozen(held | {"scaling_factor": 7.0})
+    assert code_of([], PACKAGE, vae.modules()) != before
