@@ -64,7 +64,7 @@ def area_under_curve(probabilities: Tensor, label: Tensor) -> float:
     Raises:
         ValueError: If a class does not occur: it has no curve.
     """
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
     probabilities, label = _checked(probabilities, label)
     truth = _one_hot(label, probabilities)
@@ -72,8 +72,12 @@ def area_under_curve(probabilities: Tensor, label: Tensor) -> float:
         raise ValueError(f"Class {absent[0]} of {truth.shape[1]} does not occur among the labels: it has no ROC curve.")
     if truth.shape[1] == 1:
         raise ValueError("There is one class only: a ROC curve needs two.")
-    columns = [1] if truth.shape[1] == 2 else range(truth.shape[1])
-    return sum(float(roc_auc_score(truth[:, k].numpy(), probabilities[:, k].numpy())) for k in columns) / len(columns)
+    if truth.shape[1] == 2:
+        truth, probabilities = truth[:, 1:], probabilities[:, 1:]
+    ranks = torch.from_numpy(rankdata(probabilities.numpy(), axis=0))  # (N, K), the mean of equal ones
+    count = truth.sum(0)  # (K,), of those that are right
+    below = (truth * ranks).sum(0) - count * (count + 1) / 2  # pairs in the right order
+    return float((below / (count * (len(truth) - count))).mean())
 
 
 def log_loss(probabilities: Tensor, label: Tensor) -> float:

@@ -19,6 +19,7 @@ Takes of the speaker, and images, are disjoint between training, validation and 
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,10 +112,14 @@ def av_mnist_mini(
         raise ValueError(f"A split of {min(sizes)} pairs is empty: give at least 1.")
     if kind == "original" and folder is not None:
         return original_av_mnist(folder, train, sizes[1], test)
-    rng = torch.Generator().manual_seed(seed)
-    parts = _synthetic_parts(seed) if folder is None else _real_parts(folder, rng)
-    with naming(folder or "The synthetic speaker"):
-        splits = [_pair(part, size, snr, rng) for part, size in zip(parts, sizes, strict=True)]
+    if folder is None:
+        with naming("The synthetic speaker"):
+            splits = [dict(split) for split in _synthetic_pairs(sizes, snr, seed)]
+    else:
+        rng = torch.Generator().manual_seed(seed)
+        parts = _real_parts(folder, rng)
+        with naming(folder):
+            splits = _pairs(parts, sizes, snr, rng)
     _prepare(splits, energy, standardise)
     names = ("synthetic",) if kind == "synthetic" else ("mnist", "fsdd")
     said = {"synthetic": "digits of scikit-learn and a synthetic speaker", "real": "MNIST and FSDD"}[kind]
@@ -226,6 +231,13 @@ def _locate(root: str | Path | None, origin: str) -> tuple[str, Path | None]:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def _synthetic_pairs(sizes: tuple[int, ...], snr: float, seed: int) -> list[dict[str, Tensor]]:
+    """What was drawn last, kept: the same pairs, standardised in another way, are not drawn again."""
+    return _pairs(_synthetic_parts(seed), sizes, snr, torch.Generator().manual_seed(seed))
+
+
+@functools.lru_cache(maxsize=1)
 def _synthetic_parts(seed: int) -> list[_Parts]:
     """The 1797 digits of scikit-learn, and 10 takes of each digit by 6 speakers, of which 2 and 1 are held out."""
     from sklearn.datasets import load_digits
@@ -279,6 +291,11 @@ def _clips(sounds: list[NDArray[Any]], label: NDArray[Any], speaker: NDArray[Any
     return Clips(waves, lengths, *(torch.from_numpy(part) for part in (label, speaker, take)))
 
 
+def _pairs(parts: list[_Parts], sizes: tuple[int, ...], snr: float, rng: torch.Generator) -> list[dict[str, Tensor]]:
+    """The pairs of each split."""
+    return [_pair(part, size, snr, rng) for part, size in zip(parts, sizes, strict=True)]
+
+
 def _pair(parts: _Parts, count: int, snr: float, rng: torch.Generator) -> dict[str, Tensor]:
     """Pairs of the same digit: as many of each digit, images and clips drawn independently and used evenly."""
     label = (torch.arange(count) % 10)[torch.randperm(count, generator=rng)]
@@ -318,3 +335,5 @@ def _prepare(splits: list[dict[str, Tensor]], energy: float, standardise: Standa
         mean, deviation = splits[0][key].mean(over), splits[0][key].std(over).clamp_min(1e-2)
         for split in splits:
             split[key] = (split[key] - mean) / deviation
+    for split in splits:
+        split["label"] = split["label"].clone()  # nothing that is handed out is what was kept
