@@ -40,42 +40,48 @@ def ask(event, *arguments):
 """
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        "'socket.sendmsg', None, ('192.0.2.1', 9)",
-        "'socket.sendto', None, ('192.0.2.1', 9)",
-        "'socket.gethostbyname', 'name.invalid'",
-        "'socket.gethostbyaddr', '192.0.2.1'",
-        "'socket.getnameinfo', ('192.0.2.1', 80)",
-        "'socket.getaddrinfo', b'name.invalid', 80, 0, 0, 0",
-        "'socket.connect', None, ('127.name.invalid', 80)",
-        "'socket.connect', None, ('127.0.0.1.name.invalid', 80)",
-        "'socket.connect', None, ('localhost.name.invalid', 80)",
-        "'socket.connect', None, ('2001:db8::1', 80, 0, 0)",
-        "'socket.connect', None, ('::ffff:192.0.2.1', 80, 0, 0)",
-        "'socket.connect', None, (2, 80)",
-    ],
-)
-def test_a_host_elsewhere_is_refused(event):
-    assert python(f"{ASK}ask({event})") == ["refused"]
+ELSEWHERE = [
+    "'socket.sendmsg', None, ('192.0.2.1', 9)",
+    "'socket.sendto', None, ('192.0.2.1', 9)",
+    "'socket.gethostbyname', 'name.invalid'",
+    "'socket.gethostbyaddr', '192.0.2.1'",
+    "'socket.getnameinfo', ('192.0.2.1', 80)",
+    "'socket.getaddrinfo', b'name.invalid', 80, 0, 0, 0",
+    "'socket.connect', None, ('127.name.invalid', 80)",
+    "'socket.connect', None, ('127.0.0.1.name.invalid', 80)",
+    "'socket.connect', None, ('localhost.name.invalid', 80)",
+    "'socket.connect', None, ('2001:db8::1', 80, 0, 0)",
+    "'socket.connect', None, ('::ffff:192.0.2.1', 80, 0, 0)",
+    "'socket.connect', None, (2, 80)",
+]
+HERE = [
+    "'socket.connect', None, ('127.0.0.1', 80)",
+    "'socket.connect', None, ('127.9.9.9', 80)",
+    "'socket.connect', None, ('::1', 80, 0, 0)",
+    "'socket.connect', None, ('::ffff:127.0.0.1', 80, 0, 0)",
+    "'socket.connect', None, '/tmp/x.sock'",
+    "'socket.sendmsg', None, None",
+    "'socket.getaddrinfo', 'localhost', 80, 0, 0, 0",
+    "'socket.getaddrinfo', None, 80, 0, 0, 0",
+]
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        "'socket.connect', None, ('127.0.0.1', 80)",
-        "'socket.connect', None, ('127.9.9.9', 80)",
-        "'socket.connect', None, ('::1', 80, 0, 0)",
-        "'socket.connect', None, ('::ffff:127.0.0.1', 80, 0, 0)",
-        "'socket.connect', None, '/tmp/x.sock'",
-        "'socket.sendmsg', None, None",
-        "'socket.getaddrinfo', 'localhost', 80, 0, 0, 0",
-        "'socket.getaddrinfo', None, 80, 0, 0, 0",
-    ],
-)
-def test_this_machine_can_be_reached(event):
-    assert python(f"{ASK}ask({event})") == ["through"]
+@pytest.fixture(scope="module")
+def answered():
+    """What became of each event; all are asked in one process, since none leaves anything behind."""
+    events = [*ELSEWHERE, *HERE]
+    answers = python("\n".join([ASK, *(f"ask({event})" for event in events)]))
+    return dict(zip(events, answers, strict=True))
+
+
+@pytest.mark.parametrize("event", ELSEWHERE)
+def test_a_host_elsewhere_is_refused(event, answered):
+    assert answered[event] == "refused"
+
+
+@pytest.mark.parametrize("event", HERE)
+def test_this_machine_can_be_reached(event, answered):
+    assert answered[event] == "through"
 
 
 @pytest.mark.parametrize("start", ["subprocess.run([sys.executable, '-c', code])", "os.spawnv(os.P_WAIT, *args)"])
@@ -230,34 +236,45 @@ def test_pages_and_releases_name_nobody_s_folders(tmp_path, monkeypatch):
     assert places.public_metrics({"at": f"{tmp_path}/ada/m", "n": 1.5}) == {"at": "~/m", "n": 1.5}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        "env={}, start_new_session=True",
-        "env={'PATH': '/bin'}",
-        "start_new_session=True",
-        "env={}, start_new_session=True, preexec_fn=lambda: os.fork() and os._exit(0)",
-        "env={}, cwd='/', close_fds=True, process_group=0",
-    ],
+STARTED = (
+    "env={}, start_new_session=True",
+    "env={'PATH': '/bin'}",
+    "start_new_session=True",
+    "env={}, start_new_session=True, preexec_fn=lambda: os.fork() and os._exit(0)",
+    "env={}, cwd='/', close_fds=True, process_group=0",
 )
+
+
 @pytest.mark.parametrize("how", ["ends well", "fails", "is ended", "is killed"])
-def test_no_process_outlives_its_run(root, write, options, how):
-    mark = f"61.{time.monotonic_ns() % 10**9:09d}"
+def test_no_process_outlives_its_run(root, write, how):
+    """However it was started: the run starts one of each kind, and says so before it ends."""
+    stamp = time.monotonic_ns() % 10**9
+    marks = {f"6{number}.{stamp:09d}": options for number, options in enumerate(STARTED, start=1)}
     last = {
         "ends well": "time.sleep(0.1)",
         "fails": "1 / 0",
         "is ended": "time.sleep(60)",
         "is killed": "time.sleep(1.5)\nos.kill(os.getpid(), 9)",
     }[how]
-    write("one", "import os, subprocess, time", f"subprocess.Popen(['/bin/sleep', '{mark}'], {options})", last)
+    starts = "\n".join(f"subprocess.Popen(['/bin/sleep', '{mark}'], {options})" for mark, options in marks.items())
+    seen = root / "seen"
+    look = (
+        "import pathlib, psutil\ntime.sleep(0.2)\n"
+        "running = {word for p in psutil.process_iter(['cmdline']) for word in p.info['cmdline'] or []}\n"
+        f"pathlib.Path({str(seen)!r}).write_text(' '.join(sorted(running & set({list(marks)!r}))))"
+    )
+    write("one", "import os, subprocess, time", starts, look, last)
     try:
-        execute("one", root=root, timeout=6 if how == "is ended" else None)
+        execute("one", root=root, timeout=15 if how == "is ended" else None)
     except RuntimeError:
         assert how != "ends well"
-    left = [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
-    for process in left:
-        process.kill()
-    assert left == []
+    assert seen.read_text().split() == sorted(marks)
+    left = {}
+    for process in psutil.process_iter(["cmdline"]):
+        for mark in marks.keys() & set(process.info["cmdline"] or []):
+            left[marks[mark]] = process
+            process.kill()
+    assert left == {}
 
 
 @pytest.fixture
@@ -276,7 +293,11 @@ def temporary(tmp_path, monkeypatch):
 def test_a_run_that_is_ended_leaves_no_folder_or_the_next_one_clears_it(root, write, temporary, name):
     started = root / "started"
     write("one", f"import pathlib, time\npathlib.Path({str(started)!r}).touch()", "time.sleep(60)")
-    call = f"from pathlib import Path; from mmlab.publish import execute; execute('one', root=Path({str(root)!r}))"
+    call = (
+        "from pathlib import Path; from mmlab.publish import execute; from mmlab.publish.run import launch\n"
+        "launch.factor = lambda together=1: 1.0\n"  # measuring it takes seconds
+        f"execute('one', root=Path({str(root)!r}))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", call],
         cwd=key.PACKAGE.parent,

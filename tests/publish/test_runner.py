@@ -30,7 +30,8 @@ def processes_with(mark):
 GOOD = ("# parameters\nsteps = 3", "from mmlab.viz import record, say\nsay(f'{steps}')", "record(answer=steps)")
 
 
-def test_a_good_run_leaves_a_notebook_and_its_receipt_and_is_not_repeated(root, write):
+def test_a_good_run_leaves_a_notebook_and_its_receipt_and_is_not_repeated(root, write, monkeypatch):
+    monkeypatch.setattr(launch, "factor", machine.factor)
     source = write("one", *GOOD, "import os, threading\nrecord(threads=os.environ['OMP_NUM_THREADS'])")
     receipt = execute("one", root=root)
     assert left_behind(root) == ["one.ipynb", "one.receipt.json"]
@@ -189,7 +190,8 @@ def test_a_runner_that_is_ended_ends_its_kernel_and_leaves_nothing(root, write, 
     mark, started = uuid.uuid4().hex, root / "started"
     write("one", f"from pathlib import Path\nPath({str(started)!r}).touch()", f"import time; time.sleep(600) # {mark}")
     call = (
-        "import sys, pathlib; from mmlab.publish import execute_all\n"
+        "import sys, pathlib; from mmlab.publish import execute_all; from mmlab.publish.run import launch\n"
+        "launch.factor = lambda together=1: 1.0\n"  # measuring it takes seconds
         "execute_all(['one'], root=pathlib.Path(sys.argv[1]))"
     )
     process = subprocess.Popen(
