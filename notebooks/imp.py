@@ -151,6 +151,7 @@ say(
 # For the same cost one can do all $N$ tasks with $b/N$ items each, and average: $\tfrac1{N^2} \sum_t \sigma_t^2 N / b$, which is the first term of (7) alone. **At equal cost and
 # equally many steps, turns have all the noise of small batches, and on top the disagreement of tasks.** So where could an advantage come from? From more steps than the sum over *large* batches has; from a
 # contrast with more items to choose among; from an optimiser that divides by the size of each gradient. The rows below tell these apart as far as they can.
+# (In the runs below the tasks of a step share their items; (7) supposes that each draws its own.)
 #
 # ## Counting
 #
