@@ -83,9 +83,11 @@ def to_tokens(x: Tensor, grid: int) -> Tensor:
     if x.ndim == 3:
         return x
     if x.ndim == 2:
-        return F.pad(x, (0, -x.shape[1] % grid)).unflatten(1, (grid, -1))
+        return F.pad(x, (0, -x.shape[1] % grid)).reshape(len(x), grid, -1)
     high, wide = (-size % grid for size in x.shape[-2:])
-    x = F.pad(x, (0, wide, 0, high)).unflatten(3, (grid, -1)).unflatten(2, (grid, -1))  # (B, C, g, h, g, w)
+    x = F.pad(x, (0, wide, 0, high))
+    count, channels, height, width = x.shape
+    x = x.reshape(count, channels, grid, height // grid, grid, width // grid)  # (B, C, g, h, g, w)
     return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
