@@ -53,7 +53,7 @@ def check_choose(answer: Callable[[Tensor, Tensor, float, Experts], Tensor]) -> 
     ]  # fmt: skip
     rng = torch.Generator().manual_seed(0)
     cases = []
-    for tokens, count, capacity in ((12, 3, 1.0), (8, 4, 2.0)):
+    for tokens, count, capacity in ((12, 3, 1.0), (16, 4, 0.5)):
         matrices = torch.randn(count, 5, 5, generator=rng)
         experts = [partial(_times, matrix=matrix) for matrix in matrices]
         cases.append((torch.randn(tokens, 5, generator=rng), torch.randn(count, 5, generator=rng), capacity, experts))
