@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
+from mmlab.methods.imp import turns_variance
 
 __all__ = ["check_choose", "check_cost", "check_noise"]
 
@@ -91,26 +92,26 @@ def check_cost(answer: tuple[Any, Any, Any]) -> Verdict:
     )
 
 
-def check_noise(answer: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]) -> Verdict:
+def check_noise(answer: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]) -> Verdict:
     """Check both variances around (7).
 
     Args:
         answer: A function of means (N,), variances (N,) and b, to the variance of turns and that of small batches.
     """
 
-    def truth(means: Tensor, variances: Tensor, b: float) -> tuple[Tensor, Tensor]:
-        return variances.mean() / b + means.var(correction=0), variances.mean() / b
+    def truth(means: Tensor, variances: Tensor, b: int) -> tuple[Tensor, Tensor]:
+        return turns_variance(means, variances, b), variances.mean() / b
 
-    def sample(means: Tensor, variances: Tensor, b: float) -> tuple[Tensor, Tensor]:
+    def sample(means: Tensor, variances: Tensor, b: int) -> tuple[Tensor, Tensor]:
         return variances.mean() / b + means.var(), variances.mean() / b
 
-    def shrunk(means: Tensor, variances: Tensor, b: float) -> tuple[Tensor, Tensor]:
+    def shrunk(means: Tensor, variances: Tensor, b: int) -> tuple[Tensor, Tensor]:
         return (variances.mean() + means.var(correction=0)) / b, variances.mean() / b
 
-    def large(means: Tensor, variances: Tensor, b: float) -> tuple[Tensor, Tensor]:
+    def large(means: Tensor, variances: Tensor, b: int) -> tuple[Tensor, Tensor]:
         return truth(means, variances, b)[0], variances.mean() / b / len(means)
 
-    def within(means: Tensor, variances: Tensor, b: float) -> tuple[Tensor, Tensor]:
+    def within(means: Tensor, variances: Tensor, b: int) -> tuple[Tensor, Tensor]:
         return variances.mean() / b, variances.mean() / b
 
     mistakes: list[Mistake] = [
@@ -120,7 +121,7 @@ def check_noise(answer: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
         ("In turns the step also varies because tasks differ: add the variance of their means.", within),
     ]
     rng = torch.Generator().manual_seed(0)
-    cases = [(torch.randn(n, generator=rng), torch.rand(n, generator=rng) + 0.5, b) for n, b in ((3, 8.0), (5, 20.0))]
+    cases = [(torch.randn(n, generator=rng), torch.rand(n, generator=rng) + 0.5, b) for n, b in ((3, 8), (5, 20))]
     return judge(
         answer,
         truth,

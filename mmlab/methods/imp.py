@@ -21,7 +21,7 @@ from mmlab.nn.encoders import AttentionBlock
 from mmlab.nn.modalities import presence, sorted_shapes
 from mmlab.wording import nearest
 
-__all__ = ["IMP", "ExpertChoice", "expert_choice", "to_tokens"]
+__all__ = ["IMP", "ExpertChoice", "expert_choice", "to_tokens", "turns_variance"]
 
 
 def expert_choice(gates: Tensor, capacity: float) -> tuple[Tensor, Tensor]:
@@ -38,6 +38,17 @@ def expert_choice(gates: Tensor, capacity: float) -> tuple[Tensor, Tensor]:
     k = min(tokens, max(1, round(capacity * tokens / experts)))
     weight, index = gates.mT.topk(k, dim=-1)  # Eq. (2)
     return index, weight
+
+
+def turns_variance(means: Tensor, variances: Tensor, batch: int) -> Tensor:
+    """Variance of a step that does one task, drawn at random: noise of the batch, and disagreement of the tasks.
+
+    Args:
+        means: What the gradient of each task is on average, (N,).
+        variances: Variance of a single item's gradient in each task, (N,).
+        batch: Items of a step.
+    """
+    return variances.mean() / batch + means.var(correction=0)  # Eq. (7)
 
 
 class ExpertChoice(nn.Module):
@@ -62,7 +73,7 @@ class ExpertChoice(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (B, T, D) to what the experts add to them, (B, T, D)."""
-        gates = self.router(x).softmax(-1)  # (B, T, E), Eq. (1)
+        gates = self.router(x).softmax(-1)  # Eq. (1), (B, T, E)
         index, weight = expert_choice(gates, self.capacity)  # (B, E, k)
         place = F.one_hot(index, x.shape[1]).to(x)  # (B, E, k, T)
         taken = torch.einsum("bekt,btd->bekd", place, x)

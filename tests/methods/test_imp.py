@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmlab.methods.imp import IMP, ExpertChoice, expert_choice, to_tokens
+from mmlab.methods.imp import IMP, ExpertChoice, expert_choice, to_tokens, turns_variance
 
 
 def generator(seed=0):
@@ -84,6 +84,15 @@ def test_one_task_per_step_is_the_sum_in_expectation():
     counts = [sum(abs(value - task.item()) < 1e-6 for value in drawn) for task in each]
     assert sum(counts) == 600
     assert all(150 < count < 250 for count in counts)
+
+
+def test_turns_have_the_variance_that_is_said():
+    """A number for each item instead of a gradient; the task of a step at random, its items independent."""
+    rng = generator(4)
+    means, spread = torch.tensor([0.0, 1.0, -2.0]), torch.tensor([1.0, 2.0, 0.5])
+    task = torch.randint(3, (40_000,), generator=rng)
+    steps = means[task] + spread[task] * torch.randn(40_000, 6, generator=rng).mean(1)
+    assert steps.var().item() == pytest.approx(turns_variance(means, spread.square(), 6).item(), rel=0.03)
 
 
 def test_a_task_moves_nothing_of_the_other_modality():
