@@ -15,16 +15,16 @@
 #
 # **Is what our model draws a brain that could exist?**
 #
-# A matrix of correlations is not just a list of numbers between −1 and 1. If region A follows region B, and B follows C,
-# then A and C cannot be opposed. All such demands together say one thing: the matrix has no negative eigenvalue. A bridge
-# between lists of edges ({doc}`bridge_matching`) knows nothing of this. Its samples are lists of edges, and some of them
-# are correlations of nothing.
+# A matrix of correlations is not just a list of numbers between −1 and 1. If region A follows region B closely, and B follows C
+# closely, then A and C cannot be opposed. All such demands together say one thing: the matrix has no negative eigenvalue. A bridge
+# between lists of edges ({doc}`bridge_matching`) knows nothing of this. Its samples are lists of edges, and need not be
+# the correlations of anything.
 #
 # One can repair each sample afterwards. One can also walk in other coordinates, in which *every* point is a valid
 # matrix. This chapter does that, and asks whether it is worth it.
 #
 # After this chapter you can move between correlation matrices and their tangent space, you know why this is Fisher's $z$ for whole
-# matrices, and you have seen what of the gain is due to the bridge and what to the coordinates.
+# matrices, and you can ask of a gain what is due to the bridge and what to the coordinates.
 #
 # You need {doc}`bridge_matching` and eigenvalues. Reading takes about half an hour.
 
@@ -101,8 +101,8 @@ def walk(sigma, tangent, paths=6, count=120, seed=1):
     step = torch.randn(
         paths, count, len(first), generator=generator(seed), dtype=torch.float64
     )
-    if tangent:  # regions 1 and 2 stay alike
-        step = (step + step[..., MIRROR]) / 2**0.5
+    if tangent:  # regions 1 and 2 stay alike: what is left of the noise is as strong in each direction
+        step = (step + step[..., MIRROR]) / 2
     t = torch.linspace(0, 1, count + 1, dtype=torch.float64)[:, None]
     path = torch.cat(
         [torch.zeros(paths, 1, len(first)), step.cumsum(1) / count**0.5], 1
@@ -267,8 +267,8 @@ assert torch.allclose(ours, theirs, atol=1e-4)
 # matrices afterwards. Two baselines live in the new coordinates. The *tangent shift* changes nothing in them.
 # *Ridge regression in tangent coordinates* is one call of scikit-learn, its penalty chosen on the training people. If it does as
 # well as the bridge, the coordinates deserve the credit. The same call on *edges*, and on *Fisher's z* of each edge by itself, tells
-# what the solver and what the logarithm of the whole matrix contributes. Both bridges train with the same steps, rate and penalty; `scale` is the size of
-# what they see.
+# what the solver and what the logarithm of the whole matrix contributes. Both bridges train with the same steps, rate and penalty. Both have σ = 0.1, each
+# in its own units; a σ several times larger or smaller draws the same samples, since training and sampling go by the share of the target that a state shows. (`scale` is a guess at the size of what they see, which the regression that they start from measures.)
 
 # %%
 SAMPLES = 30
@@ -427,8 +427,11 @@ figure = lines(
     "samples",
     "RMSE",
     log_x=True,
-    references={"ridge in tangent coordinates": level},
 )
+figure.axes[0].axhline(
+    level, color="0.3", lw=1.2, ls="--", label="ridge in tangent coordinates"
+)
+figure.axes[0].legend(title="")
 for colour, curve in zip(("C0", "C1"), curves.values(), strict=True):
     figure.axes[0].axhline(curve["RMSE, limit"].mean(), color=colour, lw=1, ls=":")
 figure.axes[0].set(xlabel="samples averaged", ylabel="RMSE")
@@ -446,13 +449,42 @@ show(
         )
         + f" Ridge regression in tangent coordinates has {level:.4f}."
     ),
-    caption="The error of the mean over the number of samples, with 95 % intervals over the worlds. Dotted: the limit of infinitely many.",
+    caption=(
+        "The error of the mean over the number of samples, with 95 % intervals over the worlds. Dotted, in the colour of its bridge: the limit of infinitely many samples, "
+        + ", ".join(
+            f"{limit:.4f} for the {name}" for name, (_, limit) in ends.items()
+        )
+        + f". Dashed: ridge regression in tangent coordinates, {level:.4f}."
+    ),
     label="averaging",
 )
+endless = curves["tangent bridge"].groupby("world")["RMSE, limit"].first()
+for slug, short, rival in (
+    (
+        "bridge",
+        "the bridge between edges",
+        curves["bridge between edges"].groupby("world")["RMSE, limit"].first(),
+    ),
+    (
+        "ridge",
+        "ridge in tangent coordinates",
+        found.of("ridge in tangent coordinates", "RMSE"),
+    ),
+):
+    claim(
+        f"tangent-bridge-limit-and-{slug}",
+        endless,
+        rival,
+        direction="lower",
+        called="worlds",
+        better=f"- RMSE in the limit of infinitely many samples: the tangent bridge is better than {short}, {{ours}} against {{theirs}}.",
+        worse=f"- RMSE in the limit of infinitely many samples: the tangent bridge is worse than {short}, {{ours}} against {{theirs}}.",
+        undecided=f"- RMSE in the limit of infinitely many samples: the tangent bridge ({{ours}}) and {short} ({{theirs}}) cannot be told apart.",
+    )  # fmt: skip
 
 # %% [markdown]
 # Why should the coordinates matter at all? In this world the traits of a person enter the *logarithm* of the covariance as a sum. On
-# the edges the same traits multiply and mix. The world was built that way because covariances behave that way; but it was built, and it
+# the edges the same traits multiply and mix. The world was built that way, and so it
 # favours this chapter. What they do on real scans, where nobody built anything, is on the page
 # [Measured on real data](../book/measured.md) and in {doc}`rest_to_motor`. Read it before you choose.
 #
@@ -481,7 +513,7 @@ truth = matrices(test.target.double())
 
 
 def distance(made):
-    """Mean affine-invariant distance of matrices to the true ones."""
+    """Mean affine-invariant distance of matrices to the measured ones."""
     return float(affine_invariant(made, truth).mean())
 
 
@@ -505,8 +537,8 @@ figure = Figure(figsize=(5.6, 3.4))
 axes = figure.subplots()
 bins = torch.linspace(min(least.values()) - 0.01, 0.15, 80)
 for kind, colour, label in [
-    ("edges", "C1", "bridge between edges"),
-    ("tangent", "C0", "tangent bridge"),
+    ("edges", "C0", "bridge between edges"),
+    ("tangent", "C1", "tangent bridge"),
 ]:
     axes.hist(
         smallest[kind].flatten(),
@@ -515,7 +547,12 @@ for kind, colour, label in [
         color=colour,
         label=label,
     )
-measured = torch.linalg.eigvalsh(matrices(test.target.double()))[..., 0]
+measured = torch.cat(
+    [
+        torch.linalg.eigvalsh(matrices(held_out.target.double()))[..., 0]
+        for _, held_out in found.splits.values()
+    ]
+)
 axes.axvline(
     float(measured.mean()), color="black", lw=1, ls="--", label="measured, mean"
 )
@@ -526,7 +563,7 @@ show(
     figure,
     alt=(
         f"Histograms of the smallest eigenvalue of samples. {broken['edges']:.0%} of the samples of the bridge between edges lie "
-        f"below zero, and {broken['tangent']:.0%} of those of the tangent bridge."
+        f"below zero, and {broken['tangent']:.0%} of those of the tangent bridge. A dashed line at {float(measured.mean()):.3f} marks the measured matrices."
     ),
     caption=(
         f"Of the samples of the bridge between edges, {broken['edges']:.0%} have a negative eigenvalue, down to {least['edges']:.2f}: they are "
@@ -537,11 +574,11 @@ show(
 )
 say(
     f"**Is a mean valid?** In the first world a matrix with a negative eigenvalue comes from the mean of {SAMPLES} samples in {means['bridge between edges']:.0%} of the people for the "
-    f"bridge between edges, {means['tangent bridge']:.0%} for the tangent bridge, and {invalid(shift):.0%} for the mean shift. Projecting the former mean changes its RMSE from "
+    f"bridge between edges, {means['tangent bridge']:.0%} for the tangent bridge, and {invalid(shift):.0%} for the mean shift. Projecting the mean of the bridge between edges changes its RMSE, over all worlds, from "
     f"{found.of(PLAIN, 'RMSE').mean():.5f} to {found.of('bridge between edges, projected', 'RMSE').mean():.5f}."
 )
 say(
-    "**Is a repaired sample near the truth?** That hangs on the least eigenvalue that the repair allows. The mean affine-invariant distance to the true matrices is "
+    "**Is a repaired sample near the truth?** That hangs on the least eigenvalue that the repair allows. The mean affine-invariant distance, in the first world, to the measured task matrices is "
     + ", ".join(f"{value:.1f} with {floor:g}" for floor, value in after.items())
     + f". Samples of the tangent bridge are {inside:.1f} away, and the person's own rest matrix, which draws nothing, {copied:.1f}."
 )
@@ -556,7 +593,7 @@ record(share_of_invalid_samples=broken)
 #   $\sqrt{2/T}$ in all directions, if there are many more frames $T$ than regions, and more if there are not. But when frames are few, the smallest eigenvalues come out too small, and the logarithm takes ratios seriously.
 #   The cell below measures both.
 # - **The reference is a parameter.** It comes from the training people. Computing it from everybody lets the test people in.
-# - **One reference or two?** With one for both states the mean shift has to be learned by the network. With two it is in the coordinates.
+# - **One reference or two?** With one for both states the mean shift has to be learned. With two it is in the coordinates.
 # - **A mean of valid samples is valid**, since correlation matrices are a convex set. A *shift* of a valid matrix need not be, as the shares above show.
 
 # %%
@@ -565,7 +602,7 @@ root = truth_axes * truth_values.sqrt()  # (N, N), eigen-directions in the colum
 noise = {}
 for frames_taken in (284, 2 * regions):
     white = torch.randn(
-        100, frames_taken, regions, generator=generator(6), dtype=torch.float64
+        400, frames_taken, regions, generator=generator(6), dtype=torch.float64
     )
     scans = root @ (white.mT @ white / frames_taken) @ root.T
     turned = truth_axes.T @ scans @ truth_axes
@@ -707,7 +744,7 @@ check_back(back)
 #
 # ## Limits, and what to read next
 #
-# The logarithm costs an eigendecomposition per matrix, which grows with the cube of the number of regions: one per person for training, since
-# `tangent_vectors` keeps the result, and one per sample on the way back. The division in (4) bends the space a little: two tangent vectors can mean the same correlation matrix. Geometries of
+# The logarithm costs an eigendecomposition per matrix, which grows with the cube of the number of regions: for each training person, two, since
+# `tangent_vectors` keeps the result, and two in each round of the search for the means; and one per sample on the way back. The division in (4) bends the space a little: two tangent vectors can mean the same correlation matrix. Geometries of
 # the correlation matrices alone exist and avoid this. The geometric mean is Moakher's {cite}`moakher2005mean`; the tangent space came to
 # connectivity with {cite:t}`varoquaux2010tangent` and is in nilearn. Next: {doc}`c2c`, the linear rival with a name.
