@@ -150,20 +150,25 @@ def kept(short: str, seed: int, fold: int) -> Path:
 
 
 def write() -> None:
-    """Put together what was kept, say who wins, write the JSON. A part that lacks a seed keeps its earlier result."""
+    """Put together what was kept, say who wins, write the JSON.
+
+    A part takes the seeds of which all folds were kept. With fewer of them than its earlier result it keeps that one.
+    """
     path = ROOT / "benchmarks" / "results" / "diffeo_cfm_real.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results: dict[str, Any] = {"training": TRAINING, "built": BUILT, "samples": SAMPLES}
     anew = False
     for short, (title, _, pairs) in parts().items():
-        files = [kept(short, seed, fold) for seed in SEEDS for fold in range(FOLDS[short])]
-        if lacking := [file.stem for file in files if not file.exists()]:
-            print(f"{title}: lacks {', '.join(lacking)}, and is kept as it was")
+        by_seed = {seed: [kept(short, seed, fold) for fold in range(FOLDS[short])] for seed in SEEDS}
+        seeds = [seed for seed, files in by_seed.items() if all(file.exists() for file in files)]
+        if not seeds or len(seeds) < len(before.get(short, {}).get("seeds", [])):
+            print(f"{title}: complete are the seeds {seeds or 'none'}, and it is kept as it was")
             if short in before:
                 date = before.get("provenance", {}).get("date", "an earlier day")
                 results[short] = {"measured before": date, **before[short]}
             continue
         anew = True
+        files = [file for seed in seeds for file in by_seed[seed]]
         rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
         frame = pd.DataFrame(rows)
         unit = "person" if "person" in frame else "seed"  # folds of one seed are no independent units
@@ -186,7 +191,7 @@ def write() -> None:
             "people": len(pairs),
             "edges": pairs.source.shape[1],
             "folds": FOLDS[short],
-            "seeds": list(SEEDS),
+            "seeds": seeds,
             "unit": unit,
             "mean": {str(k): {c: round(float(v), 5) for c, v in row.dropna().items()} for k, row in mean.iterrows()},
             "flow against prior": verdicts,

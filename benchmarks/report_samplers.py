@@ -155,7 +155,7 @@ def diffeo_cfm(read: Read) -> str:
     result = read("diffeo_cfm_real")
     text = (
         "\n## DiffeoCFM and its prior on real scans\n\n"
-        f"`MMLAB_DATA=... python benchmarks/diffeo_cfm_real.py`: folds by subject with three seeds, "
+        f"`MMLAB_DATA=... python benchmarks/diffeo_cfm_real.py`: folds by subject, "
         f"{result['training']['steps']} steps, matrices shrunk by a tenth. Differences have an interval over "
         "people, or over "
         "seeds for the classes.\n"
@@ -163,7 +163,8 @@ def diffeo_cfm(read: Read) -> str:
     for short in (short for short in SHOWN if short in result):
         part = result[short]
         columns = list(dict.fromkeys(column for row in part["mean"].values() for column in row))
-        size = f"{part['people']} people, {part['edges']} edges, {part['folds']} folds"
+        seeds = f"{len(part['seeds'])} seeds" if len(part["seeds"]) > 1 else "one seed"
+        size = f"{part['people']} people, {part['edges']} edges, {part['folds']} folds, {seeds}"
         text += f"\n### {part['title']} ({size})\n\n"
         text += "| row | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 1) + "|\n"
         for name, row in part["mean"].items():
