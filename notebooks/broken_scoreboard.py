@@ -154,8 +154,9 @@ def features(squares):
 
 def refill(files):
     """Fault 1: the numbers of a picture, row by row, poured into another frame until it is full."""
-    flat = files.movedim(1, -1).flatten(1)  # (N, H * W * 3), as an image is stored
     needed = SIDE * SIDE * 3
+    rows = -(-needed // (3 * files.shape[-1]))  # what lies below is never read
+    flat = files[:, :, :rows].movedim(1, -1).flatten(1)  # as an image is stored
     flat = flat.repeat(1, -(-needed // flat.shape[1]))[:, :needed]
     return flat.view(-1, SIDE, SIDE, 3).movedim(-1, 1)
 
@@ -253,26 +254,26 @@ DOSES = {
 
 
 def files_of(world):
-    pixels = (world.pictures + 1) / 2
+    pixels = world.pictures.add(1).div_(2)
     return interpolate(pixels, size=(HEIGHT, WIDTH), mode="bilinear")
 
 
 def spoiled(fault, dose, real, healthy, rng):
     """A set of new real pictures with a fault."""
+    if fault == "blur":
+        return avg_pool2d(real, dose, stride=1, padding=dose // 2)
+    if fault == "few pictures":
+        return real[torch.arange(len(real)) % dose]
     made = real.clone()
     if fault == "no polyps":
         count = round(dose * len(real))
         made[:count] = healthy[:count]
-    elif fault == "blur":
-        made = avg_pool2d(made, dose, stride=1, padding=dose // 2)
     elif fault == "colour":
-        made[:, 0] = (made[:, 0] - dose).clamp(0, 1)
-    elif fault == "few pictures":
-        made = made[torch.arange(len(made)) % dose]
+        made[:, 0].sub_(dose).clamp_(0, 1)
     else:
-        low = HEIGHT // 4
-        noise = torch.randn(made[:, :, low:].shape, generator=rng)
-        made[:, :, low:] = (made[:, :, low:] + dose * noise).clamp(0, 1)
+        below = made[:, :, HEIGHT // 4 :]
+        noise = torch.randn(below.shape, generator=rng)
+        below.add_(noise.mul_(dose)).clamp_(0, 1)
     return made
 
 
@@ -289,7 +290,7 @@ def pictures_of(seed, part):
 def healthy_pictures(seed, rng):
     """The new scenes once more, with all polyps taken out."""
     scenes = [scene._replace(positions=()) for scene in world_of(seed, 1).scenes]
-    pixels = (draw(scenes, HEIGHT, rng)[0] + 1) / 2
+    pixels = draw(scenes, HEIGHT, rng)[0].add_(1).div_(2)
     return interpolate(pixels, size=(HEIGHT, WIDTH), mode="bilinear")
 
 

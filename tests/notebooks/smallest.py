@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mmlab.publish.chapter import Chapter, code_cells
 from mmlab.publish.run import parameters
@@ -59,11 +62,17 @@ def parameters_of(stem: str) -> str | None:
 
 @contextmanager
 def small_figures() -> Iterator[None]:
-    """Figures are laid out and drawn, once and coarsely: a second drawing would only find out where to crop them."""
-    draw = Figure.savefig
+    """Figures are laid out and drawn, once and coarsely: ``savefig`` draws twice, to find out where to crop them."""
+    save = Figure.savefig
 
-    def coarse(figure: Figure, *places: Any, **how: Any) -> None:
-        draw(figure, *places, **how | {"dpi": 50, "bbox_inches": None})
+    def coarse(figure: Figure, place: Any, **how: Any) -> None:
+        if how.get("format") == "png":
+            figure.set_dpi(50)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            Image.fromarray(np.asarray(canvas.buffer_rgba())).save(place, "png")
+        else:
+            save(figure, place, **how)
 
     with mock.patch.object(Figure, "savefig", coarse):
         yield
