@@ -645,9 +645,11 @@ for name, found in results.items():
 figure = Figure(figsize=(5.6, 3.2), layout="constrained")
 axes = figure.subplots()
 width = max(1, steps // 20)
-halves = {}
+halves, drawn = {}, {}
 for name, curve in traces.items():
-    smooth = curve[: len(curve) // width * width].view(-1, width).mean(1)
+    drawn[name] = smooth = (
+        curve[: len(curve) // width * width].view(-1, width).mean(1)
+    )
     middles = torch.arange(len(smooth)) * width + width / 2
     sns.lineplot(x=middles, y=smooth, label=name, ax=axes)
     halves[name] = [half.std(correction=0).item() for half in curve.tensor_split(2)]
@@ -659,7 +661,7 @@ show(
     alt="ξ against the step in three worlds. "
     + " ".join(
         f"{name}: from {curve[0]:.2f}, at the lowest {curve.min():.2f}, to {curve[-1]:.2f}."
-        for name, curve in traces.items()
+        for name, curve in drawn.items()
     ),
     caption=(
         f"The coefficient, one seed, means over {width} steps. Below the dotted line the heads are surer of the truth than the fused "
@@ -687,7 +689,12 @@ rates_of_adam = [{"lr": 1e-3}, {"lr": 3e-3}, {"lr": 1e-2}]
 under_adam = compare(
     loud, ["IEMF", "joint + heads"], seeds, training=adam, tries=rates_of_adam
 )
-say(against("AdamW", "joint + heads", found=under_adam))
+say(
+    against("AdamW", "joint + heads", found=under_adam)
+    + " Rates: "
+    + ", ".join(f"{row} {x['lr']:g}" for row, x in under_adam.chosen.items())
+    + f" out of {', '.join(format(x['lr'], 'g') for x in rates_of_adam)}."
+)
 
 # %% [markdown]
 # ## When a modality is missing or noisy
@@ -750,6 +757,35 @@ say(
     + f"\n\nBy their learning rates, {len(others)} of the other rows differ from IEMF: {', '.join(others) or 'none'}. A gap to one of these can be the rate's. "
     "Each of these intervals has its own chance to exclude 0 by luck. And a row that ignores the audio cannot be misled by it: "
     "read *noisy audio* beside *no image*."
+)
+rate = results[loud].chosen["IEMF"]
+alike = compare(
+    loud,
+    ["joint + heads"],
+    seeds,
+    proposed="joint + heads",
+    training=descent | rate,
+    tries=(),
+)
+
+
+def at_one_rate(name):
+    harmed = alike.on(TensorData({**test.tensors, **damages[name]}))
+    return claimed(
+        f"iemf-at-one-rate-{slug(name)}",
+        tested[name].values("IEMF"),
+        harmed.values("joint + heads"),
+        direction="higher",
+        unit="%",
+        better=f"{name}: IEMF is ahead, {{ours}} against {{theirs}}.",
+        worse=f"{name}: IEMF is behind, {{ours}} against {{theirs}}.",
+        undecided=f"{name}: {{ours}} and {{theirs}}, undecided.",
+    )
+
+
+say(
+    f"So is it the rate, or the coefficient? IEMF beside *joint + heads* at one rate, the {rate['lr']:g} of IEMF:\n\n"
+    + "\n".join(f"- {at_one_rate(name)}" for name in tested)
 )
 record(
     missing={

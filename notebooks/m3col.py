@@ -179,7 +179,7 @@ show(
 # $$R_i\,\Big(P_{ij} - \frac{T_{ij}}{R_i}\Big).$$
 #
 # So training pulls pairs together where the *normalised* target is larger than the guess and pushes them apart where it is smaller,
-# until $P = T/R$. The derivatives of a row add up to $R_i - R_i = 0$ for every $R_i$: adding a constant to a row of $s$ changes no
+# until $P = T/R$, as far as the other direction of (2) allows. The derivatives of a row add up to $R_i - R_i = 0$ for every $R_i$: adding a constant to a row of $s$ changes no
 # softmax. What the row sum does is to *weigh* the row: one with $R_i = 0.4$ counts less than half as much as its neighbours, and one
 # with $R_i = 0$ does not train at all. Remember this; it will come back as a bug. (In the other direction of (2) the columns of $T$
 # play this part, and those of mixtures do not sum to one: somebody who is the partner of another is looked for more than once.)
@@ -211,9 +211,9 @@ show(
 a_shown = F.normalize(
     b_shown + 0.6 * torch.randn(COUNT, 3, generator=generator(1)), dim=1
 )
-guess = (cosine_similarity(a_shown, b_shown) / 0.3).softmax(
+guess = (cosine_similarity(a_shown, b_shown) / 3).softmax(
     1
-)  # (1) for made-up embeddings of view a
+)  # (1) for made-up embeddings of view a, nearly even: little is known yet
 
 
 def draw_pull(temperature):
@@ -255,9 +255,9 @@ frames(
     draw=draw_pull,
     alt=say_pull,
     caption=(
-        "Six people of three kinds (1 to 3, 4 and 5, 6). The guess P comes from made-up embeddings: view b with noise. **Cold** targets are those of CLIP: the pull (red) is on the diagonal, and "
-        "even people of one kind are pushed apart (blue). In **between**, people of one kind are pulled together. **Hot** targets are "
-        "all alike: now everybody is pulled to everybody, and there is nothing to learn."
+        "Six people of three kinds (1 to 3, 4 and 5, 6). The guess P comes from made-up embeddings, view b with noise, and is nearly even, as early in training. **Cold** targets are those of CLIP: the pull (red) is on the diagonal, and "
+        "even people of one kind are pushed apart (blue). In **between** (0.125, 0.3) people of one kind are pulled together. **Hot** targets are "
+        "all alike, as this guess nearly is: hardly anybody is pulled, and there is nothing to learn."
     ),
     start={"temperature of the targets": 0.125},
 )
@@ -348,7 +348,7 @@ moved = 1 - F.cosine_similarity(dirty, a).mean()
 say(
     f"Written instead of added, the rows of the mixup matrix above sum to "
     f"{', '.join(f'{value:.1f}' for value in short)}: person 6, unmixed, is asked to find nobody and does not train. Mixed in place with weights as the method draws them, the partner's "
-    f"embeddings have turned by {moved:.2f} in cosine on average before the third pair sees them."
+    f"embeddings (random ones here) have turned by {moved:.2f} in cosine on average before the third pair sees them."
 )
 assert torch.allclose(
     mixup_targets(beta_shown, partner_shown).sum(1), torch.ones(COUNT)
@@ -490,8 +490,8 @@ for name, found in compared.items():
 # the expected calibration error {cite}`guo2017calibration`: the mean gap between how sure an answer is and how often it is
 # right. (The constant answers are well calibrated. Calibration alone is no merit.)
 #
-# Seeds are paired: the same seed starts all networks from the same weights. So differences are steadier than the scores. The
-# interval is Student's t, over seeds. It tells what another start would do, on these people. It does *not* tell what other
+# Seeds are paired: the same seed starts all networks from the same weights, and the interval is that of the differences:
+# Student's t, over seeds. It tells what another start would do, on these people. It does *not* tell what other
 # people would do.
 
 # %% tags=["hide-input"]
@@ -596,6 +596,24 @@ def found_again(method, people):
     return float(torch.stack(hits).double().mean())
 
 
+def found_by_law(world, people):
+    """The same share for somebody who knows the world's law, up to its class: the next view fits the best linear guess best."""
+    factors = torch.eye(len(world.shift), dtype=torch.float64)
+    factors = factors + torch.outer(world.shift, world.shift)
+    noise = world.noise**2 * torch.eye(world.loadings.shape[1], dtype=torch.float64)
+    hits = []
+    for m, n in ((0, 1), (1, 2), (2, 0)):
+        a, b = (people.tensors[VIEWS[view]].double() for view in (m, n))
+        ours, next_one = world.loadings[m], world.loadings[n]
+        across = next_one @ factors @ ours.T
+        guess = across @ torch.linalg.inv(ours @ factors @ ours.T + noise)
+        rest = next_one @ factors @ next_one.T + noise - guess @ across.T
+        whiten = torch.linalg.cholesky(torch.linalg.inv(rest))
+        unlike = torch.cdist(a @ guess.T @ whiten, b @ whiten)
+        hits.append(unlike.argmin(1) == torch.arange(len(a)))
+    return float(torch.stack(hits).double().mean())
+
+
 first = next(iter(sets))
 train, validation, test = sets[first]
 searcher = compared[first].trained["auxiliary heads + CLIP"][0]
@@ -603,11 +621,16 @@ some = test.subset(range(min(len(train), len(test))))
 say(
     f"Of {len(train)} people of the training set ({first}) it finds {100 * found_again(searcher, train):.0f} per cent; of {len(some)} new "
     f"people {100 * found_again(searcher, some):.1f}. Chance would find {100 / len(some):.1f}."
+    + (
+        f" Somebody who knows the law of this world finds {100 * found_by_law(worlds[first], worlds[first].draw(len(test), seed=99).subset(range(len(some)))):.0f}."
+        if ceilings
+        else ""
+    )
 )
 
 # %% [markdown]
-# Where the first number is far above the second, the task has been learnt by heart: its loss on the training people is nearly
-# spent, and what it has taught does not carry over to new people.
+# Where the first number is far above the second, most of what was learnt is about these people, by heart. What lies between the second
+# number and chance carries over to new ones, and what is missing to the last one was there to learn.
 #
 # The best possible classifier is linear in these worlds, so logistic regression is at home. Real data need not be linear.
 #
@@ -976,7 +999,7 @@ say(
 # - One contrastive loss, four targets: the identity, mixtures, similarities, the other view of a pair.
 # - The derivative of a row is $R\,(P - T/R)$: the sum of a row of targets is its weight.
 # - Add the partner's share, do not write it; mix in new memory.
-# - A contrast keeps what the views share. Ask whether the label is of that kind, and whether the pairs are more than can be learnt by heart.
+# - A contrast rewards what the views share. Ask whether the label is of that kind, and whether the pairs are more than can be learnt by heart.
 # - Compare with the same heads without the contrast, and with a tuned line; use the claims above, not the means.
 #
 # ## What to read next

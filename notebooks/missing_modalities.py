@@ -246,6 +246,7 @@ def pair(contest, row, rival, measure="accuracy"):
     return runs.of(row, measure), runs.of(rival, measure)
 
 
+off_centre = max(float(clinic.pairs.tensors[m].mean(0).abs().max()) for m in VIEWS)
 say("Over all rates that hide something:")
 claim(
     "complete-imputation-vs-zero",
@@ -263,7 +264,7 @@ claim(
     unit="%",
     better="The mean beats zeros, {ours} against {theirs}.",
     worse="Zeros beat the mean, {theirs} against {ours}.",
-    undecided="The mean ({ours}) and zeros ({theirs}) cannot be told apart: the views of this world have a mean near zero.",
+    undecided=f"The mean ({{ours}}) and zeros ({{theirs}}) cannot be told apart; no feature of the training people has a mean further than {off_centre:.2f} from zero.",
 )
 claim(
     "complete-indicator-vs-zero",
@@ -297,9 +298,9 @@ claim(
     *pair(complete, best_own, "imputation"),
     direction="higher",
     unit="%",
-    better=f"Of the methods with a way of their own {best_own} has the most; it beats imputation, {{ours}} against {{theirs}}.",
-    worse=f"Of the methods with a way of their own {best_own} has the most; imputation beats it, {{theirs}} against {{ours}}.",
-    undecided=f"Of the methods with a way of their own {best_own} has the most ({{ours}}); imputation ({{theirs}}) cannot be told from it.",
+    better=f"Of the methods with a way of their own {best_own} has the most on these test people; it beats imputation, {{ours}} against {{theirs}}.",
+    worse=f"Of the methods with a way of their own {best_own} has the most on these test people; imputation beats it, {{theirs}} against {{ours}}.",
+    undecided=f"Of the methods with a way of their own {best_own} has the most on these test people ({{ours}}); imputation ({{theirs}}) cannot be told from it.",
 )
 
 # %% [markdown]
@@ -743,7 +744,7 @@ say(
 # - A gap can be filled, announced, or both; a filling that is not told is a claim about the world.
 # - For a linear answer the optimal linear guess costs nothing (5), and one network does for all patterns.
 # - Where the answer lies in how modalities belong together, a guess from one of them holds nothing of the other.
-# - What is told must have been seen in training: bits that never changed say nothing.
+# - What is told must have been seen in training: what bits do that never changed there, nobody has trained.
 # - Gaps that depend on the class are evidence (6), as long as the reason for them stays.
 #
 # ## Limits, and what to read next
