@@ -42,7 +42,7 @@ import pandas as pd
 import torch
 
 from mmlab.compare.budget import Budgets
-from mmlab.compare.missing import CEILING, missing_modalities
+from mmlab.compare.missing import CEILING, WAYS, missing_modalities
 from mmlab.data.gaps import Gaps
 from mmlab.data.worlds.dependency_world import dependency_world
 from mmlab.data.worlds.omics_world import VIEWS, omics_world
@@ -204,6 +204,14 @@ def by_rate(contest, measure="accuracy"):
     return mean.set_axis(names, axis=1), spread.set_axis(names, axis=1)
 
 
+def rates_of(contest):
+    """Which learning rate was chosen by whom, in words."""
+    groups = {}
+    for way, chosen in contest.chosen.items():
+        groups.setdefault(chosen["lr"], []).append(way)
+    return "; ".join(f"{lr:g} by {', '.join(groups[lr])}" for lr in sorted(groups))
+
+
 def show_contest(contest, caption, measure="accuracy"):
     """The table of a contest: every row was allowed the same steps and tries."""
     mean, spread = by_rate(contest, measure)
@@ -212,7 +220,7 @@ def show_contest(contest, caption, measure="accuracy"):
     drawn = contest.scores["seed"].nunique()
     table(
         mean,
-        f"{caption} {measure.capitalize()}, mean ± deviation of {drawn} seeds.",
+        f"{caption} {measure.capitalize()}, mean ± deviation of {drawn} seeds. Rates chosen: {rates_of(contest)}.",
         spread=spread if seeds > 1 else None,
         best=dict.fromkeys(
             mean.columns, "higher" if measure == "accuracy" else "lower"
@@ -291,6 +299,28 @@ claim(
     better="In log loss imputation does better, {ours} against {theirs}.",
     worse="In log loss modality dropout does better, {theirs} against {ours}: it has practised how sure one may be with less.",
     undecided="In log loss the two cannot be told apart, {ours} and {theirs}.",
+)
+longer = 4
+patient = missing_modalities(
+    build,
+    clinic.pairs,
+    fresh,
+    rates=(1 / 3, 2 / 3),
+    ways={way: WAYS[way] for way in ("imputation", "modality dropout")},
+    **common
+    | {
+        "settings": None,
+        "training": training | {"steps": longer * steps, "lr": 1e-2},
+    },
+)
+claim(
+    "longer-imputation-vs-dropout",
+    *pair(patient, "imputation", "modality dropout"),
+    direction="higher",
+    unit="%",
+    better=f"Modality dropout has more patterns to learn. With {longer} times the steps imputation beats it, too, {{ours}} against {{theirs}}.",
+    worse=f"Modality dropout has more patterns to learn. With {longer} times the steps it beats imputation, {{theirs}} against {{ours}}.",
+    undecided=f"Modality dropout has more patterns to learn. With {longer} times the steps imputation ({{ours}}) and it ({{theirs}}) cannot be told apart.",
 )
 best_own = average.best_of("accuracy", "higher", own)
 claim(
@@ -376,7 +406,7 @@ claim(
 # $$p(y \mid x_S, b) \propto p(y \mid x_S)\; p(b \mid y), \qquad p(b \mid y) = \tfrac{|S|}{M}\, q_y^{M - |S|} (1 - q_y)^{|S| - 1} . \tag{6}$$
 #
 # (One view, drawn evenly, always stays; each of the others is hidden with chance $q_y$.) In the first two cases the second factor is the
-# same for all classes, and drops out. The figure shows what reading the gaps would be worth to somebody who knows the law.
+# same for all classes, and drops out. The figure shows what reading the gaps would be worth to somebody who knows the law, in one draw of gaps.
 
 
 # %% tags=["hide-input"]
