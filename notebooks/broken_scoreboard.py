@@ -590,13 +590,13 @@ def left_of_gaussians(seed):
 
 
 claim(
-    "gaussian-draws-minus-floor-and-zero",
+    "features-and-gaussian-draws-minus-floor",
+    per_seed["minus its floor (5)"],
     [left_of_gaussians(seed) for seed in range(seeds)],
-    [0.0] * seeds,
     direction="lower",
-    better="Is it that the floor is for Gaussian features? Of as many *Gaussian* draws with the same covariance the floor takes away too much, too: {ours} is left.",
-    worse="Is it that the floor is for Gaussian features? Of as many *Gaussian* draws with the same covariance {ours} is left, too: (5) is only the first term in $1/n$ and $1/m$.",
-    undecided="Of as many *Gaussian* draws with the same covariance nothing is left that can be told from zero ({ours}).",
+    better="Of as many *Gaussian* draws with the same covariance more is left than of the features: {theirs} and {ours}.",
+    worse="Of as many *Gaussian* draws with the same covariance less is left, {theirs} in place of {ours}: the rest is owed to features that are not Gaussian.",
+    undecided="Of as many *Gaussian* draws with the same covariance {theirs} is left; whether that is less than the {ours} of the features is undecided.",
 )
 
 # %% [markdown]
