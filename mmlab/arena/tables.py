@@ -110,7 +110,7 @@ def open_database(address: str | Path) -> Engine:
         raise ValueError(
             f"{name}: the address of the store cannot be used ({problem}): give a file, or postgresql+psycopg://..."
         ) from None
-    except DatabaseError as problem:
+    except (DatabaseError, UnicodeDecodeError) as problem:  # what SQLite says of damage may itself be damaged
         raise OSError(
             f"{name}: the store cannot be opened ({_said(problem)}): check the address, and that it is a database."
         ) from None
@@ -141,18 +141,18 @@ def told(name: str) -> Iterator[None]:
     """
     from sqlalchemy.exc import DBAPIError
 
-    try:
-        with naming(name):
+    with naming(name):
+        try:
             yield
-    except DBAPIError as problem:
-        raise OSError(
-            f"{name}: the store cannot be read or written ({_said(problem)}): see that the disk has room, put a copy "
-            "of the store in its place, or take a new one."
-        ) from None
+        except (DBAPIError, UnicodeDecodeError) as problem:
+            raise OSError(
+                f"{name}: the store cannot be read or written ({_said(problem)}): see that the disk has room, put a "
+                "copy of the store in its place, or take a new one."
+            ) from None
 
 
 def _said(problem: Any) -> str:
-    return " ".join(str(problem.orig).split())[:300]
+    return " ".join(str(getattr(problem, "orig", problem)).split())[:300]
 
 
 def _database(address: str) -> Path | None:
@@ -194,7 +194,7 @@ def _refuse_other(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
             held = {row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
-    except sqlite3.DatabaseError:  # it is told when it is opened for writing
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # it is told when it is opened for writing
         return
     if held and META.name not in held:
         others = few(map(visible, sorted(held)))

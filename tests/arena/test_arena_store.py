@@ -287,6 +287,17 @@ def test_a_store_that_was_changed_is_told(tmp_path, change, why):
         store.votes()
 
 
+def test_damage_whose_own_message_is_damaged_is_told(tmp_path):
+    """SQLite quotes the damaged words, which are no text then."""
+    path = tmp_path / "s.sqlite"
+    Store(small(tmp_path), path).close()
+    content = path.read_bytes()
+    assert b"CREATE TABLE arena_votes" in content
+    path.write_bytes(content.replace(b"CREATE TABLE arena_votes", b"CREATE T\xff\xff\xff\xff arena_votes"))
+    with pytest.raises(OSError, match=rf"^{path}: .*cannot be (opened|read)"):
+        Store(small(tmp_path), path)
+
+
 def test_the_same_on_postgresql(postgres, tmp_path):
     competition = small(tmp_path)
     with Store(competition, postgres) as store, Store(competition, postgres) as second:  # as two servers would
