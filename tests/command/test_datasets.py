@@ -21,6 +21,7 @@ DATA = Path(__file__).parents[2] / "mmlab" / "data"
 SMALL = {  # datasets that need no files, as small as is legal
     "catalogue_world": (),
     "follow_up_world": (),
+    "shape_texture_world": (),
     "privileged_world": (),
     "av_mnist_mini": ("origin=synthetic", "train=30", "validation=10", "test=10"),
     "conditional_laws_world": ("count=60",),
