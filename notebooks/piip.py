@@ -219,19 +219,20 @@ class Shut(PIIP):
 
 
 SHAPE, RATES = (1, 16, 16), (3e-3, 1e-2)
-INVERTED = ((32, 2), (16, 1))
+WIDE, NARROW = 48, 12
+INVERTED = ((WIDE, 2), (NARROW, 1))
 target = PIIP(SHAPE, branches=INVERTED).cost()
 widths = range(4, 80, 2)
 same = min(
     widths, key=lambda w: abs(PIIP(SHAPE, branches=((w, 1),)).cost() - target)
 )
 rows = {
-    "wide, small picture": (PIIP, ((32, 2),)),
-    "narrow, large picture": (PIIP, ((16, 1),)),
-    "wide, large picture": (PIIP, ((32, 1),)),
+    "wide, small picture": (PIIP, ((WIDE, 2),)),
+    "narrow, large picture": (PIIP, ((NARROW, 1),)),
+    "wide, large picture": (PIIP, ((WIDE, 1),)),
     "one network of PIIP's cost": (PIIP, ((same, 1),)),
     "gates shut": (Shut, INVERTED),
-    "not inverted": (PIIP, ((16, 2), (32, 1))),
+    "not inverted": (PIIP, ((NARROW, 2), (WIDE, 1))),
     "PIIP": (PIIP, INVERTED),
 }
 
@@ -513,7 +514,7 @@ check_cheaper((whole, small, narrow))
 # near its own (that is what the authors' deformable attention does), or attend at the narrow width. Each takes away something that was there to be taken.
 
 # %%
-wide, large = block_cost(4, 32), block_cost(16, 16)
+wide, large = block_cost(4, WIDE), block_cost(16, NARROW)
 exchange = (
     PIIP(SHAPE, branches=INVERTED).cost() - multiplications(Shut, INVERTED)
 ) / 2
