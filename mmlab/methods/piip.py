@@ -59,7 +59,7 @@ class Injector(nn.Module):
         """Tokens (B, N, d) that look at (B, M, d'), to (B, N, d)."""
         seen = self.norms[1](self.bridge(other))  # (B, M, d)
         query, key, value = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, tokens, d / heads)
+            part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2)  # (B, heads, tokens, d / heads)
             for part in (self.query(self.norms[0](x)), self.key(seen), self.value(seen))
         )
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
