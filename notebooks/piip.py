@@ -60,7 +60,7 @@ from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import COLOURS, use_theme
 
 use_theme()
-steps = steps or {"cpu": 150, "gpu": 2000}[profile]
+steps = steps or {"cpu": 100, "gpu": 2000}[profile]
 
 # %% [markdown]
 # ## Where what goes
@@ -88,7 +88,7 @@ show(
         "A drawing: the small picture goes into a wide network, the large picture into a narrow one. Both meet at gates, and from there an arrow leads to the average of "
         "both answers."
     ),
-    caption="The exchange at the gates happens after every block. Blue is trained; the gates, in orange, are trained from zero.",
+    caption="The exchange at the gates happens after every block; here there is one. Blue is trained; the gates, in orange, are trained from zero.",
 )
 
 # %% [markdown]
@@ -163,7 +163,7 @@ say(
 # known for both sizes.
 
 # %%
-world = shape_texture_world()
+world = shape_texture_world(texture=0.5)
 TRAIN, TEST, BATCH = 3000, 2000, 32
 train = [world.draw(TRAIN, seed=seed) for seed in range(seeds)]
 choose, test = world.draw(1000, seed=900), world.draw(TEST, seed=901)
@@ -218,13 +218,14 @@ class Shut(PIIP):
         self.injectors.requires_grad_(False)  # and so the gates stay at zero
 
 
-SHAPE, RATES = (1, 16, 16), (3e-3, 1e-2)
-WIDE, NARROW = 48, 12
+SHAPE, RATES = (1, 16, 16), (5e-3, 1.5e-2)
+WIDE, NARROW, DEPTH = 48, 12, 1
 INVERTED = ((WIDE, 2), (NARROW, 1))
-target = PIIP(SHAPE, branches=INVERTED).cost()
+target = PIIP(SHAPE, branches=INVERTED, depth=DEPTH).cost()
 widths = range(4, 80, 2)
 same = min(
-    widths, key=lambda w: abs(PIIP(SHAPE, branches=((w, 1),)).cost() - target)
+    widths,
+    key=lambda w: abs(PIIP(SHAPE, branches=((w, 1),), depth=DEPTH).cost() - target),
 )
 rows = {
     "wide, small picture": (PIIP, ((WIDE, 2),)),
@@ -240,13 +241,18 @@ rows = {
 def multiplications(kind, branches):
     """For a picture; without the exchange where there is none."""
     if kind is Shut:
-        return sum(PIIP(SHAPE, branches=(branch,)).cost() for branch in branches)
-    return PIIP(SHAPE, branches=branches).cost()
+        return sum(
+            PIIP(SHAPE, branches=(branch,), depth=DEPTH).cost()
+            for branch in branches
+        )
+    return PIIP(SHAPE, branches=branches, depth=DEPTH).cost()
 
 
 def trained(row, lr):
     kind, branches = rows[row]
-    methods = [kind.seeded(s, SHAPE, branches=branches) for s in range(seeds)]
+    methods = [
+        kind.seeded(s, SHAPE, branches=branches, depth=DEPTH) for s in range(seeds)
+    ]
     fit_side_by_side(
         methods, train, steps=steps, batch_size=BATCH, lr=lr, schedule="cosine",
         log_every=steps, progress=False,
@@ -515,11 +521,9 @@ check_cheaper((whole, small, narrow))
 
 # %%
 wide, large = block_cost(4, WIDE), block_cost(16, NARROW)
-exchange = (
-    PIIP(SHAPE, branches=INVERTED).cost() - multiplications(Shut, INVERTED)
-) / 2
+exchange = multiplications(PIIP, INVERTED) - multiplications(Shut, INVERTED)
 say(
-    f"Here, per block: {wide} multiplications in the wide branch, {large} in the narrow one, and {exchange:.0f} in the exchange between them."
+    f"Here: {wide} multiplications in the block of the wide branch, {large} in the narrow one, and {exchange} in the exchange between them."
 )
 
 # %% [markdown]
@@ -550,7 +554,7 @@ say(
 #
 # ## Limits, and what to read next
 #
-# - Pictures of 16 pixels, two blocks, a few hundred steps: at these sizes the exchange is a large part of the cost, which it is not in networks of hundreds of millions of values.
+# - Pictures of 16 pixels, one block and one exchange, a hundred steps: at these sizes the exchange is a large part of the cost, which it is not in networks of hundreds of millions of values.
 # - Multiplications are counted, not seconds; small matrices leave more of a machine idle than large ones.
 # - Each row chose between two rates. The number of blocks and the widths were not searched.
 #
