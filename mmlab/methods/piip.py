@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +119,7 @@ class PIIP(Method):
         patch: int = 4,
     ) -> None:
         super().__init__()
-        self.shape, self.patch = tuple(shape), patch
+        self.shape, self.classes, self.patch = tuple(shape), classes, patch
         channels, *sides = shape
         self.branches = [(int(width), int(reduction)) for width, reduction in branches]
         if not self.branches:
@@ -153,8 +153,8 @@ class PIIP(Method):
     def cost(self) -> int:
         """Multiplications for one picture, of everything but normalisations, gates and softmax."""
         total = 0
-        for count, (width, _), head in zip(self.tokens, self.branches, self.heads, strict=True):
-            total += count * width * self.shape[0] * self.patch**2 + width * head.out_features
+        for count, (width, _) in zip(self.tokens, self.branches, strict=True):
+            total += count * width * self.shape[0] * self.patch**2 + width * self.classes
             total += len(self.blocks) * block_cost(count, width)
         sides = list(zip(self.tokens, (width for width, _ in self.branches), strict=True))
         for one, other in pairwise(sides):
@@ -181,7 +181,8 @@ class PIIP(Method):
             small = F.avg_pool2d(image, reduction) if reduction > 1 else image
             patches = small.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch)  # (B, C, h, w, p, p)
             x.append(embed(patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)) + position)  # (B, N, d)
-        for blocks, injectors in zip(self.blocks, self.injectors, strict=True):
+        stages: Any = zip(self.blocks, self.injectors, strict=True)
+        for blocks, injectors in stages:
             x = [block(tokens, tokens) for block, tokens in zip(blocks, x, strict=True)]
             for i, (into_one, into_other) in enumerate(injectors):
                 x[i], x[i + 1] = into_one(x[i], x[i + 1]), into_other(x[i + 1], x[i])
