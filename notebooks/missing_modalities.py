@@ -779,7 +779,7 @@ say(
 #
 # ## Limits, and what to read next
 #
-# Small networks on vectors, two worlds, one width, and two learning rates (three on the dial), of which the higher may be too low. Each seed draws weights, order and gaps, and the worlds and their people stay the same.
+# Small networks on vectors, two worlds, one width, and two learning rates (three on the dial), at an end of which many ways settled. Each seed draws weights, order and gaps, and the worlds and their people stay the same.
 # The regression is linear; with pictures a guess would have to be drawn. Gaps that depend on the hidden *value* were not tried.
 #
 # Read {cite:t}`neverova2016moddrop` for modality dropout and {cite:t}`hinton2002experts` for products. The contest is one call,
