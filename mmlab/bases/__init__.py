@@ -1,4 +1,9 @@
 """Small models that the book trains once, and that chapters start from."""
 
-SHARED = {"colonoscopy": "colonoscopy_base", "findings_reader": "findings_reader", "tiny_llava": "tiny_base"}
+SHARED = {
+    "colonoscopy": "colonoscopy_base",
+    "findings_reader": "findings_reader",
+    "small_gill": "small_gill",
+    "tiny_llava": "tiny_base",
+}
 """By module, the function that trains its model and keeps it; without arguments it is the one that chapters share."""

@@ -13,6 +13,7 @@ import typer
 from mmlab import __version__
 from mmlab.command.arena import arena
 from mmlab.command.audit import audit_data
+from mmlab.command.chat import chat
 from mmlab.command.console import show_plan, show_scores, show_table
 from mmlab.command.messages import sentence
 from mmlab.command.tasks import task_app
@@ -36,6 +37,7 @@ app.add_typer(book, name="book")
 app.add_typer(arena, name="arena")
 app.add_typer(task_app, name="task")
 data.command("audit")(audit_data)
+app.command("chat")(chat)
 commands.add_to(book)
 
 Profile = Literal["cpu", "gpu"]

@@ -21,7 +21,7 @@ from mmlab.wording import few, nearest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Part", "has_plain_head", "language_model", "settings", "states_of", "vision_tower"]
+__all__ = ["Part", "clip_pixels", "has_plain_head", "language_model", "settings", "states_of", "vision_tower"]
 
 Part = Any
 """How a part is said: a ``PreTrainedConfig``, a ``PreTrainedModel``, a dictionary, or None for the published one."""
@@ -144,6 +144,13 @@ def _states(said: str, layer: int) -> tuple[int, int]:
     if len(shapes[layer]) != 3:
         raise ValueError(f"vision_tower: {kind!r} has states {shapes[layer]}, which are no sequence (1, P, D).")
     return shapes[layer][1], shapes[layer][2]
+
+
+def clip_pixels(pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) in [-1, 1] as CLIP's towers read them: each colour less its mean, over its deviation."""
+    mean, deviation = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    shift, size = (pictures.new_tensor(values).view(3, 1, 1) for values in (mean, deviation))
+    return ((pictures + 1) / 2 - shift) / size
 
 
 @torch.no_grad()
