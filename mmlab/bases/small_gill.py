@@ -1,4 +1,4 @@
-"""A small GILL on frozen parts, untrained or trained once: it reads mini-memes, finds them, and says how to draw them."""
+"""A small GILL on frozen parts, untrained or trained once: it reads mini-memes, finds them, and says how to draw."""
 
 from __future__ import annotations
 

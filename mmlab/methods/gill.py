@@ -25,10 +25,11 @@ from mmlab.method import Batch, Method
 from mmlab.nn import from_transformers
 from mmlab.nn.from_transformers import Part, clip_pixels, has_plain_head, settings
 from mmlab.nn.mapper import Mapper
+from mmlab.nn.picture_words import keep_text, read_kept, write_on
 from mmlab.nn.splicing import Spliced, splice
 from mmlab.store.gill_layout import CLIP_L14, OPT_6_7B, OPT_WORDS, is_gill, load_gill
 
-__all__ = ["GILL", "may_emit", "rescale", "token_distance"]
+__all__ = ["GILL", "rescale", "token_distance"]
 
 _WEIGHTS = {"captioning": 1.0, "retrieval": 1.0, "generation": 1.0}
 
@@ -41,24 +42,6 @@ def token_distance(made: Tensor, target: Tensor) -> Tensor:
 def rescale(vectors: Tensor, size: Tensor | float) -> Tensor:
     """Rows (R, D) of the same directions, each with this norm."""
     return vectors * (size / vectors.norm(dim=-1, keepdim=True))  # Eq. (7)
-
-
-def may_emit(logits: Tensor, words: int, scale: float = 1.0, allowed: bool = True) -> Tensor:
-    """Logits (B, V) under which only [IMG0] can begin a picture, at all or more often.
-
-    Args:
-        logits: Of the words and, behind them, of the picture words.
-        words: Number of words.
-        scale: Above 1, the logit of [IMG0] becomes its absolute value times this, as in the published code.
-        allowed: Whether a picture may begin here.
-    """
-    logits = logits.clone()
-    logits[..., words + 1 :] = -torch.inf
-    if not allowed:
-        logits[..., words] = -torch.inf
-    elif scale > 1:
-        logits[..., words] = logits[..., words].abs() * scale
-    return logits
 
 
 class GILL(Method):
@@ -82,7 +65,8 @@ class GILL(Method):
         mapper: Further arguments of :class:`mmlab.nn.mapper.Mapper`: ``kind``, ``hidden``, ``layers``, ``heads``.
         vocabulary: Number of words of the tokenizer; [IMG0] has this id. None is that of the language model, and of the
             published weights for OPT-6.7B.
-        concatenate: Probability with which the items of a batch are joined to pairs, drawn for captions and texts apart.
+        concatenate: Probability with which the items of a batch are joined to pairs, drawn for captions and texts
+            apart.
         weights: Weights of the losses ``captioning``, ``retrieval`` and ``generation``; what is not named counts 1, and
             what has weight 0 is not computed.
 
@@ -256,7 +240,7 @@ class GILL(Method):
     def read_text(self, batch: Batch, joined: bool = False) -> tuple[Tensor, Tensor]:
         """States H of the picture words behind each caption, (B, R, D), and the cross-entropy of words and [IMG0]."""
         if "text_keys" in batch:
-            return self._read_kept(batch)
+            return read_kept(self, batch)
         labels = text_labels(batch["input_ids"], batch["length"], self.image_tokens)
         vectors = self.embed_words(batch["input_ids"])
         hidden, labels, places = self._read(vectors, labels, batch["length"], 0 if joined else None)
@@ -316,32 +300,7 @@ class GILL(Method):
         kept = {"pooled": self.seen(batch)}
         if self.concatenate:
             return kept
-        from transformers import DynamicCache
-
-        ids = batch["input_ids"][:, : -self.image_tokens]
-        said = torch.arange(ids.shape[1], device=ids.device) < (batch["length"] - self.image_tokens)[:, None]
-        past = DynamicCache(config=self.language_model.config)
-        h = self.states(self.embed_words(ids), said.long(), past)
-        scores = self.logits(h)[..., : self.words]
-        following = ids.roll(-1, 1).clamp(max=self.words - 1)[..., None]  # behind the last word: not used
-        keys = torch.stack([torch.stack([layer.keys, layer.values], 1) for layer in past.layers], 1)
-        told = torch.stack([scores.logsumexp(-1), scores.gather(-1, following)[..., 0]], -1)
-        return {**kept, "text_keys": keys, "text_states": h, "text_scores": told}
-
-    def _read_kept(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As :meth:`read_text`: only the picture words are read, behind what was read before."""
-        from transformers import DynamicCache
-
-        said, h = batch["length"] - self.image_tokens, batch["text_states"]
-        place = torch.arange(h.shape[1], device=h.device)
-        mask = torch.cat([place < said[:, None], said.new_ones(len(h), self.image_tokens).bool()], 1)
-        layers = [(pair[:, 0], pair[:, 1]) for pair in batch["text_keys"].unbind(1)]
-        new = self.image_embedding.expand(len(h), -1, -1)
-        states = self.states(new, mask.long(), DynamicCache(layers, config=self.language_model.config))
-        own = h @ self.image_embedding.mT  # (B, T, R)
-        total = torch.logaddexp(batch["text_scores"][..., 0], own.logsumexp(-1))
-        right = torch.where(place == said[:, None] - 1, own[..., 0], batch["text_scores"][..., 1])
-        return states, (total - right)[place < said[:, None]].mean()
+        return kept | keep_text(self, batch)
 
     # --- what comes out -----------------------------------------------------------------------------------------------
 
@@ -404,7 +363,7 @@ class GILL(Method):
             rng: Draws the words if the temperature is above 0.
             max_new_tokens: Most tokens.
             min_words: Words before a picture may begin.
-            scale: See :func:`may_emit`.
+            scale: See :func:`mmlab.nn.picture_words.may_emit`.
             temperature: 0 takes the most probable word.
             stop: Ids that end an answer; None is the language model's end-of-text token.
             cached: Whether keys and values are kept from step to step; the published code computes them anew.
@@ -415,35 +374,23 @@ class GILL(Method):
         """
         if max_new_tokens < 1 or (temperature > 0 and rng is None):
             raise ValueError("generate: max_new_tokens must be at least 1, and a temperature above 0 needs rng.")
+        ends = self.language_model.config.eos_token_id if stop is None else list(stop)
         with self.evaluating():
-            read, ends = self.read(batch), self._ends(batch, stop)
-            vectors, mask, tokens = read.vectors, read.mask, []
-            forced = mask.new_zeros(len(mask))  # picture words still to come
-            done = forced.bool()
-            past = self._empty_cache() if cached else None
-            while not done.all():
-                h = self.states(vectors, mask, past)[:, -1]
-                scores = may_emit(self.logits(h), self.words, scale, allowed=len(tokens) >= min_words)
-                token = scores.argmax(-1)
-                if temperature > 0:
-                    token = torch.multinomial((scores / temperature).softmax(-1), 1, generator=rng)[:, 0]
-                token = torch.where(forced > 0, self.words + self.image_tokens - forced, token)
-                token = torch.where(done, ends[0], token)
-                begins = (token == self.words) & ~done
-                forced = torch.where(begins, self.image_tokens - 1, (forced - 1).clamp(min=0))
-                tokens.append(token)
-                done = done | torch.isin(token, ends) | ((forced == 0) & (len(tokens) >= max_new_tokens))
-                new = self.embed_words(token)[:, None]
-                vectors = new if cached else torch.cat([vectors, new], 1)
-                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-                if streamer is not None:
-                    streamer.put(token)
-            if streamer is not None:
-                streamer.end()
-            return torch.stack(tokens, 1)
+            return write_on(
+                self,
+                self.read(batch),
+                ends,
+                max_new_tokens,
+                rng,
+                min_words=min_words,
+                scale=scale,
+                temperature=temperature,
+                cached=cached,
+                streamer=streamer,
+            )
 
     def image_states(self, batch: Batch, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """States H of every picture in answers, by one reading of prompt and answer: while writing they are not all there.
+        """States H of every picture in answers, by one reading of prompt and answer: writing does not give all of them.
 
         Args:
             batch: The prompts, as for :meth:`generate`.
@@ -461,21 +408,9 @@ class GILL(Method):
             steps = torch.arange(self.image_tokens, device=tokens.device)
             return h[places[:, :1], places[:, 1:] + steps], places
 
-    def _empty_cache(self) -> Any:
-        from transformers import DynamicCache
-
-        return DynamicCache(config=self.language_model.config)
-
-    def _ends(self, batch: Batch, stop: Sequence[int] | None) -> Tensor:
-        ends = self.language_model.config.eos_token_id if stop is None else list(stop)
-        ids = [ends] if isinstance(ends, int) else list(ends or [])
-        if not ids:
-            raise ValueError("generate: the language model has no end-of-text token: give stop.")
-        return torch.tensor(ids, device=batch["input_ids"].device)
-
     @classmethod
     def from_pretrained(cls, place: str | Path, *, map_location: str = "cpu", **how: Any) -> Self:  # type: ignore[override]
-        """Load what :meth:`save_pretrained` wrote, or a folder of the published layout: :mod:`mmlab.store.gill_layout`."""
+        """Load what :meth:`save_pretrained` wrote, or the published layout: :mod:`mmlab.store.gill_layout`."""
         if not is_gill(place):
             return super().from_pretrained(place, map_location=map_location, **how)
         published: Self = load_gill(cls, place, **how)

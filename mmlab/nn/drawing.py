@@ -47,8 +47,8 @@ def draw(
     length = getattr(tokenizer, "model_max_length", None)
     if (width, length) != (prompt_embeds.shape[-1], prompt_embeds.shape[1]) and None not in (width, length):
         raise ValueError(
-            f"{type(pipeline).__name__} reads states of shape ({length}, {width}), not {tuple(prompt_embeds.shape[1:])}: "
-            "build the mapper with queries and target_width of its text encoder."
+            f"{type(pipeline).__name__} reads states of shape ({length}, {width}), not "
+            f"{tuple(prompt_embeds.shape[1:])}: build the mapper with queries and target_width of its text encoder."
         )
     pipeline.set_progress_bar_config(disable=not progress)
     made = pipeline(

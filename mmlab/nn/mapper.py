@@ -16,10 +16,10 @@ MapperKind = Literal["full", "encoder", "mlp", "linear"]
 class Mapper(nn.Module):
     """Q target vectors from R states.
 
-    ``full`` is the published GILLMapper: the states pass a transformer encoder, and learnt queries, which see one another,
-    ask its decoder. ``encoder`` has the queries stand behind the states in one encoder of as many layers as the other has
-    in both halves. ``mlp`` and ``linear`` have no attention: Q mixtures of the R states, with weights that do not depend
-    on them, then three layers or one, the same for each.
+    ``full`` is the published GILLMapper: the states pass a transformer encoder, and learnt queries, which see one
+    another, ask its decoder. ``encoder`` has the queries stand behind the states in one encoder of as many layers as
+    the other has in both halves. ``mlp`` and ``linear`` have no attention: Q mixtures of the R states, with weights
+    that do not depend on them, then three layers or one, the same for each.
 
     Args:
         width: D, of the states.

@@ -1,8 +1,9 @@
 """The layout of the published GILL checkpoint: what its keys and settings are called here.
 
 A folder of theirs holds ``model_args.json``, ``pretrained_ckpt.pth.tar`` with what was learnt, and
-``decision_model.pth.tar``; language model and vision tower come from elsewhere. The two ``.pth.tar`` are pickles, which
-this package never opens: :data:`CONVERT` turns them into safetensors with the same keys, which are read and written here.
+``decision_model.pth.tar``; language model and vision tower come from elsewhere. The two ``.pth.tar`` are pickles,
+which this package never opens: :data:`CONVERT` turns them into safetensors with the same keys, which are read and
+written here.
 """
 
 from __future__ import annotations

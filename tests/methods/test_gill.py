@@ -14,8 +14,9 @@ from mmlab import fit
 from mmlab.data.image_words import end_in_image, join_pairs
 from mmlab.data.tensors import TensorData
 from mmlab.method import Batch
-from mmlab.methods.gill import GILL, may_emit, rescale, token_distance
+from mmlab.methods.gill import GILL, rescale, token_distance
 from mmlab.nn.from_transformers import clip_pixels
+from mmlab.nn.picture_words import may_emit
 from mmlab.nn.splicing import IGNORE, IMAGE
 
 R = 3  # picture words of the demo

@@ -1,4 +1,4 @@
-"""A folder in GILL's layout, with the keys that its repository writes: it loads, is written back, and is never unpickled."""
+"""A folder in GILL's layout, with the keys that its repository writes: it loads and is written, never unpickled."""
 
 from __future__ import annotations
 
