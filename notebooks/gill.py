@@ -56,6 +56,7 @@ from mmlab.data.files.registry import where
 from mmlab.data.image_words import IGNORE, caption_labels, text_labels
 from mmlab.data.sets.partiprompts_decisions import CHOICES, partiprompts_decisions
 from mmlab.data.tensors import TensorData
+from mmlab.methods.gill import GILL
 from mmlab.metrics.agreement import krippendorff_alpha, value_counts
 from mmlab.metrics.classification import macro_f1
 from mmlab.store.vector_index import VectorIndex
@@ -188,8 +189,6 @@ def loss_by_hand(method, batch):
     generation = (made - batch["target"]).square().sum(-1).sqrt().mean()  # (5)
     return captioning + words / 2 + retrieval + words / 2 + generation  # (6)
 
-
-from mmlab.methods.gill import GILL
 
 demo, batch = GILL.demo()
 with torch.no_grad():
@@ -561,11 +560,6 @@ table_over_seeds(
     budgets=Budgets("encoder, queries, decoder", budgets),
 )
 found = found.set_index("method")["distance to the target"]
-NAMES = {
-    "linear mapper": "distance-to-the-target-vs-linear-mapper",
-    "multilayer perceptron": "full-mapper-against-perceptron",
-    "encoder alone": "full-mapper-against-encoder",
-}
 claim(
     "distance-to-the-target-vs-linear-mapper",
     found["encoder, queries, decoder"].tolist(),

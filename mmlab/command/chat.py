@@ -24,8 +24,6 @@ def chat(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures.", parser=from_command)] = Path("out") / "chat",
     words: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 32,
-    steps: Annotated[int, typer.Option(help="Steps of the drawing.")] = 50,
-    guidance: Annotated[float, typer.Option(help="Guidance of the drawing.")] = 7.5,
     seed: Annotated[int, typer.Option(help="Seed of the drawings.")] = 0,
 ) -> None:
     """Talk with a model in the terminal: words and pictures in, words and pictures out."""
@@ -44,8 +42,6 @@ def chat(
         None if index is None else VectorIndex.load(index),
         pipeline=None if pipeline is None else load_pipeline(pipeline),
         seed=seed,
-        steps=steps,
-        guidance=guidance,
         progress=True,
     )
     typer.echo(_HELP)

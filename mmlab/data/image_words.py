@@ -74,7 +74,7 @@ def join_pairs(rows: Sequence[Tensor], start: int = 0) -> list[Tensor]:
     """Two items one after the other, as one; the second loses its start token. An odd item at the end stays alone.
 
     Args:
-        rows: Of each item what stands at its positions, (T, ...): vectors, labels or ids.
+        rows: What stands at the positions of each item, (T, ...): vectors, labels or ids.
         start: Position of the start token within an item, that is the number of picture vectors before it.
     """
     joined = []
@@ -87,6 +87,6 @@ def places_in_pairs(lengths: Sequence[int]) -> list[tuple[int, int]]:
     """Where :func:`join_pairs` put each item: its row, and by how much the positions behind its start token moved.
 
     Args:
-        lengths: Of each item before, T.
+        lengths: Length of each item before, T.
     """
     return [(item // 2, lengths[item - 1] - 1 if item % 2 else 0) for item in range(len(lengths))]

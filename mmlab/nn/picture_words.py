@@ -17,7 +17,7 @@ def may_emit(logits: Tensor, words: int, scale: float = 1.0, allowed: bool = Tru
     """Logits (B, V) under which only [IMG0] can begin a picture, at all or more often.
 
     Args:
-        logits: Of the words and, behind them, of the picture words.
+        logits: Scores of the words and, behind them, of the picture words.
         words: Number of words.
         scale: Above 1, the logit of [IMG0] becomes its absolute value times this, as in the published code.
         allowed: Whether a picture may begin here.
