@@ -554,7 +554,7 @@ for kind, name in KINDS.items():
     budgets[name] = Spent(steps, count, ("lr",), 2)
 found = pd.DataFrame(found)
 table_over_seeds(
-    found.assign(parameters=[budgets[name].parameters for name in found["method"]]),
+    found,
     f"Mappers after {steps} steps each, on unseen pairs. The constant mean has {float(to_constant.mean()):.2f}.",
     best={"distance to the target": "lower"},
     budgets=Budgets("encoder, queries, decoder", budgets),

@@ -40,7 +40,7 @@ def pipeline() -> Any:
                 up_block_types=["UpBlock2D", "CrossAttnUpBlock2D"],
                 **blocks,
             ),
-            scheduler=DDIMScheduler(),
+            scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
