@@ -66,7 +66,7 @@ from mmlab.viz.talk import Talk
 from mmlab.viz.theme import image_rows, use_theme
 
 use_theme()
-steps = steps or {"cpu": 120, "gpu": 1200}[profile]
+steps = steps or {"cpu": 100, "gpu": 1200}[profile]
 
 
 def generator(seed=0):
@@ -724,20 +724,20 @@ if real:
             "people, as the authors draw it",
         ),
     )
+    shares = np.bincount(label[cut:]) / len(truth)
     claim(
-        "words-against-the-commoner-answer",
-        (guess == label[cut:]).astype(float),
+        "words-against-a-fixed-answer",
+        (guess == label[cut:]) / (2 * shares[label[cut:]]),
         0.5,
         over="items",
         direction="higher",
         unit="%",
-        better="The prompt's words tell something: {ours} of the held-out prompts are right, where a coin has {theirs}.",
-        worse="The prompt's words mislead: {ours} of the held-out prompts are right, where a coin has {theirs}.",
-        undecided="The prompt's words cannot be told from a coin: {ours} of the held-out prompts are right.",
+        better="The prompt's words tell something: with both answers weighed alike {ours} are right, where a fixed answer has {theirs}.",
+        worse="The prompt's words mislead: with both answers weighed alike {ours} are right, where a fixed answer has {theirs}.",
+        undecided="The prompt's words cannot be told from a fixed answer: with both answers weighed alike {ours} are right.",
     )
     say(
-        f"Five people agree beyond chance by Krippendorff's alpha {krippendorff_alpha(counts):.3f} on all {len(votes):,} prompts with five votes; on {len(agreed)} of them at least four say find, or at least four say draw. "
-        "Few pairs of people agree much, so no decision model can be right for all of them."
+        f"Five people agree beyond chance by Krippendorff's alpha {krippendorff_alpha(counts):.3f} on all {len(votes):,} prompts with five votes; on {len(agreed)} of them at least four say find, or at least four say draw."
     )
 else:
     say(
