@@ -718,7 +718,7 @@ if real:
                 }
             }
         ),
-        f"Finding or drawing, {len(truth)} held-out prompts; the interval of the bag of words over prompts is [{spread[0]:.3f}, {spread[1]:.3f}]. The last two rows are published {{cite}}`koh2023gill`, on another split of the prompts.",
+        f"Finding or drawing, {len(truth)} held-out prompts; the interval of the bag of words over prompts is [{spread[0]:.3f}, {spread[1]:.3f}]. The last two rows are published {{cite}}`koh2023gill`, on their own split and labels.",
         reference=(
             "decision model of the authors",
             "people, as the authors draw it",
