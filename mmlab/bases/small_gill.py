@@ -19,9 +19,9 @@ MAPPER: dict[str, Any] = {"hidden": 64, "layers": 1, "heads": 4}
 """Arguments of the small mapper."""
 
 TRAINING: dict[str, Any] = {
-    "steps": 1200,
+    "steps": 1800,
     "batch_size": 32,
-    "lr": 5e-3,
+    "lr": 3e-3,
     "betas": (0.9, 0.95),
     "weight_decay": 0.01,
     "warmup": 30,

@@ -141,11 +141,10 @@ class GILL(Method):
         self.image_embedding = nn.Parameter(torch.randn(image_tokens, width) * 0.02)
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
         self.decision = nn.Sequential(nn.Dropout(0.5), nn.Linear(width, 2)).requires_grad_(False)
-        used = {"captioning": [self.prefix], "generation": [self.mapper]}
-        used["retrieval"] = [self.find_image, self.find_text]
-        for name, parts in used.items():
-            for part in parts if not self.weights[name] else ():
-                part.requires_grad_(False)
+        self.prefix.requires_grad_(bool(self.weights["captioning"]))
+        self.mapper.requires_grad_(bool(self.weights["generation"]))
+        self.find_image.requires_grad_(bool(self.weights["retrieval"]))
+        self.find_text.requires_grad_(bool(self.weights["retrieval"]))
         self.log_scale.requires_grad_(bool(self.weights["retrieval"]))
         self.train(self.training)
 
@@ -336,7 +335,8 @@ class GILL(Method):
         """Texts among which pictures stand, as vectors; see :func:`mmlab.nn.splicing.splice`."""
         images, features = batch.get("images"), None
         if images is not None and images.shape[1]:
-            features = self.read_pictures(self.pooled(images.flatten(0, 1))).unflatten(0, images.shape[:2])
+            made = self.read_pictures(self.pooled(images.flatten(0, 1)))
+            features = made.view(*images.shape[:2], *made.shape[1:])  # (B, M, k, D)
         return splice(self.embed_words, batch["input_ids"], batch["length"], features, side=side)
 
     def generate(

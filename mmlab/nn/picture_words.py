@@ -70,7 +70,8 @@ def write_on(
     if ends is None or ends == []:
         raise ValueError("generate: the language model has no end-of-text token: give stop.")
     stops = torch.tensor([ends] if isinstance(ends, int) else list(ends), device=read.mask.device)
-    vectors, mask, tokens = read.vectors, read.mask, []
+    vectors, mask = read.vectors, read.mask
+    tokens: list[Tensor] = []
     past = DynamicCache(config=model.language_model.config) if cached else None
     forced = mask.new_zeros(len(mask))  # picture words still to come
     done = forced.bool()
@@ -112,7 +113,7 @@ def keep_text(model: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
     ids = batch["input_ids"][:, : -model.image_tokens]
     said = torch.arange(ids.shape[1], device=ids.device) < (batch["length"] - model.image_tokens)[:, None]
-    past = DynamicCache(config=model.language_model.config)
+    past: Any = DynamicCache(config=model.language_model.config)
     h = model.states(model.embed_words(ids), said.long(), past)
     scores = model.logits(h)[..., : model.words]
     following = ids.roll(-1, 1).clamp(max=model.words - 1)[..., None]  # behind the last word: not used
