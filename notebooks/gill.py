@@ -553,12 +553,14 @@ for kind, name in KINDS.items():
     count = sum(p.numel() for p in model.mapper.parameters())
     budgets[name] = Spent(steps, count, ("lr",), 2)
 found = pd.DataFrame(found)
+budgets = Budgets("encoder, queries, decoder", budgets)
 table_over_seeds(
     found,
     f"Mappers after {steps} steps each, on unseen pairs. The constant mean has {float(to_constant.mean()):.2f}.",
     best={"distance to the target": "lower"},
-    budgets=Budgets("encoder, queries, decoder", budgets),
+    budgets=budgets,
 )
+record(budget=budgets.plain())
 found = found.set_index("method")["distance to the target"]
 claim(
     "distance-to-the-target-vs-linear-mapper",
