@@ -103,7 +103,7 @@ show(
 #
 # $$y_t = \sum_{e:\, t \in S_e} g_{te}\, f_e(x_t). \tag{3}$$
 #
-# With the capacity $c = 1$ the layer costs as much as a single perceptron, whatever $E$ is; a token may be taken by several experts, or by none. Here the tokens
+# With the capacity $c = 1$ the layer costs as much as a single perceptron, whatever $E$ is, but for the router; a token may be taken by several experts, or by none. Here the tokens
 # of *one item* compete. If those of a whole batch do, an answer depends on what else is in the batch.
 
 
@@ -151,7 +151,8 @@ say(
 # For the same cost one can do all $N$ tasks with $b/N$ items each, and average: $\tfrac1{N^2} \sum_t \sigma_t^2 N / b$, which is the first term of (7) alone. **At equal cost and
 # equally many steps, turns have all the noise of small batches, and on top the disagreement of tasks.** So where could an advantage come from? From more steps than the sum over *large* batches has; from a
 # contrast with more items to choose among; from an optimiser that divides by the size of each gradient. The rows below tell these apart as far as they can.
-# (In the runs below the tasks of a step share their items; (7) supposes that each draws its own.)
+# (In the runs below the tasks of a step share their items, where (7) supposes that each draws its own. And turns go in a circle there: what the tasks disagree about in one
+# step is then made up for within the circle, while turns at random add it up.)
 #
 # ## Counting
 #
@@ -186,10 +187,10 @@ say(
 # | summed, large batches | the mean of all losses in each step, a third as many steps |
 # | summed, small batches | the same with a third of the items, as many steps |
 # | perceptrons | IMP without experts, as much computation, fewer parameters |
-# | an encoder each | IMP with one encoder for each modality: twice the parameters, as much computation |
+# | an encoder each | IMP with one encoder for each modality: more parameters, as much computation |
 # | linear classifier | least squares with a penalty, on the pixels of one modality |
 #
-# Each row chooses its learning rate among three, by the mean of both accuracies on 500 validation pairs. Turns go in a circle here and not at random: then all seeds can be trained side by
+# Each network chooses its learning rate among three, by the mean of both accuracies on 500 validation pairs; the linear classifier its penalty among three, for each modality and seed. Turns go in a circle here and not at random: then all seeds can be trained side by
 # side ({py:func}`~mmlab.train.side_by_side.fit_side_by_side`).
 
 # %%
@@ -331,7 +332,7 @@ record(
 )
 
 # %% [markdown]
-# **IMP against each row.** Audio first: it is the harder of the two here, and the claims that are registered are about it. A row with fewer steps has fewer steps at the same cost;
+# **IMP against each row.** Audio first: the claims that are registered are about it. A row with fewer steps has fewer steps at the same cost;
 # the budget under the table says what each row had more of.
 
 
@@ -376,7 +377,7 @@ claim(
     values("summed, large batches", "audio"),
     direction="higher",
     unit="%",
-    better="The same sum, with small batches and three times the steps, is ahead of large batches in audio: {ours} against {theirs}. That is the number of steps and nothing of turns.",
+    better="The same sum, with small batches and three times the steps, is ahead of large batches in audio: {ours} against {theirs}. Neither takes turns: so much comes without them.",
     worse="The same sum, with small batches and three times the steps, is behind large batches in audio: {ours} against {theirs}.",
     undecided="The same sum with small batches and three times the steps ({ours}) and with large batches ({theirs}) cannot be told apart in audio.",
 )
@@ -410,8 +411,8 @@ show(
 # %% [markdown]
 # ## Do the tasks disagree?
 #
-# The second term of (7) can be measured. For the trained networks, take the gradient of each task with respect to the encoder, on all training items of a seed, as $\mu_t$; and on
-# batches of 48, for the noise. What share of the variance of a step in turns is disagreement?
+# The second term of (7) can be measured. Take the gradient of each task with respect to the encoder's blocks on six batches of 48 training items: their mean stands for $\mu_t$, and
+# their variance is the noise. (The mean of six is noisy as well; that is taken off.) What share of the variance of a step in turns is disagreement?
 
 # %% tags=["hide-input"]
 # Code of the measurement: terms of (7)
@@ -619,16 +620,16 @@ check_noise(noise)
 # ## In five lines
 #
 # - Turns follow the gradient of the mean of tasks, one task at a time.
-# - At equal cost and equal steps they are noisier than the sum by the disagreement of tasks.
+# - At equal cost and equal steps, turns at random are noisier than the sum by the disagreement of tasks.
 # - A comparison with the sum over large batches compares numbers of steps as well.
-# - Experts that choose have an exact load and cost no more; what they do to the accuracy is a question for the table.
+# - Experts that choose have an exact load and cost no more but for the router; what they do to the accuracy is a question for the table.
 # - The control for a shared encoder is an encoder each, at the same cost.
 #
 # ## Limits, and what to read next
 #
-# - Two modalities, three tasks, small networks. All are trained briefly; the row of the linear classifier says how far that is from what the pixels hold. IMP was proposed for many data sets and long training. Its code is not public, so details beyond its abstract are this chapter's
+# - Two modalities, three tasks, small networks; an item has four tokens, of which each of the four experts takes one. All are trained briefly; the row of the linear classifier says how far that is from what the pixels hold. IMP was proposed for many data sets and long training. Its code is not public, so details beyond its abstract are this chapter's
 #   own, and none of its numbers is compared here.
-# - Costs are counted in passes of items. Experts cost as much as perceptrons in arithmetic, but moving tokens costs time, too.
+# - Costs are counted in passes of items. Experts cost as much as perceptrons in arithmetic, but the router and moving tokens cost something, too.
 # - Each row chose among three rates; where it chose an end of the list, another may suit it more.
 #
 # {cite:t}`zhou2022experts` introduced experts that choose. {cite:t}`fedus2022switch` is where tokens choose.

@@ -22,7 +22,7 @@
 # *does it draw what the prompt says?* gets a number.
 #
 # Afterwards you can say what each of the three networks does, derive the training loss and the sampler, add guidance to a
-# trained model, and measure faithfulness with a ceiling and two controls. You need PyTorch and Gaussians.
+# trained model, and measure faithfulness with two ceilings and a control. You need PyTorch and Gaussians.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -163,7 +163,7 @@ say(
 # ## The noise, and the loss
 #
 # Let $\beta_t$ be the share of variance that step $t$ replaces by noise. Stable Diffusion lets $\sqrt{\beta_t}$ rise linearly. What is
-# left of the code's variance after $t$ steps is a product,
+# left of the code's variance after step $t$ is a product,
 #
 # $$
 # \bar\alpha_t = \prod_{s \le t} (1 - \beta_s), \qquad
@@ -171,7 +171,7 @@ say(
 # $$
 #
 # Each step multiplies what is there by $\sqrt{1-\beta}$ and adds Gaussian noise of variance $\beta$. Sums of Gaussians are Gaussian, so
-# all $t$ steps can be taken at once:
+# all steps up to $t$ can be taken at once:
 #
 # $$
 # z_t = \sqrt{\bar\alpha_t}\, z + \sqrt{1-\bar\alpha_t}\, \varepsilon, \qquad \varepsilon \sim \mathcal N(0, I). \tag{3}
@@ -222,8 +222,8 @@ with torch.no_grad():
 # %% tags=["hide-input"]
 show(
     sheet([seen], [f"t = {t}\nᾱ = {levels[t]:.3f}" for t in shown]),
-    alt=f"One picture whose code is noised at six times, decoded. At t = 0 it is whole; ᾱ falls to {levels[-1]:.3f} at t = 999, where nothing of it can be made out.",
-    caption="The idea, read from right to left: the sampler starts from noise and walks to a code that the decoder turns into a picture.",
+    alt=f"One picture whose code is noised at six times, decoded. At t = 0 next to no noise is in it; ᾱ falls to {levels[-1]:.3f} at t = 999, where the decoder makes a picture of what is nearly all noise.",
+    caption="The idea, read from right to left: the sampler starts from noise and walks to a code that the decoder turns into a picture. Noise in a code does not look like noise: the decoder makes tissue of it, too.",
 )
 
 # %% [markdown]
@@ -289,7 +289,7 @@ say(
 # errors of its own, so the scale needs its ends:
 #
 # - **real pictures** of the same prompts: the ceiling of the reader;
-# - **real pictures through the autoencoder**: the ceiling of the generator;
+# - **real pictures through the autoencoder**: a ceiling of the generator, if not a strict one (see *Check yourself*);
 # - **shuffled prompts**: the generator's pictures, each held against another's prompt. What it reaches there comes from habit, not from
 #   the prompt.
 #
@@ -494,9 +494,9 @@ frames(
 #
 # - **The scale of the codes.** $s$ is part of the model. Stable Diffusion's is 0.18215 {cite}`rombach2022latent`; who forgets it trains on codes of another size than the
 #   schedule was made for, and gets no error.
-# - **The mode is not a draw.** (1) draws the code in training. A *condition* that is encoded, as in image-to-image models, takes the mean, unscaled.
+# - **The mode is not a draw.** (1) draws the code in training. Where a picture is encoded as a *condition*, some models take the mean, unscaled, and others a draw times $s$: look it up.
 # - **Prompts are cut.** CLIP reads 77 tokens, and diffusers cuts off the rest with a warning. Here a prompt that is too long is refused.
-# - **A loss says little.** (4) is an average over noise that nobody can predict; it hardly moves while the pictures become right.
+# - **A loss says little.** (4) is an average over noise that nobody can predict; it may hardly move while the pictures become right.
 # - **A folder is the model.** `save_base(folder)` writes what plain `DiffusionPipeline.from_pretrained(folder)` loads, and the parameter
 #   `folder` of this chapter reads such a folder, a published one included.
 #
@@ -623,7 +623,8 @@ for g in (1, 4):
 # ```
 #
 # ```{dropdown} Shuffled prompts reach a fair share for some facts. What does that say?
-# How often a fact is so anyway: most pictures have a polyp, most have no text. Faithfulness is what is above it.
+# How often a fact is so anyway: as most pictures have a polyp, *presence* is often right whatever was asked. Only what a prompt states is counted: that most pictures have
+# no text adds nothing. Faithfulness is what is above it.
 # ```
 #
 # ```{dropdown} Why must training see the empty prompt?

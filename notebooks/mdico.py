@@ -95,7 +95,7 @@ show(
         "A drawing: one sensor goes into an own encoder and into a common encoder. These give an own part and a shared part, and both go to the answer of this "
         "sensor. The shared part is also compared with the shared part of another sensor."
     ),
-    caption="One sensor; each of the others has the same. Blue is trained. In use the other sensors are gone, and the rest stays as it is.",
+    caption="One sensor; each of the others has the same. Blue is trained. The unused part is not drawn. In use the other sensors are gone, and the rest stays as it is.",
 )
 
 # %% [markdown]
@@ -166,7 +166,7 @@ say(
 # %% [markdown]
 # ## Two worlds
 #
-# When can a second sensor help the first, if it is not there in the end? It must show in training what of the first is signal. That is something only if the label lies in
+# When can a second sensor help the first, if it is not there in the end? It must show in training what of the first is signal. That can be of use as far as the label lies in
 # what both see. The world of this chapter has a dial for it ({py:func}`~mmlab.data.worlds.privileged_world.privileged_world`): four hidden factors show in audio and in text, two more in
 # text alone, and text has 24 louder directions that mean nothing. The four classes are the signs of two directions among the factors:
 #
@@ -221,10 +221,10 @@ if not real:
 # | MDiCo | (6) |
 #
 # *Single sensor* tells whether anything helped. *Without contrast* and *shuffled pairs* tell whether it was the contrast, and whether it was the pairs in it. The two
-# linear rows use the same pairs without any training, and the world is linear, which suits them.
+# linear rows use the same pairs without any training, and the world is linear, which suits them; but what the other sensor does not see, they throw away.
 #
 # **Budgets.** All networks take the same steps on the same batches. Each row has two settings to choose from, on two further draws of the world that are used for nothing
-# else, by the mean accuracy of the sensors. The draws are trained side by side, which changes nothing but the time
+# else, by the mean accuracy of the sensors. (With the moisture they are further ways to deal the same places to folds.) The draws are trained side by side, which changes nothing but the time
 # ({py:func}`~mmlab.train.side_by_side.fit_side_by_side`).
 
 
@@ -548,7 +548,7 @@ if held:
             + "."
             for name in names
         ),
-        caption=f"What the parts of text's code hold of the hidden factors, mean over {seeds} draws. Text itself allows {most:.2f}.",
+        caption=f"What the parts of text's code hold of the hidden factors, mean over {seeds} draws; *specific* is the own part. Text itself allows {most:.2f}.",
         label="mdico-parts",
     )
     both, alone = (held["split", "MDiCo: shared", group] for group in GROUPS)
@@ -559,7 +559,7 @@ if held:
         direction="higher",
         better="In the world *split* the shared part holds more of what both sensors see than of what text alone sees: {ours:.2f} against {theirs:.2f} of the variance.",
         worse="In the world *split* the shared part holds less of what both sensors see than of what text alone sees: {ours:.2f} against {theirs:.2f} of the variance.",
-        undecided="In the world *split* the shared part holds as much of what both sensors see ({ours:.2f} of the variance) as of what text alone sees ({theirs:.2f}).",
+        undecided="In the world *split* it cannot be told whether the shared part holds more of what both sensors see ({ours:.2f} of the variance) or of what text alone sees ({theirs:.2f}).",
     )
     claim(
         "own-part-holds-its-own",
@@ -568,7 +568,7 @@ if held:
         direction="higher",
         better="The own part holds more of what text alone sees than of what both see: {ours:.2f} against {theirs:.2f}.",
         worse="The own part holds less of what text alone sees than of what both see: {ours:.2f} against {theirs:.2f}. Its name says what it is wanted for, not what it is.",
-        undecided="The own part holds about as much of what text alone sees ({ours:.2f}) as of what both see ({theirs:.2f}).",
+        undecided="It cannot be told whether the own part holds more of what text alone sees ({ours:.2f}) or of what both see ({theirs:.2f}).",
     )
 
 # %% [markdown]
@@ -578,7 +578,7 @@ if held:
 # ## Is what was learned also used?
 #
 # MDiCo's own head reads both parts, and is trained on the items with a label. Put a plain logistic regression on the shared part alone, on the same labels, and on the shared part of the network with shuffled
-# pairs: the first tells what the head makes of what the contrast found, the second whether the pairs mattered for it.
+# pairs: the first tells what the head makes of what the contrast found, the second whether it mattered which items were paired.
 
 
 # %%
@@ -614,7 +614,7 @@ claim(
     shared_lines["shuffled pairs"],
     direction="higher",
     unit="%",
-    better="The same line on the shared part of the network with shuffled pairs has less: {theirs} against {ours}. So it is the pairs.",
+    better="The same line on the shared part of the network with shuffled pairs has less: {theirs} against {ours}. So it matters which items are paired; whether wrong pairs also do harm, this does not say.",
     worse="The same line on the shared part of the network with shuffled pairs has more: {theirs} against {ours}.",
     undecided="The same line on the shared part of the network with shuffled pairs ({theirs}) cannot be told from it ({ours}).",
 )
@@ -732,7 +732,7 @@ say(
 #
 # ## Check yourself
 #
-# ```{dropdown} Why do items without a label help at all?
+# ```{dropdown} How can items without a label help?
 # (4) and (5) need no label. The contrast learns from all pairs; the answers learn from the items with a label.
 # ```
 #
@@ -741,7 +741,8 @@ say(
 # ```
 #
 # ```{dropdown} Why not predict the other sensor instead of contrasting it?
-# One can: that is an auxiliary regression, as in [ITHP](ithp.ipynb). It must also reproduce what is noise in the other sensor. The contrast only has to find the partner.
+# One can: that is an auxiliary regression, as in [ITHP](ithp.ipynb). A network that does so also spends itself on what is loud in the other sensor, where the contrast only has to find the partner. The row
+# *two linear fits* predicts with lines: hold it against MDiCo in both worlds.
 # ```
 #
 # ## In five lines
@@ -754,8 +755,8 @@ say(
 #
 # ## Limits, and what to read next
 #
-# - The world is linear and Gaussian, which is the home of the two linear rows. Time series of satellites are not. The paper's
-#   four sets are not here; its tables could not be checked, so none of its numbers is printed.
+# - The world is linear and Gaussian, which is the home of the two linear rows. Time series of satellites are not. Of the paper's
+#   four sets only the moisture can be put in, by a reader who has the table; the paper's own tables could not be checked, so none of its numbers is printed.
 # - In the paper every item has a label. Here a fifth has one, since pairs are what the method lives on.
 # - Each row chose between two settings on two draws, so others may suit it more. Steps, width, temperature and the weights in (6) were not searched.
 #

@@ -99,8 +99,8 @@ show(
 #
 # $$\text{cost} = 8 N d^2 + 2 N^2 d. \tag{1}$$
 #
-# Half the side of a picture is a quarter of $N$; half the width is a quarter of the first term. So wide on small and narrow on large cost about the same, and wide on large is the
-# expensive one.
+# Half the side of a picture is a quarter of $N$; half the width is a quarter of the first term. So with half the width on the large picture, both branches cost about the same while the first term is the larger, and wide on large is the
+# expensive one. Below the narrow branch has a quarter of the width, and is the cheaper one.
 #
 # ## What one branch takes from the other
 #
@@ -200,7 +200,7 @@ show(
 # | --- | --- | --- |
 # | wide, small picture; narrow, large picture | either branch alone | what are two sizes worth, beside one? |
 # | wide, large picture | the expensive network | what is lost by being cheaper? |
-# | one network of PIIP's cost | a single one on the large picture, as wide as PIIP's cost allows | is it the pair, or the cost? |
+# | one network of PIIP's cost | a single one on the large picture, of the width whose cost is nearest to PIIP's | is it the pair, or the cost? |
 # | gates shut | both branches and (5), no exchange | is it the exchange, or the average? |
 # | not inverted | wide on large, narrow on small, with exchange | is it the inversion? |
 # | PIIP | narrow on large, wide on small, with exchange | |
@@ -536,7 +536,7 @@ say(
 # So that published networks, put side by side, begin with what they know. Whether it matters for networks that begin from nothing, no run here says.
 # ```
 #
-# ```{dropdown} Both rows with two branches have twice the answers. Could the average alone be the gain?
+# ```{dropdown} The rows with two branches have two answers to average. Could the average alone be the gain?
 # That is what the row with shut gates is for.
 # ```
 #
@@ -554,7 +554,7 @@ say(
 #
 # ## Limits, and what to read next
 #
-# - Pictures of 16 pixels, one block and one exchange, a hundred steps: at these sizes the exchange is a large part of the cost, which it is not in networks of hundreds of millions of values.
+# - Pictures of 16 pixels, one block and one exchange, a hundred steps: with an exchange after every block it is a large part of the cost, as (4) beside (1) says at any width; one after every few blocks is a smaller part.
 # - Multiplications are counted, not seconds; small matrices leave more of a machine idle than large ones.
 # - Each row chose between two rates. The number of blocks and the widths were not searched.
 #
