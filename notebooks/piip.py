@@ -556,6 +556,7 @@ say(
 #
 # - Pictures of 16 pixels, one block and one exchange, a hundred steps: with an exchange after every block it is a large part of the cost, as (4) beside (1) says at any width; one after every few blocks is a smaller part.
 # - Multiplications are counted, not seconds; small matrices leave more of a machine idle than large ones.
-# - Each row chose between two rates. The number of blocks and the widths were not searched.
+# - Each row chose between two rates, so another may suit it more. The number of blocks and the widths were not searched.
+# - The last row of the table says how far all rows are from what can be reached. Whether their order stays with longer training, no run here says.
 #
 # {cite:t}`piip` has the pyramid for detection and segmentation with published networks. The idea of a network for each speed or size is older: {cite:t}`feichtenhofer2019slowfast` do it for video.
