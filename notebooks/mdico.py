@@ -712,7 +712,7 @@ check_values((collapsed, perfect, warm))
 # :class: dropdown
 # ```
 #
-# *Shuffled pairs* has the same term with the wrong partners. *Without contrast* has the extra heads and no contrast. No row separates the weight of the contrast
+# *Shuffled pairs* has the same term with the wrong partners; as these also change what is learned, hold it against *without contrast*, too. That row has the extra heads and no contrast. No row separates the weight of the contrast
 # from its temperature, and none has MDiCo's contrast without the extra heads.
 
 # %%

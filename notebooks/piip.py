@@ -158,7 +158,7 @@ say(
 #
 # ## Pictures of which we know what each size holds
 #
-# A picture of {py:func}`~mmlab.data.worlds.shape_texture_world.shape_texture_world` has a coarse shape at one of 16 places, a faint texture of single pixels with a random sign, and noise. The class is the pair, one
+# A picture of {py:func}`~mmlab.data.worlds.shape_texture_world.shape_texture_world` has a coarse shape at one of 16 places, a texture of single pixels with a random sign, and noise that is louder than both. The class is the pair, one
 # of twelve. The mean of any 2 x 2 pixels holds nothing of the texture. So whoever reads the small picture alone can find the shape and must guess among three textures. The exact probabilities are
 # known for both sizes.
 
@@ -188,7 +188,7 @@ axes[0, 0].set(ylabel="without noise")
 axes[1, 0].set(ylabel="as given")
 show(
     figure,
-    alt="Four classes of pictures, 16 pixels on a side. Above without noise: a bright shape with faint stripes or squares of single pixels. Below as the networks see them, in noise.",
+    alt="Four classes of pictures, 16 pixels on a side. Above without noise: a bright shape, and over the whole picture stripes or squares of single pixels. Below as the networks see them: the noise hides both.",
     caption="Four of the twelve classes, without noise and as they are given.",
     label="piip-pictures",
 )
