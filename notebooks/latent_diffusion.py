@@ -21,8 +21,9 @@
 # Here is a small one with all its parts, trained on drawn colonoscopies whose every fact is known. So the question
 # *does it draw what the prompt says?* gets a number.
 #
-# Afterwards you can say what each of the three networks does, derive the training loss and the sampler, add guidance to a
-# trained model, and measure faithfulness with two ceilings and a control. You need PyTorch and Gaussians.
+# After this chapter you can say what each of the three networks does, derive the training loss and the sampler, add guidance to a
+# trained model, and measure faithfulness with two ceilings and a control. You need PyTorch and Gaussians. Reading takes
+# about half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"
