@@ -543,7 +543,8 @@ record(excess_error=small.mean["distance"].to_dict())
 #
 # Data, measures and rivals are those of {doc}`bridge_matching`, and so is the start by ridge regression: DDBM preconditions what it leaves open, as in the fourth row above.
 # The VE bridge is the Brownian bridge with another clock; what differs from bridge matching is at which times it trains and how it samples. The rival without
-# any process is the same network trained as plain regression. *Posterior* is the VE network of the row above it, sampled by posterior steps at the same
+# any process is the same network trained as plain regression. With as few pairs as here the network is shown the state only, never the source; so without a process it can add to
+# the ridge only what is the same for everybody. *Posterior* is the VE network of the row above it, sampled by posterior steps at the same
 # number of calls.
 
 # %%
@@ -738,7 +739,7 @@ say(
 # ## In practice
 #
 # - **Which end is the source?** The paper's time starts at the target, most bridge papers' at the source. Mixing them up trains the inverse.
-# - **Pairs are not optional.** The network sees $x_T$; on unpaired data there is nothing to learn from it.
+# - **Pairs are not optional.** The denoiser is given $x_T$; on unpaired data there is nothing to learn from it.
 # - **Count calls, not steps.** A hybrid step costs three calls. Comparisons at equal numbers of steps favour it by that factor.
 # - **Read what a score was computed against.** A distance to the *training* images rewards memory.
 # - **Measure the three moments** on the training pairs: (4) is derived from them. What wrong ones did in one run, the last exercise tells. The preconditioning assumes mean zero; centre the data if theirs is far from it.

@@ -613,7 +613,7 @@ claim(
 #
 # ## What λ trades
 #
-# Above we worked out the price of a colour: a difference in L1, times λ. At λ = 1000 a judge can only make up for it if it is surer than the ones seen so far by many orders of magnitude. Does a colour come all the same? Turn the knob. (One training each. Of λ = 0 this chapter says nothing: then
+# Above we worked out the price of a colour: a difference in L1, times λ. At λ = 1000 a judge can only make up for it if it is as sure of the grey answer as worked out there. Does a colour come all the same? Turn the knob. (One training each. Of λ = 0 this chapter says nothing: then
 # the discriminator alone ties the answer to the source, and that takes a longer training than this one.)
 
 # %%

@@ -476,7 +476,7 @@ record(
 # The networks see images as their first 24 principal components, so that small networks do; *the truth, squeezed*
 # says what is lost by that (its W2 is to the very images that were squeezed; *other true digits* says what new ones have). Rivals without a network work on pixels: leave it as it is (*identity*); the affine *Gaussian map*; *partner of the nearest*, that is, exact optimal
 # transport between the training sets and a nearest neighbour. Flow matching with both couplings sees the components, as the bridges do. The bridges have σ = 0.5, which was not searched for; one row has less. For once there is
-# also a method that is *given pairs*, to see what they are worth.
+# also a method that is *given pairs*. It sees its source at all times, and twice as many training digits on either side: more than the pairing differs.
 
 # %%
 size, keep = 24, {}

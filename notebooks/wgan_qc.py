@@ -450,8 +450,8 @@ the potentials are an extreme choice among many optimal ones. Which, is the solv
 # Two dimensions are the easy case. The source is noise, $N(0, I_2)$, the target two moons; nothing is paired. The baselines: the noise as it is; all points at the
 # mean; the affine map between the Gaussian fits; a plain regression of targets on sources with the same generator; exact transport of the training points, where a new
 # point takes the partner of its nearest neighbour (a strong rival: it hands out real targets). And the rudest of all: *no critic*. Each made point knows its partner, so pull the generator there by least
-# squares, $\tfrac K2\overline{\lVert\hat y - T(\hat y)\rVert^2}$, with partners from the same linear programme. By (4) it is the same push. The floor is the distance between two sets of
-# real points, which is not zero.
+# squares, $\tfrac K2\overline{\lVert\hat y - T(\hat y)\rVert^2}$, with partners from the same linear programme. By (4) it is the same push. Beside them stands the distance between two sets of
+# real points, which is not zero, and no lower bound either.
 #
 # The authors use one rate for critic and generator. Here the critic's is 0.01, and every generator that is pulled to partners, with or without a critic, is trained at the same two rates (plain regression only at the larger). All have the same number of steps.
 
