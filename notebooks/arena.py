@@ -84,8 +84,8 @@ OWN, COMMON = (
 # ## The idea in one picture
 #
 # Two systems are alike in merit. Every respondent judges every item. But people have tastes, and items have sides: some pictures happen
-# to suit one system, for everybody. So votes are no grains of sand. They come in rows and columns, here sorted by both. (Sorting alone makes a slope, of independent votes as well; how much the
-# votes hang together is what the two intervals differ in.)
+# to suit one system, for everybody. So votes are no grains of sand. They come in rows and columns, here sorted by both. (Sorting alone makes a slope, of independent votes as well.
+# Whether votes hang together, the two intervals show: of independent ones the two-way interval would be about $\sqrt3$ times as wide as the pooled one, for a reason given below.)
 
 # %% tags=["hide-input"]
 drawn = simulate_votes(

@@ -402,8 +402,8 @@ record(dial={name: row.to_dict() for name, row in means.iterrows()})
 # AV-MNIST {cite}`vielzeuf2018centralnet,liang2021multibench` pairs MNIST images with most of their energy removed with spoken digits
 # in noise. The script that made it is not public, so this book rebuilds it from free parts, under another name
 # ({py:func}`~mmlab.data.sets.av_mnist_mini.av_mnist_mini`). Takes of a speaker are disjoint between training and test. On this page
-# the images are scikit-learn's and the speaker is synthetic; with `MMLAB_DATA` they are MNIST and real recordings, and the
-# {doc}`measurements <../book/measured>` use those.
+# the images are scikit-learn's and the speaker is synthetic; with `profile="gpu"` and `MMLAB_DATA` they are MNIST and real
+# recordings, and the {doc}`measurements <../book/measured>` use those.
 #
 # Notice how the pairs are made: given the digit, image and sound are drawn *independently*. That is the left-hand graph of [](#figure-graphs). So
 # the intra-modality product is not just a good model here, it is the *true* one, and this holds for the original AV-MNIST as well.
@@ -766,8 +766,8 @@ record(
 
 # %% [markdown]
 # A lead over a baseline can be a lead in *time*, in learning rate, or in the number of networks: the product starts out with the
-# addition of evidence built in, and concatenation has to find it. So read the first two lines together with the one on the frozen
-# product. On real digits and speech the {doc}`measurements <../book/measured>` have a table for short and for long training.
+# addition of evidence built in, and concatenation has to find it. So read the first two lines together with those on frozen
+# products. On real digits and speech the {doc}`measurements <../book/measured>` have a table for short and for long training.
 #
 # ### With a clearer sound
 #

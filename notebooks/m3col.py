@@ -172,14 +172,14 @@ show(
 # With $T = I$ this is the loss of CLIP {cite}`radford2021clip`, also called symmetric InfoNCE {cite}`oord2018cpc`. What does
 # $T$ do to the training? Differentiate one direction. The derivative of $\log P_{ik}$ by $s_{ij}$ is $1[j = k] - P_{ij}$, so
 #
-# $$\frac{\partial}{\partial s_{ij}}\Big(-\sum_k T_{ik}\log P_{ik}\Big) = P_{ij}\sum_k T_{ik} - T_{ij} ,$$
+# $$\frac{\partial}{\partial s_{ij}}\Big(-\sum_k T_{ik}\log P_{ik}\Big) = P_{ij}\sum_k T_{ik} - T_{ij} .$$
 #
 # With the row sum $R_i = \sum_k T_{ik}$ this is
 #
 # $$R_i\,\Big(P_{ij} - \frac{T_{ij}}{R_i}\Big).$$
 #
 # So training pulls pairs together where the *normalised* target is larger than the guess and pushes them apart where it is smaller,
-# until $P = T/R$, as far as the other direction of (2) allows. The derivatives of a row add up to $R_i - R_i = 0$ for every $R_i$: adding a constant to a row of $s$ changes no
+# until $P = T/R$, as far as cosines, which end at 1, and the other direction of (2) allow. The derivatives of a row add up to $R_i - R_i = 0$ for every $R_i$: adding a constant to a row of $s$ changes no
 # softmax. What the row sum does is to *weigh* the row: one with $R_i = 0.4$ counts less than half as much as its neighbours, and one
 # with $R_i = 0$ does not train at all. Remember this; it will come back as a bug. (In the other direction of (2) the columns of $T$
 # play this part, and those of mixtures do not sum to one: somebody who is the partner of another is looked for more than once.)
@@ -203,6 +203,7 @@ show(
 #
 # $$T_{ij} = \frac{\exp(\cos(b_i, b_j)/\tau)}{\sum_k \exp(\cos(b_i, b_k)/\tau)}. \tag{5}$$
 #
+# With these targets the method goes by rows in both directions: beside $\log P'_{ij}$ in (2) stands $T_{ji}$.
 # A vector is most similar to itself, so the largest entry of each row is on the diagonal. Now turn the temperature of the
 # targets.
 
@@ -630,7 +631,8 @@ say(
 
 # %% [markdown]
 # Where the first number is far above the second, most of what was learnt is about these people, by heart. What lies between the second
-# number and chance carries over to new ones, and what is missing to the last one was there to learn.
+# number and chance carries over to new ones, and what is missing to the last one the views hold as well. Whether
+# so few people are enough to learn it, no run here says.
 #
 # The best possible classifier is linear in these worlds, so logistic regression is at home. Real data need not be linear.
 #
@@ -984,7 +986,7 @@ say(
 # ```
 #
 # ```{dropdown} Whoever has the test labels in hand chooses the best of twenty epochs. Why is this cheating, if nothing was trained on the test set?
-# The maximum of noisy numbers is larger than their mean. The epoch was fitted to these test people; on others its advantage is gone.
+# The maximum of noisy numbers is larger than their mean. The epoch was fitted to these test people; on others the part of its advantage that was luck is gone.
 # ```
 #
 # ## Limits
