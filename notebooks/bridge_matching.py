@@ -261,7 +261,7 @@ assert torch.allclose(loss_by_hand(plain, x0, x1, generator(1)), package)
 # end, so the sampler takes one noisy posterior step first, and then two looks a step.
 #
 # Turn the two knobs below. The drift is exact here (ends $\mathcal N(0,1)$, paired with correlation 0.6), so every error is the
-# sampler's.
+# sampler's, but for the noise of the draws.
 
 # %% tags=["hide-input"]
 RHO = 0.6
@@ -457,7 +457,7 @@ show(
 record(coupling_law_miss=worst, coupling_kept_miss=worst_kept)
 
 # %% [markdown]
-# So on a line, as σ goes to 0, plain bridge matching of true pairs and of shuffled pairs becomes the same process. An experiment that compares the two
+# So on a line, as σ goes to 0, plain bridge matching of true pairs and of shuffled pairs comes to join the same ends. An experiment that compares these ends
 # there shows no difference, however good or bad the code. (With more coordinates paths need not cross, and some pairings outlast small noise.) For a question about persons, $x_0$ is not optional.
 #
 # ## What a sampler is for
@@ -472,7 +472,7 @@ record(coupling_law_miss=worst, coupling_kept_miss=worst_kept)
 #
 # Rivals: the same network trained as *plain regression*, and a *line with even noise*, that is, linear regression plus Gaussian noise with its
 # leave-one-out spread. The latter is a sampler, too, and costs no training. The measure is the energy distance between (source, sample) and (source, target). It is
-# zero only if the laws are equal, and its unbiased estimate can fall below zero. *Fresh truth* is a second draw from the law itself.
+# zero only if the laws are equal, and its estimate can fall below zero. *Fresh truth* is a second draw from the law itself.
 #
 # Not every network will do for a bridge. If the guess of the end is *linear in the state*, $f = a(t, x_0) + b(t, x_0)\,X_t$, each step of a sampler is a line plus noise. Then $X_t$ stays Gaussian
 # given $x_0$, however long one trains. The last line of the verdicts below says what such a network draws of the two modes.

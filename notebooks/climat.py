@@ -649,9 +649,9 @@ show(
 )
 
 # %% [markdown]
-# The networks of these rows are not the same: τ weighs the visits in the training, too. Compare the row *τ left out at test* with cross-entropy for
+# The networks of these rows are not the same: τ weighs the visits in the training, too. Compare the row *τ left out at test* with *cross-entropy, stopped early* for
 # what the weighing does alone. By (6) τ has a reason to fall only once the held-out loss of a visit is above $\log C$.
-# The widget shows at which visits it was for one network trained by cross-entropy.
+# The widget shows at which visits, if any, it was for one network trained by cross-entropy.
 #
 # ## Exercises
 #

@@ -329,7 +329,7 @@ class Auxiliary(Method):
 # **Recordings shuffled** is a control for two rows: each text gets voice and face of another item. What is left of a lead over *text alone* comes from the texts without a label,
 # or from having a second task, and not from what the recordings say. It takes the setting of the row that it controls.
 #
-# **Budgets.** All networks take the same steps on the same batches. Each row tries six settings (a network four learning rates, and with the one that scores highest two more values of its own weight), and chooses among them on two
+# **Budgets.** All networks take the same steps on the same batches. Each row tries six settings (a network four learning rates, and with the one that scores highest two more values of its own weight; *text alone*, which has no such weight, six learning rates), and chooses among them on two
 # other draws of the same world, which are used for nothing else. Then come new draws of items, labels and start for each of the seeds.
 
 
