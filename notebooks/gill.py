@@ -24,7 +24,7 @@
 #
 # **After this chapter you can**
 #
-# - write its three losses, and say which positions each of them asks about;
+# - write its losses, and say which positions each of them asks about;
 # - tell which of its computations never change, and keep them;
 # - test a mapper and a retrieval head on what was never seen;
 # - name the faults that this design invites, and the test that shows each.
@@ -207,8 +207,8 @@ say(f"Both give {ours:.4f}.")
 #
 # The frozen parts are the book's own ({py:mod}`~mmlab.bases.frozen_towers`). A vision tower and a text tower of CLIP's classes {cite}`radford2021clip`
 # learnt to tell what is drawn; the text tower's states are the target $T(s)$. The language model is of OPT's class. It was trained to write captions
-# *from keywords in any order*: for a frozen model can only use what stands before a sentence if it has learnt that such things mean something.
-# A language model that has read captions alone has no reason to.
+# *from keywords in any order*, so it has learnt to use what stands before a sentence. Could one that has read captions alone use a picture there?
+# No run on this page says.
 
 # %%
 method, towers, reader, world = small_gill()
@@ -231,8 +231,8 @@ say(
 # ### What never changes is computed once
 #
 # The tower is frozen, so its vectors can be kept. So can the text tower's states. And there is a third thing: the picture words come *last*, so
-# the frozen model's states, keys and values of a caption depend on nothing that is learnt. A step then reads eight positions where it read the
-# whole text, and needs of a caption's logits only their log-sum-exp ({py:meth}`~mmlab.methods.gill.GILL.cache`). Losses and gradients stay the same, which
+# the frozen model's states, keys and values of a single caption depend on nothing that is learnt. A step then reads eight positions where it read the
+# whole text, and needs of a caption's logits only their log-sum-exp and the next word's ({py:meth}`~mmlab.methods.gill.GILL.cache`). Losses and gradients stay the same, which
 # a test holds. What does it save, against a step as published, with the tower run for captions and for retrieval, two readings of the text, and the
 # target computed?
 
@@ -447,7 +447,8 @@ record(
 #
 # GILL's authors report that it gains on a plain text-to-picture model as the context grows {cite}`koh2023gill`. Here the context can be cut: the
 # picture words come after one word of the caption, after two, ..., after all five; or after *another* caption and then this one. Training saw only
-# whole captions, one at a time; the published one joins half of its items to pairs for this reason.
+# whole captions, one at a time; the published one joins items to pairs with probability a half. Hold both columns against the constant mean and chance in the
+# table above.
 
 # %%
 ids = unseen["input_ids"]
@@ -508,7 +509,7 @@ claim(
 # ## Which mapper?
 #
 # The published mapper has an encoder, queries and a decoder. Simpler ones give as many vectors: an **encoder** that reads states and queries together; a **multilayer
-# perceptron** and a **linear** map on fixed mixtures of the states. Each trains with (3) and (5) alone, from scratch, for as many steps, and
+# perceptron** and a **linear** map on mixtures of the states, whose learnt weights do not depend on them. Each trains with (3) and (5) alone, from scratch, for as many steps, and
 # chooses its learning rate from the same two on training items that it was not trained on; then come new first weights for each seed.
 
 # %%
@@ -635,6 +636,9 @@ show(
 )
 
 # %% [markdown]
+# The column *written* stays empty. In training the start token stood behind the picture, and was itself to be predicted there. A conversation begins with it
+# instead, and it is also the token that ends an answer: predicted first, it ends the answer before any word. The share of right words above has it behind the picture.
+#
 # With a diffusion pipeline in place of the index (`Talk(..., pipeline=pipeline)`) the mapper's output is handed over as `prompt_embeds`, and with both the decision model chooses. In a terminal this is
 # `mmlab chat FOLDER --index FOLDER --pipeline FOLDER`, in a notebook {py:func}`~mmlab.viz.talk.talk_box`.
 #
@@ -878,14 +882,14 @@ say(
 #
 # - A frozen language model gets eight words whose states say which picture is meant; small maps find it or tell a text-to-picture model what to draw.
 # - Captioning, words, retrieval and generation add to one loss; one reading of the text serves three of them.
-# - All that is frozen can be kept, the states of the captions included.
-# - A frozen model uses what stands before a sentence only if it has learnt to.
+# - All that is frozen can be kept, the states of single captions included.
+# - The frozen model here has learnt to use what stands before a sentence; whether it must, the page does not try.
 # - Print the constant mean and chance beside every curve.
 #
 # ## Limits, and what to read next
 #
 # One world of one kind of caption, one draw of frozen parts, one trained model: intervals over captions say nothing about other trainings. No picture is drawn on this
-# page: the distance of the states stands for it. The settings of the trainings were chosen on the world of another seed, whose unseen pairs are not these. The features of several machines are not gathered for (4), as the published training does.
+# page: the distance of the states stands for it. The settings of the trainings were chosen on the world of another seed, whose unseen pairs are mostly others. The features of several machines are not gathered for (4), as the published training does.
 #
 # The package reads and writes the published layout ({py:mod}`mmlab.store.gill_layout`), whose weights need OPT-6.7B. Read {cite:t}`koh2023gill` for the method; [connectors](connectors.ipynb)
 # and [memes](memes.ipynb) stay with models that answer in words.

@@ -94,7 +94,7 @@ def generator(seed=0):
 #
 # - a **tower** that has learnt to see these pictures: that of the book's {py:func}`base <mmlab.bases.tiny_llava.tiny_base>`, which was trained with
 #   another connector and another language model, both of which are thrown away here;
-# - a **language model** that has read all captions of the training part, and the questions, but never saw a picture.
+# - a **language model** that has read the captions to learn from with their questions, and phrases to be repeated, but never saw a picture.
 
 # %%
 base, world = tiny_base()
