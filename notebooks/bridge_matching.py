@@ -502,7 +502,9 @@ def energy_distance(one, other):
     def within(points):
         return torch.cdist(points, points).sum() / (len(points) * (len(points) - 1))
 
-    across = torch.cdist(one, other).mean()
+    # without the diagonal, where both have the same source
+    apart = torch.cdist(one, other)
+    across = (apart.sum() - apart.trace()) / (len(one) * (len(one) - 1))
     return (2 * across - within(one) - within(other)).item()
 
 
@@ -844,6 +846,7 @@ show(
             "one sample − mean": drawn[0, person] - group,
         },
         test.regions,
+        columns=3,
     ),
     alt=(
         "Six matrices of one test subject: rest, true and predicted motor matrix look alike. After the training mean is taken off, "

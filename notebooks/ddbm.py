@@ -212,7 +212,7 @@ def toy_samples(churn, count):
 
 
 def two_peak_distance(samples):
-    """Exact 1-Wasserstein distance to the true mixture: sorted samples against its quantiles."""
+    """1-Wasserstein distance to as many draws of the true mixture: sorted samples against sorted samples."""
     draw = torch.randn(
         2, len(samples) // 2, generator=generator(5), dtype=torch.float64
     )

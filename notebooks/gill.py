@@ -623,7 +623,7 @@ for row in first_of[:5].tolist():
     written.append({"drawn": caption, "written": said})
 table(
     pd.DataFrame(written).set_index("drawn"),
-    "What the model writes when it is shown a picture and no word, up to the first picture word.",
+    "What the model writes when it is shown a picture and no word.",
 )
 show(
     image_rows(shown),
@@ -636,8 +636,8 @@ show(
 )
 
 # %% [markdown]
-# The column *written* stays empty. In training the start token stood behind the picture, and was itself to be predicted there. A conversation begins with it
-# instead, and it is also the token that ends an answer: predicted first, it ends the answer before any word. The share of right words above has it behind the picture.
+# The start token stands before the first words, and so behind a picture that leads, as in training. It is also the token that ends an answer: where a model has learnt that it
+# comes next, it must be there already, or the answer is empty.
 #
 # With a diffusion pipeline in place of the index (`Talk(..., pipeline=pipeline)`) the mapper's output is handed over as `prompt_embeds`, and with both the decision model chooses. In a terminal this is
 # `mmlab chat FOLDER --index FOLDER --pipeline FOLDER`, in a notebook {py:func}`~mmlab.viz.talk.talk_box`.

@@ -881,7 +881,7 @@ shown_as = {"concatenation 0": "concatenation"}
 table(
     harmed.rename(index=shown_as),
     "Accuracy in % on whole and on damaged test pairs, mean ± standard deviation over seeds. Nobody was trained for the damage; "
-    "noise has the deviation of the data.",
+    "noise has the deviation that the data had before their sides were halved.",
     spread=deviation_of(groups).unstack().loc[TRIED, cases].rename(index=shown_as),
     best=dict.fromkeys(cases, "higher"),
     digits=1,

@@ -348,7 +348,7 @@ dirty.mul_(often[:, None]).add_((1 - often[:, None]) * a[partner])  # the other 
 moved = 1 - F.cosine_similarity(dirty, a).mean()
 say(
     f"Written instead of added, the rows of the mixup matrix above sum to "
-    f"{', '.join(f'{value:.1f}' for value in short)}: person 6, unmixed, is asked to find nobody and does not train. Mixed in place with weights as the method draws them, the partner's "
+    f"{', '.join(f'{value:.1f}' for value in short)}: person 6, unmixed, is asked to find nobody, and its row does not train. Mixed in place with weights as the method draws them, the partner's "
     f"embeddings (random ones here) have turned by {moved:.2f} in cosine on average before the third pair sees them."
 )
 assert torch.allclose(

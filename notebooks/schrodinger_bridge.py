@@ -604,7 +604,7 @@ grid = figure.subplots(len(shown), 8)
 figure.get_layout_engine().set(hspace=0.5)
 for line, name in zip(grid, shown, strict=True):
     title = line[0].text(0, 1.15, name, transform=line[0].transAxes, fontsize=10)
-    title.set_in_layout(False)
+    title.set_in_layout(name == shown[0])
     for axes, image in zip(line, keep[name], strict=False):
         axes.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy())
         axes.axis("off")

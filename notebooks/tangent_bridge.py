@@ -617,7 +617,7 @@ say(
     "Scans from one true matrix; standard deviation in its weakest and its strongest direction: "
     + "; ".join(
         f"with {count} frames {row['raw'][0]:.3f} and {row['raw'][1]:.3f} as measured, {row['log'][0]:.3f} and {row['log'][1]:.3f} after (1), where "
-        f"$\\sqrt{{2/T}}$ is {(2 / count) ** 0.5:.3f}, and the smallest eigenvalue is {math.exp(row['bias']):.2f} times the true one"
+        f"$\\sqrt{{2/T}}$ is {(2 / count) ** 0.5:.3f}, and the smallest eigenvalue of the whitened scan is {math.exp(row['bias']):.2f}, where that of the true matrix is 1"
         for count, row in noise.items()
     )
     + "."

@@ -48,7 +48,8 @@ class Talk:
         pictures: Pictures by name, (3, H, W) in [-1, 1]; what is not in it is read as a file.
         pipeline: A pipeline of diffusers that draws, see :func:`mmlab.nn.drawing.draw`.
         stop: Texts that end an answer.
-        start: Id that begins everything; None is the tokenizer's start token, or else its end token.
+        start: Id that stands before the first words, behind pictures that lead, as in training; None is the tokenizer's
+            start token, or else its end token.
         seed: Seed of the drawings.
         drawings: How many are drawn; the one nearest to what was meant is shown.
         **drawing: Arguments of draw: ``steps``, ``guidance``, ``progress``.
@@ -74,14 +75,14 @@ class Talk:
         self.stop = [tokenizer.eos_token_id, *(row[0] for row in ends if row)]
         first = tokenizer.bos_token_id if start is None else start
         self.start = tokenizer.eos_token_id if first is None else first
-        self.ids: list[int] = [self.start]
+        self.ids: list[int] = []
         self.shown: list[Tensor] = []
         self.size = int(method.vision_tower.config.image_size)
         self._found: list[int] = []
 
     def forget(self) -> None:
         """Begin anew."""
-        self.ids, self.shown, self._found = [self.start], [], []
+        self.ids, self.shown, self._found = [], [], []
 
     def say(self, *parts: Any, most_words: int = 32, progress: bool = False, **how: Any) -> list[Reply]:
         """Say words and show pictures, in any order, and hear the answer.
@@ -95,11 +96,11 @@ class Talk:
         ids, shown = list(self.ids), list(self.shown)
         for part in parts:
             if isinstance(part, str):
-                ids += self._ids(part)
+                ids += [*self._start_of(ids), *self._ids(part)]
             else:
                 shown.append(read_picture(part, self.size))
                 ids.append(IMAGE)
-        self.ids, self.shown = ids, shown  # nothing is remembered of what could not be read
+        self.ids, self.shown = [*ids, *self._start_of(ids)], shown  # nothing is remembered of what could not be read
         batch = {"input_ids": torch.tensor([self.ids]), "length": torch.tensor([len(self.ids)])}
         if self.shown:
             batch["images"] = torch.stack(self.shown)[None]
@@ -117,6 +118,10 @@ class Talk:
             replies.append(self._picture(states[None]))
             at = place + self.method.image_tokens
         return replies + self._words(row[at:])
+
+    def _start_of(self, ids: list[int]) -> list[int]:
+        """The start token, unless words stand there already: the model would take it for the end of its answer."""
+        return [] if any(token != IMAGE for token in ids) else [self.start]
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]

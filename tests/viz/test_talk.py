@@ -54,8 +54,27 @@ def test_pictures_are_found_once_each_and_the_conversation_is_remembered() -> No
     talk.say(PICTURE, "blue dog", most_words=2)
     assert talk.ids.count(IMAGE) == len(talk.shown) == 1
     talk.forget()
-    assert talk.ids == [tokenizer.eos_token_id]
+    assert talk.ids == []
     assert talk.say("red cat", most_words=1, scale=1e5)[0].text == names[0]
+
+
+def test_the_start_token_stands_once_before_the_first_words_and_behind_pictures_that_lead() -> None:
+    method, tokenizer = model()
+    start, cat = tokenizer.eos_token_id, tokenizer("cat", add_special_tokens=False)["input_ids"]
+    begun = {
+        (PICTURE,): [IMAGE, start],
+        (PICTURE, "cat"): [IMAGE, start, *cat],
+        ("cat", PICTURE): [start, *cat, IMAGE],
+        (PICTURE, PICTURE, "cat", "cat"): [IMAGE, IMAGE, start, *cat, *cat],
+    }
+    talk = Talk(method, tokenizer)
+    for parts, ids in begun.items():
+        talk.forget()
+        talk.say(*parts, most_words=1)
+        assert talk.ids[: len(ids)] == ids
+    said = len(talk.ids)
+    talk.say("cat", most_words=1)
+    assert talk.ids[said : said + len(cat)] == cat
 
 
 def test_the_decision_model_chooses_between_finding_and_drawing() -> None:
