@@ -309,7 +309,7 @@ def test_a_run_that_is_ended_leaves_no_folder_or_the_next_one_clears_it(root, wr
         time.sleep(0.1)
     assert list(temporary.glob("mmlab-run-*"))
     process.send_signal(getattr(signal, name))
-    process.wait(20)
+    process.wait(45)  # less than the cell sleeps: it is ended, not waited for
     if name == "SIGKILL":
         assert list(temporary.glob("mmlab-run-*"))
         with workplace():
