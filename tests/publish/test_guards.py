@@ -289,6 +289,9 @@ def temporary(tmp_path, monkeypatch):
     tempfile.tempdir = None
 
 
+_ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+
+
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGTERM", "SIGINT", "SIGKILL"])
 def test_a_run_that_is_ended_leaves_no_folder_or_the_next_one_clears_it(root, write, temporary, name):
     started = root / "started"
@@ -302,7 +305,7 @@ def test_a_run_that_is_ended_leaves_no_folder_or_the_next_one_clears_it(root, wr
         [sys.executable, "-c", call],
         cwd=key.PACKAGE.parent,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in _ENDS],  # a shell's jobs ignore some
     )
     until = time.monotonic() + 60
     while not started.exists() and time.monotonic() < until:
