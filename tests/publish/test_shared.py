@@ -1,12 +1,13 @@
 """What chapters share is found in their sources, and trained before them."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from mmlab.bases import SHARED
 from mmlab.publish.chapter import Chapter
-from mmlab.publish.run import shared
+from mmlab.publish.run import runner, shared
 
 
 @pytest.fixture
@@ -30,22 +31,50 @@ def test_each_shared_model_has_its_function():
         assert callable(getattr(importlib.import_module(f"mmlab.bases.{module}"), function))
 
 
-def test_it_is_called_in_a_process_of_its_own_and_told_of_if_it_took_long(chapters, monkeypatch, tmp_path):
+def test_it_is_called_in_a_process_of_its_own_and_told_of_if_it_took_long(monkeypatch, tmp_path):
     monkeypatch.setattr(
         shared, "_CALL", f"import sys; open({str(tmp_path / 'called')!r}, 'w').write(' '.join(sys.argv[1:]))"
     )
     times = iter((0.0, 60.0))
     monkeypatch.setattr(shared.time, "monotonic", lambda: next(times))
     told = []
-    shared.train_shared(chapters, threading.Event(), say=told.append)
+    shared.train_shared("findings_reader", threading.Event(), say=told.append)
     assert (tmp_path / "called").read_text() == "mmlab.bases.findings_reader findings_reader"
     assert told == ["findings_reader: trained in 60 s, for all chapters that start from it"]
 
 
-def test_a_stop_ends_it_and_a_failure_stops_nothing(chapters, monkeypatch):
+def test_a_stop_ends_it_and_a_failure_stops_nothing(monkeypatch):
     monkeypatch.setattr(shared, "_CALL", "raise SystemExit(1)")
-    shared.train_shared(chapters, threading.Event())
+    shared.train_shared("findings_reader", threading.Event())
     monkeypatch.setattr(shared, "_CALL", "import time; time.sleep(60)")
     stop = threading.Event()
     stop.set()
-    shared.train_shared(chapters, stop)
+    shared.train_shared("findings_reader", stop)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_only_chapters_that_start_from_it_wait_for_a_training(chapters, monkeypatch, tmp_path, workers):
+    """With two workers the other chapter runs beside the training, and ends it here; with one it comes after."""
+    told, other_ran = [], threading.Event()
+
+    def train(name, stop, say):
+        told.append(f"{name} begins")
+        assert workers == 1 or other_ran.wait(10)
+        told.append(f"{name} ends")
+
+    def execute(stem, **_):
+        told.append(stem)
+        if stem == "two":
+            other_ran.set()
+        return SimpleNamespace(status="ok", stem=stem)
+
+    monkeypatch.setattr(runner, "train_shared", train)
+    monkeypatch.setattr(runner, "execute", execute)
+    monkeypatch.setattr(runner, "_with_profile", lambda *_: {})
+    monkeypatch.setattr(Chapter, "notebook", None)
+    receipts = runner.execute_all(["one", "two"], root=tmp_path, workers=workers, force=True)
+    assert [receipt.stem for receipt in receipts] == ["one", "two"]
+    begins, ends = told.index("findings_reader begins"), told.index("findings_reader ends")
+    two, one = told.index("two"), told.index("one")
+    assert begins < ends < one
+    assert (begins < two < ends) == (workers == 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -154,8 +154,8 @@ def execute_all(
 
     With the ``"gpu"`` profile each has a GPU to itself, and as many run at a time as there are GPUs.
 
-    What chapters share is trained first, see :mod:`mmlab.publish.run.shared`. A chapter that fails does not stop the
-    others; the error comes at the end and names all of them.
+    What chapters share is trained beside the chapters that do not need it, see :mod:`mmlab.publish.run.shared`. A
+    chapter that fails does not stop the others; the error comes at the end and names all of them.
 
     Args:
         stems: The chapters.
@@ -183,7 +183,10 @@ def execute_all(
         workers = len(found)
     place = partial(here, together=max(1, min(workers, len(stems)))) if launch is None else launch
 
+    trainings: dict[str, Future[None]] = {}
+
     def run(stem: str) -> Receipt:
+        wait([trainings[name] for name in shared[stem]])
         try:
             receipt = execute(
                 stem, profile=profile, out=out, timeout=timeout, force=force, root=root, stop=stop, launch=place
@@ -194,22 +197,23 @@ def execute_all(
             report(receipt)
         return receipt
 
-    def due(stem: str) -> bool:
-        """Whether a chapter starts from a shared model, and has to run."""
+    def starts_from(stem: str) -> list[str]:
+        """The shared models of a chapter that has to run."""
         chapter = Chapter(root, stem)
-        if not chapter.source.is_file() or not needed([chapter]):
-            return False
+        if launch is not None or not chapter.source.is_file() or not (names := needed([chapter])):
+            return []
         notebook, target = chapter.notebook, chapter.target(root / expand(out, "out") / profile)
         given = _with_profile(notebook, profile, {})
-        return force or cache.fresh(target, chapter.inputs(profile, given)) is None
+        return names if force or cache.fresh(target, chapter.inputs(profile, given)) is None else []
 
-    if launch is None:
-        with terminable():
-            train_shared([Chapter(root, stem) for stem in stems if due(stem)], stop, workers, say)
+    shared = {stem: starts_from(stem) for stem in stems}
     with terminable(), ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = [pool.submit(run, stem) for stem in stems]
+        for name in dict.fromkeys(name for names in shared.values() for name in names):
+            trainings[name] = pool.submit(train_shared, name, stop, say)
+        # Trainings first, then who needs none: nobody waits for a training that has no worker.
+        futures = {stem: pool.submit(run, stem) for stem in sorted(stems, key=lambda stem: bool(shared[stem]))}
         try:
-            receipts = [future.result() for future in futures]
+            receipts = [futures[stem].result() for stem in stems]
         except BaseException:  # Ctrl-C and SIGTERM too: end what runs, start nothing more
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What several chapters start from is trained before any of them runs, once, and outside their time and budget."""
+"""What several chapters start from is trained once, beside the chapters that do not need it, outside their budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from mmlab.bases import SHARED
 from mmlab.publish.chapter import Chapter
@@ -25,38 +24,25 @@ def needed(chapters: Sequence[Chapter]) -> list[str]:
     return [name for name in SHARED if any(f"mmlab.bases.{name} " in text for text in texts)]
 
 
-def train_shared(
-    chapters: Sequence[Chapter], stop: threading.Event, workers: int = 2, say: Callable[[str], None] | None = None
-) -> None:
-    """Train what some chapters share and is not kept yet, side by side, in processes of their own.
+def train_shared(name: str, stop: threading.Event, say: Callable[[str], None] | None = None) -> None:
+    """Train one model that chapters share, if it is not kept yet, in a process of its own.
 
     A training that fails stops nothing: the chapters that need it try again, and say what is wrong.
 
     Args:
-        chapters: Those that are about to run.
-        stop: When set, the trainings are ended.
-        workers: How many at a time.
-        say: Called with a sentence for each training that took more than a few seconds.
+        name: Its module in :mod:`mmlab.bases`.
+        stop: When set, the training is ended.
+        say: Called with a sentence if it took more than a few seconds.
     """
-    names = needed(chapters)
-    if not names:
-        return
-
-    def train(name: str) -> None:
-        command = [sys.executable, "-c", _CALL, f"mmlab.bases.{name}", SHARED[name]]
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        environment = {**os.environ, **one_thread, "PYTHONPATH": str(key.PACKAGE.parent), "HF_HUB_OFFLINE": "1"}
-        began = time.monotonic()
-        with subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            try:
-                while process.poll() is None and not stop.wait(0.2):
-                    pass
-            finally:
-                process.kill()
-        if say and process.returncode == 0 and (took := time.monotonic() - began) > 20:
-            say(f"{SHARED[name]}: trained in {took:.0f} s, for all chapters that start from it")
-
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        list(pool.map(train, names))
+    command = [sys.executable, "-c", _CALL, f"mmlab.bases.{name}", SHARED[name]]
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = {**os.environ, **one_thread, "PYTHONPATH": str(key.PACKAGE.parent), "HF_HUB_OFFLINE": "1"}
+    began = time.monotonic()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while process.poll() is None and not stop.wait(0.2):
+                pass
+        finally:
+            process.kill()
+    if say and process.returncode == 0 and (took := time.monotonic() - began) > 20:
+        say(f"{SHARED[name]}: trained in {took:.0f} s, for all chapters that start from it")
