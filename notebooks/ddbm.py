@@ -34,7 +34,7 @@ profile = "cpu"
 seeds: int = 3  # worlds, and trainings of the small networks
 toy_seeds: int = 5  # draws of the samplers with an exact denoiser
 steps: int | None = None  # of every training run on the connectomes
-toy_steps: int = 250  # of every training run on single numbers
+toy_steps: int = 150  # of every training run on single numbers
 people: int = 2000  # draws in the toy
 subjects: int | None = None
 regions: int | None = None
@@ -562,9 +562,9 @@ def ddbm(seed, schedule="ve"):
 
 def drawn(method, source, sampler, calls, seed, samples=10):
     """Samples (K, S, E) by one of the samplers above."""
-    made = SAMPLERS[sampler](
-        method, source.repeat(samples, 1), calls, generator(700 + seed)
-    )
+    repeated = source.repeat(samples, 1)
+    with method.linear.hold(repeated):  # the regression once, not at every call
+        made = SAMPLERS[sampler](method, repeated, calls, generator(700 + seed))
     return made.unflatten(0, (samples, len(source)))
 
 

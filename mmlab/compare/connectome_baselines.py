@@ -238,9 +238,8 @@ def fit_pca_ridge(
     choices = [(k, penalty) for k in sorted({min(k, most) for k in components}) for penalty in penalties]
     error = torch.zeros(len(choices), dtype=torch.float64)
     for part, held_out in train.folds(min(folds, len(set(train.subjects))), seed):
-        rotation = _Rotation(part, keep)
-        for i, (k, penalty) in enumerate(choices):
-            error[i] += (rotation.solve(k, penalty)(held_out.source) - held_out.target).double().square().sum()
+        errors = _Rotation(part, keep).errors(held_out)
+        error += torch.stack([errors(k, penalty) for k, penalty in choices])
     return _Rotation(train, keep).solve(*choices[int(error.argmin())])
 
 
@@ -254,11 +253,35 @@ class _Rotation:
         self.left, self.values, self.right = torch.linalg.svd(centred, full_matrices=False)
         missed = target - self.target_mean  # (S, E)
         self.projected = self.left.T @ (missed - keep * centred if keep else missed)  # (S, E)
+        self.rank = int((self.values > 1e-9 * self.values[0]).sum())
+
+    def gain(self, components: int, penalty: float) -> Tensor:
+        kept = self.values[: min(components, self.rank)]  # none, if all sources are equal
+        return kept / (kept.square() + penalty * self.values[0].square())
 
     def solve(self, components: int, penalty: float) -> PCARidge:
-        rank = int((self.values > 1e-9 * self.values[0]).sum())
-        k = min(components, rank)  # none, if all sources are equal
-        kept = self.values[:k]
-        gain = kept / (kept.square() + penalty * self.values[0].square())
+        gain = self.gain(components, penalty)
+        k = len(gain)
         decoder = gain[:, None] * self.projected[:k]
         return PCARidge(k, penalty, self.keep, self.source_mean, self.target_mean, self.right[:k].T, decoder)
+
+    def errors(self, held_out: Pairs) -> Callable[[int, float], Tensor]:
+        """The sum of squared errors on held-out pairs of any choice, without a prediction for each.
+
+        With scores z, gains g and projections p, it is ‖y - Σ_r z_r g_r p_r‖², a quadratic form in g.
+        """
+        centred = held_out.source.double() - self.source_mean
+        missed = held_out.target.double() - self.target_mean
+        if self.keep:
+            missed = missed - self.keep * centred
+        scores = centred @ self.right.T  # (B, S)
+        linear = (scores * (missed @ self.projected.T)).sum(0)  # (S,)
+        square = (scores.T @ scores) * (self.projected @ self.projected.T)  # (S, S)
+        constant = missed.square().sum()
+
+        def error(components: int, penalty: float) -> Tensor:
+            gain = self.gain(components, penalty)
+            k = len(gain)
+            return constant - 2 * gain @ linear[:k] + gain @ square[:k, :k] @ gain
+
+        return error

@@ -253,6 +253,22 @@ class BridgeMatching(Method):
                 f"not steps={steps} and sampler={sampler!r}."
             )
 
+        with self.linear.hold(source):
+            return self._walk(source, steps, sampler, rng)
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        """Vectors of 12 values whose targets are a fixed rotation of the sources."""
+        rng = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method = cls(shape=(12,), width=32, depth=1, sigma=0.5)
+        source = torch.randn(32, 12, generator=rng)
+        return method, {"source": source, "target": source.roll(1, dims=1)}
+
+    def _walk(self, source: Tensor, steps: int, sampler: BridgeSampler, rng: torch.Generator) -> Tensor:
+        """The steps of :meth:`sample`."""
+
         def look(x: Tensor, t: Tensor) -> Tensor:
             return torch.stack(self.ends(x, t.expand(len(x)), source))  # (2, B, ...)
 
@@ -269,22 +285,12 @@ class BridgeMatching(Method):
             return look(x, times[-1])[1]
         x = source
         for s, t in pairwise(self._grid(steps).to(source)):
-            target = look(x, s)[1]  # Eq. (3): in place of x1 in Eq. (2)
+            target = self.ends(x, s.expand(len(x)), source)[1]  # Eq. (3): in place of x1 in Eq. (2)
             if sampler == "posterior":
                 x = posterior_step(self.reference, x, target, s, t, noise_like(x, rng))  # Eq. (6)
             else:  # the last step ends in the target: noise there would only blur it
                 x = euler_step(self.reference, x, target, s, t, noise_like(x, rng) * (t < 1))  # Eq. (5)
         return x
-
-    @classmethod
-    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
-        """Vectors of 12 values whose targets are a fixed rotation of the sources."""
-        rng = torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            method = cls(shape=(12,), width=32, depth=1, sigma=0.5)
-        source = torch.randn(32, 12, generator=rng)
-        return method, {"source": source, "target": source.roll(1, dims=1)}
 
     def _clock(self, t: Tensor) -> Tensor:
         """The share u = σ_t²/S of the variance, which the network is told in place of t.

@@ -226,6 +226,21 @@ class DDBM(Method):
         check_pairs(self.shape, source=source)
         if steps < 1 or not 0 <= churn < 1:
             raise ValueError(f"Sampling needs steps >= 1 and a churn in [0, 1), not steps={steps} and churn={churn}.")
+        with self.linear.hold(source):
+            return self._walk(source, steps, churn, rng)
+
+    @classmethod
+    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
+        """Vectors of 12 values whose targets are a fixed rotation of the sources."""
+        rng = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            method = cls(shape=(12,), width=32, depth=1, covariance=0.0)
+        source = torch.randn(32, 12, generator=rng)
+        return method, {"source": source, "target": source.roll(1, dims=1)}
+
+    def _walk(self, source: Tensor, steps: int, churn: float, rng: torch.Generator) -> Tensor:
+        """The steps of :meth:`sample`."""
         times = (MARGIN + (1 - 2 * MARGIN) * power_grid(steps, 1.5)).to(source)  # smaller steps near the target
 
         def look(x: Tensor, t: Tensor) -> Tensor:
@@ -249,16 +264,6 @@ class DDBM(Method):
                 t = middle
             x = heun_step(look, move, x, t, s)
         return self.denoise(x, times[-1].expand(len(x)), source)
-
-    @classmethod
-    def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
-        """Vectors of 12 values whose targets are a fixed rotation of the sources."""
-        rng = torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            method = cls(shape=(12,), width=32, depth=1, covariance=0.0)
-        source = torch.randn(32, 12, generator=rng)
-        return method, {"source": source, "target": source.roll(1, dims=1)}
 
     def _denoised(self, x: Tensor, t: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         """D(x, t, x_T), (B, ...), and c_out."""

@@ -193,7 +193,8 @@ class FlowMatching(Method):
         check_pairs(self.shape, source=source)
         noise = noise_like(source, rng)
         start = self.scale * noise if self.origin == "noise" else source + self.sigma * noise
-        return integrate(lambda x, t: self.velocity(x, t, source), start, steps=steps, solver=solver).end
+        with self.linear.hold(source):
+            return integrate(lambda x, t: self.velocity(x, t, source), start, steps=steps, solver=solver).end
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

@@ -261,15 +261,17 @@ class ScoreDiffusion(Method):
 
         times = power_grid(steps, 2, MARGIN).to(source)  # small steps near the data, where the score changes fastest
         x, condition = noise_like(source, rng), source / self.scale
-        for t, s in pairwise(times[:-1]):
-            endpoint = self.endpoint(x, t.expand(len(x)), condition, guidance)
-            if sampler == "ancestral":
-                x = ancestral_step(x, endpoint, t, s, noise_like(x, rng))
-            elif sampler == "euler":
-                x = euler_step(x, score_from_endpoint(x, endpoint, t), t, s, noise_like(x, rng))
-            else:
-                x = ode_step(x, endpoint, t, s)
-        return self.scale * self.endpoint(x, times[-2].expand(len(x)), condition, guidance)  # the last noise taken off
+        with self.linear.hold(condition):
+            for t, s in pairwise(times[:-1]):
+                endpoint = self.endpoint(x, t.expand(len(x)), condition, guidance)
+                if sampler == "ancestral":
+                    x = ancestral_step(x, endpoint, t, s, noise_like(x, rng))
+                elif sampler == "euler":
+                    x = euler_step(x, score_from_endpoint(x, endpoint, t), t, s, noise_like(x, rng))
+                else:
+                    x = ode_step(x, endpoint, t, s)
+            x = self.endpoint(x, times[-2].expand(len(x)), condition, guidance)  # the last noise taken off
+        return self.scale * x
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:

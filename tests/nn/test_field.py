@@ -1,8 +1,16 @@
 """The network over vectors or images given time, and the regression that it starts from."""
 
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
 import torch
 
+from mmlab.method import Method
+from mmlab.methods.bridge_matching import BridgeMatching
+from mmlab.methods.ddbm import DDBM
+from mmlab.methods.flow_matching import FlowMatching
+from mmlab.methods.score_diffusion import ScoreDiffusion
 from mmlab.nn.field import LinearStart, make_field, ridge
 
 
@@ -46,3 +54,37 @@ def test_shapes_are_of_vectors_or_images() -> None:
     for shape in ((3, 3), (), (0,), (1, 0, 4)):
         with pytest.raises(ValueError, match="shape is"):
             make_field(shape, 1)
+
+
+class Counting(LinearStart):
+    """Counts how often it regresses."""
+
+    count = 0
+
+    def forward(self, source: torch.Tensor) -> torch.Tensor:
+        self.count += self._held is None
+        return super().forward(source)
+
+
+def methods() -> list[Method]:
+    return [
+        BridgeMatching((30,), 16, 1),
+        DDBM((30,), 16, 1),
+        ScoreDiffusion((30,), 16, 1),
+        FlowMatching((30,), 16, 1, "paired", condition_on_source=True, origin="noise"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_sampler_regresses_once_and_draws_the_same(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    method: Any = methods()[number].eval()
+    method.linear = Counting((30,))
+    source, target = torch.randn(2, 40, 30, generator=torch.Generator().manual_seed(1))
+    method.start_from([{"source": a, "target": b} for a, b in zip(source, target, strict=True)])
+    made = method.sample(source, steps=4, rng=torch.Generator().manual_seed(2))
+    assert method.linear.count == 1
+    monkeypatch.setattr(Counting, "hold", lambda self, source: nullcontext())
+    assert torch.equal(method.sample(source, steps=4, rng=torch.Generator().manual_seed(2)), made)
+    assert method.linear.count > 4
+    other = method.sample(source + 1, steps=4, rng=torch.Generator().manual_seed(2))
+    assert not torch.allclose(other, made)
