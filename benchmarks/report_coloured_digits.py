@@ -63,8 +63,8 @@ def _world(title: str, world: dict[str, Any]) -> str:
         )
         far, grey = (statistics.mean(run[KEY] for run in rows[name]) for name in ("drift as output", "half as bright"))
         text += (
-            f"\nA network that puts out the endpoint has an excess of {own:.3f} with time and {own_blind:.3f} "
-            f"without; one that puts out the drift {drift:.3f} and {blind:.3f}. So whether time must be told depends "
+            f"\nA network that predicts the endpoint has an excess of {own:.3f} with time and {own_blind:.3f} "
+            f"without; one that predicts the drift {drift:.3f} and {blind:.3f}. So whether time must be told depends "
             f"on what is asked for. By the distance to the nearest right answer the drift with time has {far:.3f}, and "
             f"*half as bright* {grey:.3f}.\n"
         )

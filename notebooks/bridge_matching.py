@@ -1372,7 +1372,7 @@ assert abs(x.var() - variance) < 0.002
 # $(\bar\sigma_s^2 - \bar\sigma_t^2)/\bar\sigma_s^2$, lies between 0 and 1, and the last step returns $\hat x_1$ itself.
 # ```
 #
-# ```{dropdown} A network puts out the noise, (x − x₁)/σ̄ₜ, as in I²SB. How do you get the endpoint, and where is it least certain?
+# ```{dropdown} A network predicts the noise, (x − x₁)/σ̄ₜ, as in I²SB. How do you get the endpoint, and where is it least certain?
 # $\hat x_1 = x - \bar\sigma_t\,\hat\varepsilon$. An error of the network counts $\bar\sigma_t$ times: most at the start, hardly at the end.
 # ```
 #

@@ -449,7 +449,7 @@ class Published(DDBM):
 
 
 class Bare(DDBM):
-    """Without preconditioning: the network puts out the clean sample itself, and every time has the same weight."""
+    """Without preconditioning: the network predicts the clean sample itself, and every time has the same weight."""
 
     size = 1.0
 

@@ -96,7 +96,7 @@ def unet(source=True, **parts):
 
 # %% tags=["hide-input"]
 def anatomy(network, side):
-    """Name, channels and side of what every layer puts out, in the order of the pass."""
+    """Name, channels and side of the output of every layer, in the order of the pass."""
     found, hooks = [], []
     layers = [("first", network.first), *[("down", part) for part in network.down],
               ("middle", network.middle1), ("attention", network.attention), ("middle", network.middle2),
@@ -270,10 +270,10 @@ say(
 # $$\operatorname{sd}(\hat t) \approx \sqrt{\tfrac 2d}\; \frac{v}{|\mathrm dv/\mathrm dt|} = \sqrt{\tfrac 2d}\;\frac{t(1-t)}{|1 - 2t|}. \tag{4}$$
 #
 # The image is a clock, and the more values it has, the more exactly it runs. But like a clock without a.m. and p.m. it shows the same at $t$ and $1-t$; only the colour, which grows in proportion to $t$, tells the two apart. And at half time, where the noise turns round, it stands still.
-# In diffusion models the noise only grows, and there it was found that denoisers can do with no time at all, or lose little {cite}`sun2025noise`, and that it depends on what they put out {cite}`sahraee2026geometry`.
+# In diffusion models the noise only grows, and there it was found that denoisers can do with no time at all, or lose little {cite}`sun2025noise`, and that it depends on what they predict {cite}`sahraee2026geometry`.
 #
 # Here we need not believe it. A perfect network without a clock weighs hues *and times* in (1), with all times equally probable. (With two unknowns the factor $v^{-d/2}$ of the normal density no longer cancels.) Let us see how far it is from the one with a clock.
-# One more question decides the answer: *what the network has to put out*. If it is the endpoint, time only sharpens a guess. If it is the drift $(x_1 - x)/(1-t)$, the network must know
+# One more question decides the answer: *what the network has to predict*. If it is the endpoint, time only sharpens a guess. If it is the drift $(x_1 - x)/(1-t)$, the network must know
 # $1-t$ to scale its answer. With the weight of $1-t$ on the squared error, which {doc}`bridge_matching` needs to keep it finite, the least squares drift of a blind network is
 #
 # $$b^\star(x) = \frac{\mathbb E[X_1 \mid x, x_0] - x}{\mathbb E[1 - t \mid x, x_0]}. \tag{5}$$
@@ -334,8 +334,8 @@ show(
 )
 worst = {kind: blind[kind].idxmax() for kind in ("endpoint", "drift")}
 say(
-    f"""So before any training we know what a time embedding is worth to a *perfect* network. If it puts out the endpoint, blindness adds at most **{blind["endpoint"].max():.3f}** in RMS error, at t = {worst["endpoint"]:.1f}, where it errs by {blind["error"][worst["endpoint"]]:.3f} anyway.
-If it puts out the drift, up to **{blind["drift"].max():.3f}**, at t = {worst["drift"]:.1f}, where it errs by {blind["error"][worst["drift"]]:.3f} anyway. The two errors add in squares. *Whether a network must be told the time depends on what it is asked for.* A trained network is not perfect, and may use a clock in other ways; below, trained networks get their say."""
+    f"""So before any training we know what a time embedding is worth to a *perfect* network. If it predicts the endpoint, blindness adds at most **{blind["endpoint"].max():.3f}** in RMS error, at t = {worst["endpoint"]:.1f}, where it errs by {blind["error"][worst["endpoint"]]:.3f} anyway.
+If it predicts the drift, up to **{blind["drift"].max():.3f}**, at t = {worst["drift"]:.1f}, where it errs by {blind["error"][worst["drift"]]:.3f} anyway. The two errors add in squares. *Whether a network must be told the time depends on what it is asked for.* A trained network is not perfect, and may use a clock in other ways; below, trained networks get their say."""
 )
 
 # %% [markdown]
@@ -776,7 +776,7 @@ else:
 # %% [markdown]
 # ## What goes wrong in practice
 #
-# - **No clock at all.** The prototype's network was built without its time embedding. Whether that shows in the results depends on what is put out: see the lists above. A fault that may not show there has to be
+# - **No clock at all.** The prototype's network was built without its time embedding. Whether that shows in the results depends on what is predicted: see the lists above. A fault that may not show there has to be
 #   found by a test: two times in, two different answers out.
 # - **A clock that is not wound.** $t$ between 0 and 1 put into waves made for 1 to 1000. The fault is as silent.
 # - **Attention where the image is still large.** A map of attention grows with the fourth power of the image's side.

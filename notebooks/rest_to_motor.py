@@ -249,7 +249,7 @@ def in_the_limit(samples, target, group):
 # $$F = \lVert \mu - \nu\rVert^2 + \operatorname{tr}\!\Big(S + T - 2\big(S^{1/2}\, T\, S^{1/2}\big)^{1/2}\Big). \tag{2}$$
 #
 # The famous version uses features of a network trained on photographs {cite}`heusel2017`. Ours uses ten tangent coordinates, and one sample of each person.
-# The row *a second scan* is what the truth itself would have. It is smaller than the distance between two crowds of *different* real people, which is printed below the table: with the same people on both sides, the roughness of two covariances from a hundred people is the same roughness.
+# The row *a second scan* is what the truth itself would have. It is smaller than the distance between two groups of *different* real people, which is printed below the table: with the same people on both sides, the roughness of two covariances from a hundred people is the same roughness.
 # *Invalid* is the share of matrices that are correlations of nothing, since an eigenvalue is negative. Before the logarithm they are moved to near valid ones, which have a tiny eigenvalue; (2) punishes that hard.
 # *Called motor* is the share that a logistic regression, trained on real matrices of rest and motor, takes for motor.
 #
@@ -921,7 +921,7 @@ say(
 #
 # - **A sample against a mean, or few samples against a regression.** (1) says what it costs, and how to take it off.
 # - **Choosing among many on the test people.** With so many entries somebody leads by luck. Choose on training people, and look at intervals.
-# - **A distance without a floor.** (2) is not zero between two crowds of real people, and the fewer they are, the larger it is.
+# - **A distance without a floor.** (2) is not zero between two groups of real people, and the fewer they are, the larger it is.
 # - **A flattering yardstick.** (2) is taken in tangent coordinates, where one of the competitors lives, and raw identification does not charge for exaggeration (third exercise).
 # - **The same answer for everybody.** Small medical sets invite it: error low, pictures handsome, person gone. Demeaned $r$ and identification exist for that.
 #
@@ -959,7 +959,7 @@ check_price((one_sample, mean_of_four, count))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} The distance of two crowds (code)
+# ```{exercise} The distance of two groups (code)
 # :label: rest-to-motor-frechet
 #
 # Write (2) for two sets of coordinates, (S, D) and (R, D), one person per row. Use unbiased covariances. The trace of the root of $S^{1/2} T S^{1/2}$ is the sum of the roots of its eigenvalues.
@@ -1069,7 +1069,7 @@ check_turn(turning_point)
 # ```
 #
 # ```{dropdown} Copied rest has a small Fréchet distance. Why is that no praise?
-# The distance compares crowds. Copied rest matrices are real matrices of real people with the right variety; that they show another state moves the mean only a little.
+# The distance compares whole groups, and not person with person. Copied rest matrices are real matrices of real people with the right variety; that they show another state moves the mean only a little.
 # ```
 #
 # ```{dropdown} A method that never saw a pair has a demeaned r far above zero. How?
@@ -1081,7 +1081,7 @@ check_turn(turning_point)
 # - Closeness belongs to the mean and realness to single samples; the two rank the methods differently.
 # - A mean of $K$ samples has their variance over $K$ on top of its squared error. Take the tax off before you compare.
 # - Put plain regression with the same network, ridge regression and the shrunk shift beside every sampler; the lists above say which of them this run can tell apart.
-# - Coverage tells whether a spread means anything. A valid matrix, a small distance between crowds, and a decoder's word do not.
+# - Coverage tells whether a spread means anything. A valid matrix, a small distance between groups, and a decoder's word do not.
 # - What holds in a world that one made must be asked again of real people.
 #
 # ## Limits, and what to read next

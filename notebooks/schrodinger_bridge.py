@@ -13,10 +13,10 @@
 # %% [markdown]
 # # Schrödinger bridges
 #
-# **Two crowds, and no pairs: who became whom?**
+# **Two groups, and no pairs: who became whom?**
 #
 # Rest scans of some people, task scans of others; grey digits here, coloured digits there. Without pairs the question
-# has no answer in the data. It needs a principle. Schrödinger's, of 1931: *of all diffusions that carry the first crowd
+# has no answer in the data. It needs a principle. Schrödinger's, of 1931: *of all diffusions that carry the first group
 # to the second, take the one that is most like pure diffusion* {cite}`leonard2014survey`. Nobody moves further than need
 # be, except by chance.
 #
@@ -257,13 +257,13 @@ def outer_loop(method, sources, targets, iterations, rng):
 
 torch.manual_seed(0)
 method = SchrodingerBridge((1,), 32, 1, sigma=1.0, simulation_steps=8)
-crowd0, crowd1, fresh = torch.randn(3, 5000, 1, generator=generator(5))
+group0, group1, fresh = torch.randn(3, 5000, 1, generator=generator(5))
 turns = []
-for trained_so_far in outer_loop(method, crowd0, crowd1, 3, generator(6)):
+for trained_so_far in outer_loop(method, group0, group1, 3, generator(6)):
     ends = trained_so_far.sample(fresh, steps=20, rng=generator(7))
     turns.append(torch.corrcoef(torch.cat([fresh, ends], 1).T)[0, 1].item())
 say(
-    "Correlation of the ends after each turn, for two normal crowds and σ = 1: "
+    "Correlation of the ends after each turn, for two normal groups and σ = 1: "
     + ", ".join(f"{value:.3f}" for value in turns)
     + f". The Schrödinger bridge has {schrodinger_coupling(torch.ones(1, 1), torch.ones(1, 1), 1.0).item():.3f}."
 )
@@ -692,7 +692,7 @@ record(
 # - **A plan that never reaches the loss.** See {doc}`flow_matching`. Here, too, a test replaces the pairs and looks whether
 #   the loss knows.
 # - **One point of the batch.** A public implementation of the Sinkhorn route once trained on a single point of each batch by
-#   an error of broadcasting, and put out noise. Shapes are checked here, and the loss is compared with a closed form.
+#   an error of broadcasting, and drew noise. Shapes are checked here, and the loss is compared with a closed form.
 # - **ε and σ².** With $\varepsilon = \sigma^2$ in place of (3) everything runs, and the coupling is that of another
 #   diffusion.
 # - **One seed for two things.** Data drawn from a generator with seed 0, noise from another with seed 0: then the noise *is*
@@ -856,7 +856,7 @@ found_r = found_r / (x0.std() * anti.std())
 
 # %% tags=["hide-input"]
 say(
-    f"Nothing differs: the bridge is a function of the two crowds alone. If the true pairs are as short as can be, it finds them; "
+    f"Nothing differs: the bridge is a function of the two groups alone. If the true pairs are as short as can be, it finds them; "
     f"if not, it does not. Here the true correlation is {true_r.item():.2f}, and the bridge says {found_r.item():.2f}. A study has to show that its "
     "true pairs are *not* simply the nearest ones, or else that this is all that was recovered."
 )
@@ -876,7 +876,7 @@ say(
 # ```
 #
 # ```{dropdown} When would you take the Gaussian map instead?
-# When both crowds are nearly Gaussian, or too small to show otherwise. Between Gaussians it is the exact optimal transport, the limit of small σ; it costs a few decompositions, and has no knobs.
+# When both groups are nearly Gaussian, or too small to show otherwise. Between Gaussians it is the exact optimal transport, the limit of small σ; it costs a few decompositions, and has no knobs.
 # ```
 #
 # ## In five lines
@@ -884,7 +884,7 @@ say(
 # - Without pairs a principle has to choose the coupling; Schrödinger's is: as much like pure diffusion as the ends allow.
 # - Bridge matching on its own pairs, again and again, leads there; each direction learns from the pairs of the other.
 # - Entropic transport with $\varepsilon = 2\sigma^2$ has the same pairs, up to the size of the batch.
-# - For Gaussian crowds the answer is a formula. Elsewhere face the partner of the nearest and the flow with optimal pairs; the claims above say what this run decides.
+# - For Gaussian groups the answer is a formula. Elsewhere face the partner of the nearest and the flow with optimal pairs; the claims above say what this run decides.
 # - Nearest is a principle, not knowledge: true pairs that are not near are not found.
 #
 # ## Limits, and what to read next

@@ -686,7 +686,7 @@ check_score(score)
 # ```{exercise} From noise to clean (code)
 # :label: score-diffusion-endpoint
 #
-# A network puts out the noise $\hat\varepsilon$. Write the clean sample that this means, and the score: `convert(x, noise, alpha, sigma)` returns both.
+# A network predicts the noise $\hat\varepsilon$. Write the clean sample that this means, and the score: `convert(x, noise, alpha, sigma)` returns both.
 # ```
 
 # %% tags=["stub:convert"]

@@ -90,7 +90,7 @@ def check_distance(answer: Distance) -> Verdict:
         return (m - n).square().sum() + bures_wasserstein(s[0] * 0, s, s[0] * 0, t)
 
     mistakes: list[Mistake] = [
-        ("The means are missing: two crowds of the same shape may be far apart.", without_means),
+        ("The means are missing: two groups of the same shape may be far apart.", without_means),
         ("The distance of the means is to be squared.", means_not_squared),
         ("Divide by the number of people *less one*, as `torch.cov` does.", biased),
         ("Take the root of the inner product before its trace.", without_root),
@@ -105,7 +105,7 @@ def check_distance(answer: Distance) -> Verdict:
         truth,
         [case() for _ in range(3)],
         parts=["the distance"],
-        right="Two equal crowds are at zero, and so are two different crowds with the same mean and covariance.",
+        right="Two equal groups are at zero, and so are two different groups with the same mean and covariance.",
         mistakes=mistakes,
     )
 

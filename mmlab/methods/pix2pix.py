@@ -96,9 +96,16 @@ class Pix2pix(Method):
     draws = None  # a translation; its noise is no spread
 
     def __init__(
-        self, shape: tuple[int, ...], width: int = 64, depth: int = 1, halvings: int = 3,
-        dropout: float = 0.5, l1_weight: float = 100.0, adversarial_weight: float = 1.0, residual: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        shape: tuple[int, ...],
+        width: int = 64,
+        depth: int = 1,
+        halvings: int = 3,
+        dropout: float = 0.5,
+        l1_weight: float = 100.0,
+        adversarial_weight: float = 1.0,
+        residual: bool = False,
+    ) -> None:
         super().__init__()
         self.shape = tuple(shape)
         if len(self.shape) not in (1, 3):
@@ -181,11 +188,11 @@ class Pix2pix(Method):
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
-        """Random images of 8 x 8 whose targets are the sources, upside down."""
+        """Two random images of 4 x 4 whose targets are the sources, upside down."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            method = cls(shape=(1, 8, 8), width=8, halvings=0)
-            source = torch.randn(4, 1, 8, 8)
+            method = cls(shape=(1, 4, 4), width=8, halvings=0)
+            source = torch.randn(2, 1, 4, 4)
         return method, {"source": source, "target": source.flip(2)}
 
     def _images(self, values: Tensor) -> Tensor:

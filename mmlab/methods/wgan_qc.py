@@ -96,10 +96,19 @@ class WGANQC(Method):
     draws = None  # transport of whole batches; which pairs belong together counts only in part
 
     def __init__(
-        self, shape: tuple[int, ...], width: int = 64, depth: int = 2, noise: int = 8,
-        conditional: bool = True, source_weight: float = 1.0, gamma: float = 0.1, compare: str = "length",
-        l1_weight: float = 0.0, dropout: float = 0.0, scale: float = 1.0,
-    ) -> None:  # fmt: skip
+        self,
+        shape: tuple[int, ...],
+        width: int = 64,
+        depth: int = 2,
+        noise: int = 8,
+        conditional: bool = True,
+        source_weight: float = 1.0,
+        gamma: float = 0.1,
+        compare: str = "length",
+        l1_weight: float = 0.0,
+        dropout: float = 0.0,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
         if compare not in ("length", "vector"):
             raise ValueError(f"compare={compare!r} is none of the regulariser's two: choose 'length' or 'vector'.")

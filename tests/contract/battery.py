@@ -133,7 +133,7 @@ def loss_is_a_dict_of_finite_scalars(cls: MethodClass) -> None:
 def all_randomness_is_handed_in(cls: MethodClass) -> None:
     method, batch = cls.demo()
     for objective in method.objectives():
-        _take_two_steps(method, batch, objective)  # a fresh method may put out zeros whatever it sees
+        _take_two_steps(method, batch, objective)  # a fresh method may answer zeros whatever it sees
         before, rng = _global_state(), _rng(0)
         one = objective.loss(batch, rng)["loss"]
         assert _global_state() == before, "the loss changes the global random state"

@@ -45,12 +45,22 @@ def cls(stem: str) -> battery.MethodClass:
 
 @functools.cache
 def _warm(stem: str) -> battery.MethodClass:
+    _warm_optimisers()
     method, batch = load(stem).demo()
     for objective in method.objectives() if battery.trains(type(method)) else []:
         objective.loss(batch, torch.Generator().manual_seed(0))["loss"].backward()
     with contextlib.suppress(Exception):  # a fault is for the check to find
         battery.the_verbs_answer(type(method))
     return type(method)
+
+
+@functools.cache
+def _warm_optimisers() -> None:
+    """The first step of a process loads much of torch; no method shall pay for that."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    for optimiser in (torch.optim.SGD([weight], lr=0.1), torch.optim.Adam([weight], lr=0.1, fused=True)):
+        optimiser.step()
 
 
 @every_method
