@@ -3,6 +3,7 @@
 SHARED = {
     "colonoscopy": "colonoscopy_base",
     "findings_reader": "findings_reader",
+    "scene_reader": "scene_reader",
     "small_gill": "small_gill",
     "tiny_llava": "tiny_base",
 }

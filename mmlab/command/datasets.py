@@ -162,8 +162,9 @@ def _own(name: str, settings: tuple[str, ...], test_share: float, seed: int) -> 
 def _holds_talk(whole: Any) -> bool:
     from mmlab.data.sets.memecap import MemeSplits
     from mmlab.data.worlds.mini_memes import MiniMemes
+    from mmlab.data.worlds.scene_world import SceneWorld
 
-    return isinstance(whole, MemeSplits | MiniMemes)
+    return isinstance(whole, MemeSplits | MiniMemes | SceneWorld)
 
 
 def _holds_prompts(whole: Any) -> bool:

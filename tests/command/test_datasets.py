@@ -32,6 +32,7 @@ SMALL = {  # datasets that need no files, as small as is legal
     "mini_memes": ("items=30",),
     "omics_world": ("people=40",),
     "planar_world": (),
+    "scene_world": ("items=12",),
     "rest_motor_world": ("subjects=12", "regions=24"),
 }
 
