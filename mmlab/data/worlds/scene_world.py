@@ -75,9 +75,9 @@ NONSENSE = tuple(a + b for a in _FIRST for b in _SECOND)
 """Thirty-two words that mean nothing yet."""
 
 _MORE = (
-    "a b c d e f g h 0 1 2 3 4 5 6 7 8 9 . , : ; ( ) yes no not real forged because of the is in it at and or if answer "
-    "class think note name says box figure figures patient section institution study which one code level how many what "
-    "kind board chess trace flat warm cold round edged left out all none report finding first second"
+    "a b c d e f g h 0 1 2 3 4 5 6 7 8 9 . , : ; ( ) yes no not real forged because of the is in it at and or if "
+    "answer class think note name says box figure figures patient section institution study which one code level "
+    "how many what kind board chess trace flat warm cold round edged left out all none report finding first second"
 )
 _CUE = 0.06
 
