@@ -104,6 +104,8 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
         whole, arguments = _talk(whole)
     if _holds_prompts(whole):
         whole, arguments = _prompted(whole)
+    if _holds_reports(whole):
+        whole, arguments = _reported(whole, test_share, seed)
     parts = _parts(whole, name, test_share, seed)
     return Data(name, settings, test_share, seed, *parts, arguments=arguments)
 
@@ -182,6 +184,38 @@ def _prompted(whole: Any) -> tuple[Any, dict[str, Any]]:
     ids = encode_prompts([prompt.text for prompt in whole.prompts], tokenizer())
     items = TensorData({"input_ids": ids, "image": whole.pictures})
     return items, {"unet": UNET, "vae": VAE, "text_encoder": text_settings()}
+
+
+def _holds_reports(whole: Any) -> bool:
+    from mmlab.data.worlds.described_connectomes import DescribedConnectomes
+
+    return isinstance(whole, DescribedConnectomes)
+
+
+def _reported(whole: Any, test_share: float, seed: int) -> tuple[Any, dict[str, Any]]:
+    """Matrices as pictures with their descriptions, split by person, and the small networks that read and draw them."""
+    from types import SimpleNamespace
+
+    from mmlab.bases.colonoscopy import SIZE, UNET, VAE, text_settings
+    from mmlab.bases.support_system import PICTURE_WORDS, support_items, untrained_parts
+
+    people = len(whole.told)
+    tested = round(test_share * people)
+    if not 0 < tested < people:
+        raise ValueError(f"A test_share of {test_share:g} of {people} people leaves one side empty.")
+    rows = whole.by_person(tested, seed)
+    parts = untrained_parts(whole, rows[0], seed, SIZE)
+    train, test = (support_items(whole, side, parts) for side in rows)
+    end = parts.tokenizer.eos_token_id
+    vocabulary = {"vocab_size": len(parts.tokenizer) + PICTURE_WORDS, "bos_token_id": end, "eos_token_id": end}
+    text = {
+        **text_settings(),
+        **vocabulary,
+        "pad_token_id": end,
+        "max_position_embeddings": train.tensors["input_ids"].shape[1],
+    }
+    drawing = {"unet": UNET, "vae": VAE, "text_encoder": text}
+    return SimpleNamespace(train=train, test=test), {**parts.arguments(), **drawing}
 
 
 def _talk(whole: Any) -> tuple[Any, dict[str, Any]]:

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 
-from mmlab.bases import SHARED
+from mmlab import bases
 from mmlab.publish.chapter import Chapter
 from mmlab.publish.run import key
+from mmlab.syntax import parse
 
-__all__ = ["needed", "train_shared"]
+__all__ = ["needed", "shared", "train_shared"]
 
 _CALL = "import sys; from importlib import import_module; getattr(import_module(sys.argv[1]), sys.argv[2])()"
+
+
+@cache
+def shared() -> dict[str, str]:
+    """By module of :mod:`mmlab.bases`, the function that trains what chapters share.
+
+    It is named in :data:`mmlab.bases.SHARED`, or has the module's own name and needs no argument.
+    """
+    paths = sorted(Path(bases.__file__).parent.glob("*.py"))
+    return {path.stem: path.stem for path in paths if _is_called_alone(path)} | bases.SHARED
+
+
+def _is_called_alone(path: Path) -> bool:
+    """Whether a module has a function of its own name that needs no argument."""
+    of_that_name = (
+        node
+        for node in parse(path.read_text(encoding="utf-8"), str(path)).body
+        if isinstance(node, ast.FunctionDef) and node.name == path.stem
+    )
+    return any(len(node.args.args) == len(node.args.defaults) for node in of_that_name)
 
 
 def needed(chapters: Sequence[Chapter]) -> list[str]:
     """The modules of :mod:`mmlab.bases` that the sources of some chapters name."""
     texts = [chapter.source.read_text(encoding="utf-8-sig") for chapter in chapters]
-    return [name for name in SHARED if any(f"mmlab.bases.{name} " in text for text in texts)]
+    return [name for name in shared() if any(f"mmlab.bases.{name} " in text for text in texts)]
 
 
 def train_shared(name: str, stop: threading.Event, say: Callable[[str], None] | None = None) -> None:
@@ -34,7 +58,7 @@ def train_shared(name: str, stop: threading.Event, say: Callable[[str], None] | 
         stop: When set, the training is ended.
         say: Called with a sentence if it took more than a few seconds.
     """
-    command = [sys.executable, "-c", _CALL, f"mmlab.bases.{name}", SHARED[name]]
+    command = [sys.executable, "-c", _CALL, f"mmlab.bases.{name}", shared()[name]]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     environment = {**os.environ, **one_thread, "PYTHONPATH": str(key.PACKAGE.parent), "HF_HUB_OFFLINE": "1"}
     began = time.monotonic()
@@ -45,4 +69,4 @@ def train_shared(name: str, stop: threading.Event, say: Callable[[str], None] | 
         finally:
             process.kill()
     if say and process.returncode == 0 and (took := time.monotonic() - began) > 20:
-        say(f"{SHARED[name]}: trained in {took:.0f} s, for all chapters that start from it")
+        say(f"{shared()[name]}: trained in {took:.0f} s, for all chapters that start from it")
