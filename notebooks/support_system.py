@@ -106,7 +106,7 @@ arrows = [
 show(
     diagram(boxes, arrows, row_height=0.85),
     alt=(
-        "The matrix at rest goes through a frozen tower into a frozen language model, which writes a description. The picture words behind it lead to similar "
+        "The matrix at rest goes through a frozen tower into a frozen language model, which writes a description. The picture words that follow it lead to similar "
         "people, and through the trained mapper and a frozen painter to the motor matrix."
     ),
     caption="All that reaches the drawing passes through the description.",
@@ -144,7 +144,7 @@ show(
         scans.regions,
         columns=3,
     ),
-    alt="Three matrices of one test person in network order: the scan at rest, a scan while moving, and the truth behind the latter.",
+    alt="Three matrices of one test person in network order: the scan at rest, a scan while moving, and the truth of the latter.",
     caption=f"One of {tested} test people. What is told of this person: *{parts.words.describe(levels[of[:1]])[0].replace('_', ' ')}*.",
 )
 
@@ -165,7 +165,7 @@ say(f"The first person: *{words.describe(words.levels(mine.told[:1]))[0]}*.")
 #
 # $$\underbrace{\tau^2 + \sigma^2}_{\text{the mean}}, \qquad \underbrace{2\tau^2 + 2\sigma^2}_{\text{somebody else's scan}}, \qquad \underbrace{\sigma^2\big(1 + \tfrac1k\big)}_{\text{the mean of } k \text{ other scans of one's own}}. \tag{1}$$
 #
-# A search for the nearest matrix at rest finds one's own other scan if it is there, since people can be told by their connectivity {cite}`finn2015`. So splitting by row turns the worst of the three into the best, and nothing
+# A search for the nearest matrix at rest finds one's own other scan if it is there, since people can be told by their connectivity {cite}`finn2015`. So splitting by row turns the largest of the three errors into the smallest, and nothing
 # has been learnt. Here one model is split by person, the other by row: as many training rows, but two of each tested person's three scans among them.
 
 
@@ -405,15 +405,18 @@ COMPETE = [
     "GILL, picture before its words",
     "GILL, mean of descriptions",
 ]
+scores = pd.DataFrame(
+    {
+        "RMSE": {name: float(error[name].mean()) for name in COMPETE},
+        "demeaned r": {name: alike.get(name, np.nan) for name in COMPETE},
+    }
+)
+more = list(budgets.advantages(scores.index))
 table(
-    pd.DataFrame(
-        {
-            "RMSE": {name: float(error[name].mean()) for name in COMPETE},
-            "demeaned r": {name: alike.get(name, np.nan) for name in COMPETE},
-        }
-    ),
+    scores.join(budgets.columns()[more]),
     f"The first motor scan of {tested} people that nothing was trained on, predicted; models are means over {seeds} trainings. Demeaned r is the correlation of the deviations from the mean; whoever says the same of all has none.",
     best={"RMSE": "lower", "demeaned r": "higher"},
+    budgets=budgets,
 )
 
 # %% tags=["hide-input"]
@@ -422,7 +425,7 @@ table(
 
 def nearer(name, ours, theirs, called):
     claim(
-        name,
+        f"nearer-{name}",
         error[ours],
         error[theirs],
         over="items",
@@ -493,12 +496,13 @@ GATES = [
 ]
 table(
     pd.DataFrame({"RMSE": {name: float(error[name].mean()) for name in GATES}}),
-    "What is left behind each gate. The true description is made from the motor state, and knows what no picture at rest does; the last row is what the person's true state at rest would allow.",
+    "What is left after each gate. The true description is made from the motor state, and knows what no picture at rest does; the last row is what the person's true state at rest would allow.",
     reference=(
         "GILL, true description",
         "ridge on the true description",
         "best possible from rest",
     ),
+    ceiling="best possible from rest",
 )
 nearer(
     "the-price-of-words",
@@ -614,15 +618,15 @@ table(
     reference=("anybody", "the most alike that there are"),
 )
 for name, theirs, words_for in (
-    ("found-against-anybody", "anybody", "anybody"),
+    ("anybody", "anybody", "anybody"),
     (
-        "found-against-edges",
+        "edges",
         "nearest edges at rest",
         "those with the nearest edges",
     ),
 ):
     claim(
-        name,
+        f"found-than-{name}",
         alike_people["GILL, by its own words"],
         alike_people[theirs],
         over="items",
@@ -711,12 +715,12 @@ table(
     best={"split by person": "lower", "split by row": "lower"},
 )
 for name, row, word in (
-    ("leak-of-neighbours", "mean of the nearest", "The mean of the nearest"),
-    ("leak-of-ridge", "ridge", "Ridge regression"),
-    ("leak-of-gill", "GILL, mean of descriptions", "GILL"),
+    ("neighbours", "mean of the nearest", "The mean of the nearest"),
+    ("ridge", "ridge", "Ridge regression"),
+    ("gill", "GILL, mean of descriptions", "GILL"),
 ):
     claim(
-        name,
+        f"leak-of-{name}",
         leaky[row],
         error[row],
         over="items",
@@ -735,14 +739,14 @@ say(
 )
 
 # %% [markdown]
-# The order is what a leak spoils: by (1) it pays most to those who remember, and a search for the nearest does nothing else. <!-- in general -->
+# <!-- in general --> What a leak is worth depends on how much a model remembers, and so it changes the order: a search for the nearest does nothing but remember.
 #
 # ## What goes wrong in practice
 #
-# - **A description for the state, none for the person.** With two descriptions, all targets of a state are one target, and the best drawing is the group mean. Count the distinct descriptions, and hash the targets. <!-- in general -->
+# - **A description for the state, none for the person.** With two descriptions, all that can be drawn of a state is its group mean. Count the distinct descriptions, and hash the targets. <!-- in general -->
 # - **Rows for people.** `mmlab data audit` and a set of ids find a leak that no curve shows. The split of a world or a folder in this package goes by person. <!-- in general -->
 # - **Words that a tokenizer takes apart.** `fronto-parietal` is three tokens to most tokenizers; names of networks are made one word here, or the language model's order of words breaks. <!-- in general -->
-# - **A tower that has seen the answers.** If the tower learns the descriptions of the training people, its vectors tell them better for these people than for anybody else, and the prefix learns to trust them. Here it is told none. <!-- in general -->
+# - **A tower that has seen the answers.** If the tower learns the descriptions of the training people, its vectors tell them of these people more surely than of anybody else, and the prefix learns to trust them. Here it is told none. <!-- in general -->
 # - **Sure words.** The likeliest description is one of thousands. Average over many before believing a drawing. <!-- in general -->
 #
 # ## Exercises
@@ -868,7 +872,7 @@ check_sum(mean_drawing)
 #
 # - A matrix becomes a picture, and the person a few true words; a GILL then describes, looks up and draws.
 # - Two descriptions for everybody leave nothing to draw but the group mean.
-# - A split by row pays those who remember: what it is worth follows from two variances.
+# - A split by row rewards memory: what it is worth to a neighbour follows from two variances.
 # - A drawing should average over descriptions in proportion to their probability.
 # - What passes through eight words has lost most of a matrix; put a regression beside it before you ask a language model.
 #
