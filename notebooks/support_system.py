@@ -85,17 +85,19 @@ def generator(seed=0):
 boxes = {
     "rest": Box(0, 0, "matrix at rest"),
     "tower": Box(1, 0, "tower", "frozen"),
-    "lm": Box(2, 0, "language model", "frozen"),
-    "words": Box(3, 0, "description", "trained"),
-    "states": Box(3, 1, "[IMG0] ...", "trained"),
-    "find": Box(2, 1, "similar people", "trained"),
-    "map": Box(3, 2, "mapper", "trained"),
-    "painter": Box(2, 2, "painter", "frozen"),
-    "motor": Box(1, 2, "motor matrix"),
+    "prefix": Box(2, 0, "prefix", "trained"),
+    "lm": Box(3, 0, "language model", "frozen"),
+    "words": Box(4, 0, "description"),
+    "states": Box(4, 1, "[IMG0] ...", "trained"),
+    "find": Box(3, 1, "similar people", "trained"),
+    "map": Box(4, 2, "mapper", "trained"),
+    "painter": Box(3, 2, "painter", "frozen"),
+    "motor": Box(2, 2, "motor matrix"),
 }
 arrows = [
     Arrow("rest", "tower"),
-    Arrow("tower", "lm", "prefix"),
+    Arrow("tower", "prefix"),
+    Arrow("prefix", "lm"),
     Arrow("lm", "words"),
     Arrow("words", "states"),
     Arrow("states", "find"),
@@ -106,10 +108,10 @@ arrows = [
 show(
     diagram(boxes, arrows, row_height=0.85),
     alt=(
-        "The matrix at rest goes through a frozen tower into a frozen language model, which writes a description. The picture words that follow it lead to similar "
+        "The matrix at rest goes through a frozen tower and a trained prefix into a frozen language model, which writes a description. The picture words that follow it lead to similar "
         "people, and through the trained mapper and a frozen painter to the motor matrix."
     ),
-    caption="All that reaches the drawing passes through the description.",
+    caption="Grey is frozen, blue is trained. All that reaches the drawing passes through the description.",
 )
 
 # %% [markdown]
@@ -166,7 +168,9 @@ say(f"The first person: *{words.describe(words.levels(mine.told[:1]))[0]}*.")
 # $$\underbrace{\tau^2 + \sigma^2}_{\text{the mean}}, \qquad \underbrace{2\tau^2 + 2\sigma^2}_{\text{somebody else's scan}}, \qquad \underbrace{\sigma^2\big(1 + \tfrac1k\big)}_{\text{the mean of } k \text{ other scans of one's own}}. \tag{1}$$
 #
 # A search for the nearest matrix at rest finds one's own other scan if it is there, since people can be told by their connectivity {cite}`finn2015`. So splitting by row turns the largest of the three errors into the smallest, and nothing
-# has been learnt. Here one model is split by person, the other by row: as many training rows, but two of each tested person's three scans among them.
+# has been learnt. (Who is nearest at rest is no stranger drawn at random, so without the leak the error lies below that of a stranger.)
+#
+# Below, everything is split once by person and once by row: as many training rows both times, but by row two of each tested person's three scans are among them.
 
 
 # %%
@@ -209,7 +213,7 @@ between = (learn.target - mean).square().mean() - noise
 predicted = {
     "group mean": (between + noise).sqrt(),
     "somebody else's scan": (2 * between + 2 * noise).sqrt(),
-    "two scans of one's own": (1.5 * noise).sqrt(),
+    "another scan of one's own": (2 * noise).sqrt(),
 }
 near, k_person = tuned_neighbours(learn, ask.source)
 near_leak, k_row = tuned_neighbours(by_row, ask.source)
@@ -226,7 +230,7 @@ with_leak = {
     "ridge": pca_ridge(by_row, ask),
 }
 say(
-    "By (1), with both variances from the training people: "
+    "By (1), with both variances from the training people, the root mean square errors should be: "
     + ", ".join(f"{name} {float(value):.3f}" for name, value in predicted.items())
     + f". The number of neighbours that does most for held-out *people* is {k_person}, for held-out *rows* {k_row}."
 )
@@ -298,7 +302,7 @@ def told(tokens):
 #
 # **The rivals** know no word: the group mean; the nearest person at rest, and the mean of the nearest, as many as do most for held-out training people; and ridge regression on principal components, both of whose settings are
 # found in the same way. **The language model without pictures** is the same GILL with the same training, but every picture is the same grey. It writes what it holds for likely of anybody. All see the same
-# people. GILL's steps, rate and weight decay were chosen on the world of another seed, and its rival without pictures has the same.
+# people; GILL's descriptions even come from their truth, where the others have scans. GILL's steps, rate and weight decay were chosen on the world of another seed, and its rival without pictures has the same.
 
 # %%
 pictures = items["image"]
@@ -664,14 +668,17 @@ similar = learn.subjects.index(answer["found"].text)
 show(
     image_rows(
         {
-            "asked": [pictures[0] / 2 + 0.5],
-            "found": [answer["found"].picture / 2 + 0.5],
-            "drawn": [answer["drawn"].picture / 2 + 0.5],
-            "scan": [matrix_pictures(ask.target[:1], scans.regions)[0] / 2 + 0.5],
+            "one person": [
+                pictures[0] / 2 + 0.5,
+                answer["found"].picture / 2 + 0.5,
+                answer["drawn"].picture / 2 + 0.5,
+                matrix_pictures(ask.target[:1], scans.regions)[0] / 2 + 0.5,
+            ]
         },
-        size=1.6,
+        columns=("asked", "found", "drawn", "scan"),
+        size=1.5,
     ),
-    alt="Four pictures of matrices below each other: the one at rest that was asked about, that of the person who was found, the drawn motor matrix, and the scan of it.",
+    alt="Four pictures of matrices side by side: the one at rest that was asked about, that of the person who was found, the drawn motor matrix, and the scan of it.",
     caption=(
         f"The answer to one picture: *{answer['text'].text.replace('_', ' ')}*; then {answer['found'].text} at rest, and the drawing. "
         f"RMSE of the drawing {float(root_mean_square(picture_edges(answer['drawn'].picture[None], scans.regions), ask.target[:1])[0]):.3f}, of the group mean {float(error['group mean'][0]):.3f}."
@@ -861,7 +868,7 @@ check_sum(mean_drawing)
 # ```
 #
 # ```{dropdown} Why is the drawing read behind the words alone?
-# Because it is trained so. With the picture before the words the states are others than any that the mapper has seen.
+# Because training read it so. Whether a model that is trained with the picture before its words would draw more closely, no run on this page says.
 # ```
 #
 # ```{dropdown} Which row tells that the tower is not what holds the system back?
@@ -873,8 +880,8 @@ check_sum(mean_drawing)
 # - A matrix becomes a picture, and the person a few true words; a GILL then describes, looks up and draws.
 # - Two descriptions for everybody leave nothing to draw but the group mean.
 # - A split by row rewards memory: what it is worth to a neighbour follows from two variances.
-# - A drawing should average over descriptions in proportion to their probability.
-# - What passes through eight words has lost most of a matrix; put a regression beside it before you ask a language model.
+# - One description is a guess; the mean over many that the model writes by chance is all that its words say of a picture.
+# - Eight words carry a part of what is a person's own; put a regression beside a language model before you ask it.
 #
 # ## Limits, and what to read next
 #
