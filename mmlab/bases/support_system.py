@@ -164,9 +164,17 @@ def support_parts(scans: DescribedConnectomes, rows: Tensor, seed: int = 0, **tr
         **training: Arguments of fit that replace the usual ones.
     """
     parts = untrained_parts(scans, rows, seed)
-    usual = {"batch_size": 64, "lr": 2e-3, "warmup": 50, "schedule": "cosine", "progress": False, "seed": seed}
+    usual: dict[str, Any] = {
+        "batch_size": 64,
+        "lr": 2e-3,
+        "warmup": 50,
+        "schedule": "cosine",
+        "progress": False,
+        "seed": seed,
+    }
     trained_once(parts.tower, _twice(scans, rows), **({"steps": 240} | usual | training))
-    told = parts.words.describe(parts.words.levels(scans.told)[scans.person[rows].unique()])
+    people = scans.person[rows].unique()  # type: ignore[no-untyped-call]
+    told = parts.words.describe(parts.words.levels(scans.told)[people])
     end, line_end = parts.tokenizer.eos_token_id, _ids(parts.tokenizer, "\n")
     keywords = [_ids(parts.tokenizer, " ".join(map(_keyword, text.split()))) for text in told]
     lines = [[end, *_ids(parts.tokenizer, text), *line_end] for text in told]

@@ -69,7 +69,7 @@ def block_strength(values: Tensor, regions: Regions) -> tuple[Tensor, list[str]]
     i, j = torch.triu_indices(len(regions), len(regions), offset=1)
     low, high = torch.minimum(of[i], of[j]), torch.maximum(of[i], of[j])
     pair = low * len(names) + high
-    kept, where, count = pair.unique(return_inverse=True, return_counts=True)
+    kept, where, count = pair.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
     total = torch.zeros(len(values), len(kept), dtype=torch.float64).index_add_(1, where, values.double())
     plain = [re.sub(r"\W+", "", name) or "unnamed" for name in names]  # one word for every tokenizer
     called = [f"{plain[k // len(names)]}_{plain[k % len(names)]}" for k in kept.tolist()]

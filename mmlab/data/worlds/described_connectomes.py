@@ -96,7 +96,8 @@ class DescribedConnectomes:
 
     def words(self, rows: Tensor) -> MatrixWords:
         """The words that tell people apart, chosen on the people of these rows alone."""
-        return MatrixWords.of(self.told[self.person[rows].unique()], self.regions, self.facts)
+        people = self.person[rows].unique()  # type: ignore[no-untyped-call]
+        return MatrixWords.of(self.told[people], self.regions, self.facts)
 
 
 def _numbered(subjects: Sequence[str]) -> Tensor:
