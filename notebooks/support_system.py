@@ -238,7 +238,7 @@ say(
 # %% [markdown]
 # ## Asking
 #
-# The losses are those of [GILL](gill.ipynb), unchanged: caption after picture, words and `[IMG0]` after words, retrieval, distance to the target. To ask means three readings. The picture's
+# The model is {py:class}`~mmlab.methods.gill.GILL`, its losses are unchanged: caption after picture, words and `[IMG0]` after words, retrieval, distance to the target. To ask means three readings. The picture's
 # prefix is read and a description written; the description is read *by itself*, as in training, with the picture words behind it; their states find and draw.
 
 
