@@ -266,7 +266,7 @@ def support_system(
         seed: Seed of the world, and of the frozen parts. The settings were chosen on the world of seed 0, so it is not
             one to judge by.
         people: People of the world.
-        tested: Of them in the test part, with all their scans.
+        tested: People in the test part, with all their scans.
         seeds: Trainings of each kind.
         **training: Arguments of fit that replace the usual ones.
 

@@ -116,7 +116,7 @@ class MatrixWords:
         return cls(regions, tuple(names[k] for k in chosen), tuple(chosen), borders)
 
     def levels(self, values: Tensor) -> Tensor:
-        """Of edges (S, E) the levels (S, F): 0, 1 or 2."""
+        """The levels (S, F) of edges (S, E): 0, 1 or 2."""
         strength = block_strength(values, self.regions)[0][:, list(self.columns)]
         return (strength[..., None] > self.borders).sum(-1)
 

@@ -44,7 +44,7 @@ def check_leak(answer: tuple[Any, Any, Any]) -> Verdict:
     """Check the three errors of (1) for τ = 0.12 and σ = 0.05.
 
     Args:
-        answer: Of the group mean, of a stranger's scan, of the mean of two other scans of one's own.
+        answer: Those of the group mean, of a stranger's scan, of the mean of two other scans of one's own.
     """
     mistakes: list[tuple[str, tuple[float | None, float | None, float | None]]] = [
         ("The variances add, not the deviations: take the root of the sum.", (0.17, None, None)),
