@@ -997,7 +997,7 @@ say(
 # ## Limits, and what to read next
 #
 # One world of one kind of caption, one draw of frozen parts, one trained model: intervals over captions say nothing about other trainings. No picture is drawn on this
-# page: the distance of the states stands for it. The settings of the trainings were chosen on the world of another seed, whose unseen pairs are mostly others. The features of several machines are not gathered for (4), as the published training does.
+# page: the distance of the states stands for it. That a pipeline of diffusers draws the same from states as from the prompt is a test of this package, and [a support system](support_system.ipynb) draws matrices through the same call. The settings of the trainings were chosen on the world of another seed, whose unseen pairs are mostly others. The features of several machines are not gathered for (4), as the published training does.
 #
 # The package reads and writes the published layout ({py:mod}`mmlab.store.gill_layout`), whose weights need OPT-6.7B. Read {cite:t}`koh2023gill` for the method; [connectors](connectors.ipynb)
 # and [memes](memes.ipynb) stay with models that answer in words.

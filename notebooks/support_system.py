@@ -152,7 +152,7 @@ show(
 
 # %% [markdown]
 # **Your own matrices** take the same path: pairs of matrices as any loader of this package gives them, real ones included ([how](../book/how_to/use_your_own_data.md)). What is told of real people is the mean of
-# their own motor scans, since nobody knows more.
+# their own motor scans, since nobody knows more. `support_parts` and `trained_support` of {py:mod}`~mmlab.bases.support_system` then take it as they take the world.
 
 # %%
 mine = DescribedConnectomes.of(rest_motor_world(40, 24, seed=5).pairs, facts=3)
@@ -292,7 +292,7 @@ def told(tokens):
 #
 # $$\sum_s p(s \mid x)\, d(s) \tag{2}$$
 #
-# is the mean matrix of those whose picture is $x$, as far as words can tell. It needs no new training: let the model write $K$ descriptions by chance, and average the drawings. With $m(x)$ for (2) and independent $s_k$,
+# is the mean matrix of those whose picture is $x$, as far as words can tell. (GILL's loss is a distance and not its square, so that $d$ is rather a median than a mean.) It needs no new training: let the model write $K$ descriptions by chance, and average the drawings. With $m(x)$ for (2) and independent $s_k$,
 #
 # $$\mathbb E\Big\lVert \tfrac1K\sum_k d(s_k) - y\Big\rVert^2 = \lVert m(x) - y\rVert^2 + \tfrac1K\,\mathbb E\lVert d(s_1) - m(x)\rVert^2 . \tag{3}$$
 #
