@@ -83,16 +83,16 @@ def generator(seed=0):
 # %% tags=["hide-input"]
 # Code of the drawing
 boxes = {
-    "rest": Box(0, 0, "matrix at rest"),
+    "rest": Box(0, 0, "matrix\nat rest"),
     "tower": Box(1, 0, "tower", "frozen"),
     "prefix": Box(2, 0, "prefix", "trained"),
-    "lm": Box(3, 0, "language model", "frozen"),
+    "lm": Box(3, 0, "language\nmodel", "frozen"),
     "words": Box(4, 0, "description"),
     "states": Box(4, 1, "[IMG0] ...", "trained"),
-    "find": Box(3, 1, "similar people", "trained"),
+    "find": Box(3, 1, "similar\npeople", "trained"),
     "map": Box(4, 2, "mapper", "trained"),
     "painter": Box(3, 2, "painter", "frozen"),
-    "motor": Box(2, 2, "motor matrix"),
+    "motor": Box(2, 2, "motor\nmatrix"),
 }
 arrows = [
     Arrow("rest", "tower"),
