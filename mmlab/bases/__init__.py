@@ -2,6 +2,7 @@
 
 SHARED = {
     "colonoscopy": "colonoscopy_base",
+    "colonoscopy_tokens": "tokenizer_of_pictures",
     "findings_reader": "findings_reader",
     "scene_reader": "scene_reader",
     "small_gill": "small_gill",
