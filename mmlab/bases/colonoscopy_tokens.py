@@ -19,6 +19,7 @@ from mmlab.train.once import trained_once
 __all__ = [
     "FEATURES",
     "PICTURES",
+    "ROUNDS",
     "SIZE",
     "TOKENIZER",
     "PerceptualStage",
@@ -46,6 +47,9 @@ TOKENIZER: dict[str, Any] = {
     "adversarial_weight": 0.1,
 }
 """Arguments of the tokenizer: 32 x 32 pixels become 8 x 8 words of 9 bits."""
+
+ROUNDS: tuple[dict[str, Any], ...] = (*[{"steps": 200}] * 4, {"steps": 200, "schedule": "cosine"})
+"""The tokenizer's training, cut where it may be interrupted: each round is kept by itself."""
 
 
 class PerceptualStage(Method):
@@ -111,14 +115,10 @@ def tokenizer_of_pictures(seed: int = 0, **training: Any) -> VQGAN:
         seed: Seed of the pictures, the weights and the training.
         **training: Arguments of fit that replace the usual ones.
     """
-    usual: dict[str, Any] = {
-        "steps": 1000,
-        "batch_size": 16,
-        "lr": 3e-3,
-        "warmup": 30,
-        "schedule": "cosine",
-        "progress": False,
-    }
+    usual: dict[str, Any] = {"batch_size": 16, "lr": 3e-3, "warmup": 30, "progress": False}
     pictures = colonoscopy_world(PICTURES, seed=seed, size=SIZE).pictures
     method = VQGAN.seeded(seed, **TOKENIZER).look_with(perceptual_network(seed))
-    return trained_once(method, TensorData({"image": pictures}), seed=seed, **(usual | training))
+    data = TensorData({"image": pictures})
+    for number, part in enumerate(ROUNDS):
+        method = trained_once(method, data, seed=seed + 1000 * number, **(usual | part | training))
+    return method

@@ -28,7 +28,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, dict[str, Any
 
 def test_the_tokenizer_sees_the_base_s_pictures_and_looks_with_a_trained_network(calls: list[Any]) -> None:
     made = bases.tokenizer_of_pictures(seed=3, steps=7)
-    (network, _, _), (method, data, settings) = calls
+    (network, _, _), *rounds = calls
+    method, data, settings = rounds[0]
+    assert len({how["seed"] for _, _, how in rounds}) == len(bases.ROUNDS)
     assert made is method
     assert torch.equal(data.tensors["image"], colonoscopy_world(40, seed=3).pictures)
     assert all(
