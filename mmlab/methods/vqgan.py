@@ -276,9 +276,9 @@ class VQGAN(Method):
             total = loss + pulls
             if self.critic is not None:
                 fooling = fooling_loss(self.critic(made))
-                last = self.decoder[-2].weight
-                slopes = [torch.autograd.grad(term, last, retain_graph=True)[0] for term in (loss, fooling)]
-                balance = adaptive_weight(*slopes)
+                last: Any = self.decoder[-2].weight
+                steep, pull = (torch.autograd.grad(term, last, retain_graph=True)[0] for term in (loss, fooling))
+                balance = adaptive_weight(steep, pull)
                 total = total + self.adversarial_weight * balance * fooling  # Eq. (10)
                 noted["balance"] = balance
         return {"loss": total, "error": error.detach(), "looks": looks.detach(), **noted}
