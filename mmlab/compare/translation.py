@@ -265,7 +265,7 @@ def _measured(
     prediction: Tensor, test: ConnectomePairs, train: ConnectomePairs, networks: bool = False
 ) -> dict[str, float]:
     names = test.regions.networks if networks and test.regions else None
-    values = evaluate(prediction, test.target, train.target.mean(0), names)
+    values = evaluate(prediction, test.target, train.target.mean(0), names, geometry=False)
     return {label: values[key] for key, label in MEASURES.items() if key in values}
 
 

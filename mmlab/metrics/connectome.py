@@ -75,6 +75,7 @@ def evaluate(
     train_mean: Any,
     networks: Sequence[str] | None = None,
     shrinkage: float = 0.1,
+    geometry: bool = True,
 ) -> dict[str, float]:
     """All measures of one prediction that its data allow; a warning says in a sentence which are left out, and why.
 
@@ -86,6 +87,7 @@ def evaluate(
             where each subject has another, as in cross-validation. Or the training data themselves.
         networks: Label of each of the N regions; None leaves the block measures out.
         shrinkage: Weight of the identity that is mixed into both matrices before their logarithm.
+        geometry: Whether the last three measures are wanted, which take several eigendecompositions per subject.
 
     Returns:
         ``rmse``; ``r``; ``demeaned_r``; ``identification_forward`` (each prediction looks for its true matrix) and
@@ -120,6 +122,9 @@ def evaluate(
         a, b, c = (block_means(value, networks) for value in (p, q, mean))
         values["block_r"] = float(rowwise_correlation(a, b).mean())
         values["block_demeaned_r"] = float(rowwise_correlation(a - c, b - c, scale=a).mean())
+    if not geometry:
+        _say_what_is_left_out(len(q), True, True)
+        return values
     are_correlations, have_logarithms = _kind_of(q, shrinkage)
     if have_logarithms:
         distance = log_euclidean(project_to_correlation(matrices(p)), matrices(q), shrinkage)

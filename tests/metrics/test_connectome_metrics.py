@@ -110,6 +110,12 @@ def test_without_networks_there_are_no_block_measures(data: tuple[Tensor, Tensor
     assert set(COLUMNS) - set(evaluate(*data)) == {"block_r", "block_demeaned_r"}
 
 
+def test_without_geometry_the_rest_is_the_same(data: tuple[Tensor, Tensor, Tensor]) -> None:
+    whole, part = evaluate(*data), evaluate(*data, geometry=False)
+    assert set(whole) - set(part) == {"log_euclidean", "negative_eigenvalue", "share_beyond_one"}
+    assert part == {name: whole[name] for name in part}
+
+
 def test_permuted_copies_are_found(data: tuple[Tensor, Tensor, Tensor]) -> None:
     order = torch.tensor([3, 1, 4, 0, 2, 8, 6, 7, 5])
     target = data[1]
