@@ -53,7 +53,7 @@ class M3CoL(Method):
         encoder: Kind of the encoders, see :func:`mmlab.nn.encoders.make_encoder`.
         width: Embedding size D, and width of the hidden layer of each head.
         dropout: Dropout probability of the hidden features.
-        contrast: λ, weight of the contrast.
+        contrast: λ, weight of the contrast; with 0 it is not computed, and reported as 0.
         auxiliary: Weight of the heads on single modalities; the paper's is 1.
         temperatures: τ of the mixtures; and τ of the soft targets and of what they are compared with.
         concentration: c of β ~ Beta(c, c).
@@ -129,7 +129,7 @@ class M3CoL(Method):
         for name, head in self.heads.items():
             auxiliary = auxiliary + cross_entropy(head(z[name]), label, present[name])
         contrast = torch.zeros_like(fused)
-        for first, second in cycle(list(z)):
+        for first, second in cycle(list(z)) if self.contrast else ():
             both = present[first] & present[second]
             contrast = contrast + self._contrast(z[first][both], z[second][both], rng)
         total = fused + self.auxiliary * auxiliary + self.contrast * contrast  # Eq. (6)
