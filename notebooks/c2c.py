@@ -32,7 +32,7 @@ seeds = 3
 components = 100
 directions = 10
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 import torch
 from matplotlib.figure import Figure

@@ -32,7 +32,7 @@ steps = 200
 subjects: int | None = None
 regions: int | None = None
 
-# %%
+# %% tags=["hide-input"]
 import math
 from itertools import pairwise
 

@@ -35,7 +35,7 @@ steps = 200
 subjects: int | None = None
 regions: int | None = None
 
-# %%
+# %% tags=["hide-input"]
 import math
 
 import pandas as pd
