@@ -327,7 +327,9 @@ by_trees = ("table", "trees on everything")
 budgets = Budgets(
     "stack",
     {
-        row: Spent(tuned=("trees" if row in by_trees else "penalty",), tries=len(PENALTIES))
+        row: Spent(
+            tuned=("trees" if row in by_trees else "penalty",), tries=len(PENALTIES)
+        )
         for row in order[1:]
     },
 )
