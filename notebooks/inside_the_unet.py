@@ -35,9 +35,10 @@
 profile = "cpu"
 seeds: int = 3
 steps: int | None = None  # of every training
-digits: int = 160  # test digits
+digits: int = 120  # test digits
 
 # %% tags=["hide-input"]
+import functools
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -73,7 +74,7 @@ from mmlab.viz import (
 from mmlab.viz.theme import lines as lines_over_seeds
 from mmlab.viz.theme import use_theme
 
-steps = steps or {"cpu": 80, "gpu": 1500}[profile]
+steps = steps or {"cpu": 64, "gpu": 1500}[profile]
 use_theme()
 SIGMA, SAMPLING, SIDE = 1.0, 16, 8
 HUES = torch.arange(48) / 48
@@ -455,7 +456,7 @@ spent["one step of everything"] = spent["everything"]
 # channel; *saturation* is 0 for grey and 1 for pure colour; *uneven hues* is the share of images that would have to change their hue so that all twelve sectors were equally full (left out where there is no colour). *RMSE to the drawn one* is what a
 # thoughtless table would show. *Excess* is the distance to (1) over all times, for networks.
 #
-# The rivals: the *identity*; the *mean image* of the training set; *half as bright*, which is the closed form of plain regression; *one step of everything*, which is plain regression by the same network.
+# The rivals: the *identity*; the *mean image* of the training set; *half as bright*, which is the closed form of plain regression; *one step of everything*, the network's own guess at the start, which would be plain regression if it had learned (1).
 # Limits are the *perfect network*, and the same without the source. The latter does not know which digit it started from, and has to believe in the training set: in (1) it weighs all training digits in all hues.
 
 
@@ -652,36 +653,38 @@ show(
 
 
 # %% tags=["hide-input"]
-def draw_time(t):
-    t = torch.tensor(t)
-    x = states(t)
+@functools.cache
+def believed(t):
+    """States at time t, and the end that the perfect network and three trained ones expect of each."""
+    now = torch.tensor(t)
+    x = states(now)
     with torch.no_grad():
         seen = {
-            name: methods[name, 0].ends(x, t.expand(len(x)), grey)[1]
+            name: methods[name, 0].ends(x, now.expand(len(x)), grey)[1]
             for name in ("everything", "without time", "without the source")
         }
-    return gallery({"state": x, "perfect": perfect(x, grey, t)[0]} | seen)
+    return {"state": x, "perfect": perfect(x, grey, now)[0]} | seen
+
+
+def draw_time(t):
+    return gallery(believed(t))
+
+
+def colours_at(t):
+    return {name: float(saturation(ends.clamp(0, 1)).mean()) for name, ends in believed(t).items()}  # fmt: skip
 
 
 def describe_time(t):
-    now = torch.tensor(t)
-    x = states(now)
-    colour = float(saturation(perfect(x, grey, now)[0]).mean())
-    with torch.no_grad():
-        others = {
-            name: float(saturation(methods[name, 0].ends(x, now.expand(len(x)), grey)[1].clamp(0, 1)).mean())
-            for name in ("everything", "without time", "without the source")
-        }  # fmt: skip
-    return f"At t = {t} the saturation of the expected end is {colour:.2f} for the perfect network, {', '.join(f'{v:.2f} {n}' for n, v in others.items())}."
+    _, (_, colour), *others = colours_at(t).items()
+    return f"At t = {t} the saturation of the expected end is {colour:.2f} for the perfect network, {', '.join(f'{v:.2f} {n}' for n, v in others)}."
 
 
-pale = perfect(states(torch.tensor(0.02)), grey, torch.tensor(0.02))[0]
 frames(
-    {"t": [0.02, 0.1, 0.2, 0.35, 0.5, 0.8, 0.95]},
+    {"t": [0.02, 0.1, 0.2, 0.35, 0.5, 0.9]},
     draw_time,
     describe_time,
     caption=(
-        f"The state on its way, and what networks believe is at its end. Turn t up from the start: at t = 0.02 the perfect network expects pale colours, with a saturation of {float(saturation(pale).mean()):.2f}; then a "
+        f"The state on its way, and what networks believe is at its end. Turn t up from the start: at t = 0.02 the perfect network expects pale colours, with a saturation of {colours_at(0.02)['perfect']:.2f}; then a "
         "hue is decided. Can you see it in the state? In the lowest row, which does not see the source, the digit itself has to be guessed."
     ),
     label="on-the-way",
@@ -704,7 +707,7 @@ for rival, tag, words in (
     (
         "perfect network",
         "perfect",
-        "the perfect ones, which no longer training can better",
+        "the perfect ones, which no training can improve",
     ),
 ):
     less = "without the source" if tag == "trained" else "perfect, without the source"  # fmt: skip
