@@ -25,7 +25,7 @@
 #
 # - set up a fair comparison of real, synthetic and mixed training data, with the control that most of them lack;
 # - take a loss of accuracy apart: too few pictures, the autoencoder, wrong labels, other looks;
-# - test a generator for copies, with a test whose chance level is exact, and show that the test can fail.
+# - test a generator for copies, with a test whose chance level is exact, and show a case in which it fires.
 #
 # You need [latent diffusion](latent_diffusion.ipynb) as far as prompts and guidance. Reading takes about 25 minutes.
 
@@ -524,15 +524,15 @@ record(
 MIXED = "real and synthetic"
 for n, stem in zip((fewest, some, many), ("few", "some", "many"), strict=True):
     pairs = {
-        f"real-and-synthetic-vs-real-{stem}": (MIXED, "real"),
-        f"real-and-synthetic-vs-augmented-{stem}": (MIXED, "real, augmented"),
+        "mixed-vs-real": (MIXED, "real"),
+        "mixed-vs-augmented": (MIXED, "real, augmented"),
     }
     if (BOTH, n) in accuracy:
-        pairs[f"twice-the-steps-vs-real-{stem}"] = (BOTH, PLAIN)
-        pairs[f"twice-the-steps-vs-augmented-{stem}"] = (BOTH, LONG)
+        pairs["longer-mixed-vs-real"] = (BOTH, PLAIN)
+        pairs["longer-mixed-vs-augmented"] = (BOTH, LONG)
     for name, (ours, theirs) in pairs.items():
         claim(
-            name,
+            f"with-{stem}-real-{name}",
             accuracy[ours, n],
             accuracy[theirs, n],
             direction="higher",
@@ -919,7 +919,7 @@ record(
 # ## What went wrong in practice
 #
 # - **A test picture that the generator saw.** If the generator was trained on a public set, and the test is a part of it, the finder has in a way seen the test. Ask for the list.
-# - **Augmentation in too few steps.** A finder that sees each picture in many guises needs longer. At equal steps augmentation can look worse than it is: hence the row with twice the steps.
+# - **Augmentation in too few steps.** A finder that sees each picture in many guises needs longer. Equal steps may be too few for it: hence the rows with twice the steps.
 # - **Choosing by synthetic validation pictures.** Settings chosen on drawn pictures are good for drawn pictures.
 # - **A privacy claim by looking.** Blurred pictures are far from everything, and near to everything. Compare with pictures that went through the same decoder.
 #
