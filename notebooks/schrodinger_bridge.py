@@ -72,7 +72,7 @@ from mmlab.viz import (
 from mmlab.viz.diagram import in_rows
 from mmlab.viz.theme import use_theme
 
-steps = steps or {"cpu": 190, "gpu": 2000}[profile]
+steps = steps or {"cpu": 150, "gpu": 2000}[profile]
 use_theme()
 
 
@@ -159,7 +159,7 @@ frames(
 # {cite}`shi2023dsbm`.
 #
 # [](#figure-turn) shows one turn. A practical point: if the new pairs are always made forwards, the errors of the learned ends
-# add up from round to round. So learn both directions. The forward process makes pairs whose *start* is data, and the
+# can add up from round to round {cite}`shi2023dsbm`. So learn both directions. The forward process makes pairs whose *start* is data, and the
 # backward drift learns from those; the backward process makes pairs whose *end* is data, and the forward drift learns
 # from those. With $t$ uniform and the drifts $f$ forward and $g$ backward,
 #
@@ -279,7 +279,7 @@ say(
 
 
 # %%
-def least_squares_iterations(sigma, rounds, seed, n=2 * points, count=50):
+def least_squares_iterations(sigma, rounds, seed, n=points, count=50):
     """Correlation of the ends after each round, with one regression slope for each time."""
     rng, found = generator(seed), []
     x0, x1 = torch.randn(2, n, generator=rng).double()
@@ -380,9 +380,9 @@ routes = {
     "Sinkhorn pairs, one pass": {"coupling": "sinkhorn"},
 }
 for seed in range(seeds):
-    ends = torch.randn(4, points, dimension, generator=generator(seed))
+    ends = torch.randn(3, points, dimension, generator=generator(seed))
     data = TensorData({"source": ends[0] - 0.1, "target": ends[1] + 0.1})
-    start = ends[2] - 0.1
+    start = ends[2, : points // 2] - 0.1
     for name, arguments in routes.items():
         torch.manual_seed(seed)
         method = SchrodingerBridge((dimension,), 48, 1, sigma=1.0, **arguments)
@@ -421,7 +421,7 @@ exact = {
 }
 table_over_seeds(
     pd.concat([by_seed, pd.DataFrame([exact])]),
-    "Ends of the forward process; *error* is the distance of the covariance from the bridge's.",
+    f"Ends of the forward process from {points // 2:,} fresh sources; *error* is the distance of the covariance from the bridge's.",
     by="route",
     best={"error": "lower"},
     reference=["closed form"],
@@ -448,7 +448,7 @@ for name, ours, rival in (
 once = routes_by_seed.of(ONCE, "covariance")
 say(
     f"- Of the {limit[1.0] - once.mean():.3f} that one pass misses, the law demands {limit[1.0] - law[1.0][1]:.3f}: a perfect network has {law[1.0][1]:.3f}, this one {once.mean():.3f}. "
-    f"The rest is the error of this network and of the steps in which it is sampled. As many steps are not as much work: after its first turn, the fitting also runs its copy {routes[FITTED]['simulation_steps']} times in every step. Longer training and higher dimensions stand on the page [Measured](../book/measured.md)."
+    f"The rest is the error of this network, of the steps in which it is sampled, and of the draws. As many steps are not as much work: after its first turn, the fitting also runs its copy {routes[FITTED]['simulation_steps']} times in every step. Longer training and higher dimensions stand on the page [Measured](../book/measured.md)."
 )
 record(
     budget=Budgets(FITTED, spent).plain(),
@@ -600,14 +600,13 @@ shown = [
     "paired bridge, given $x_0$",
 ]
 figure = Figure(figsize=(5.6, 8.2))
-grid = figure.subplots(len(shown), 8)
-figure.get_layout_engine().set(hspace=0.5)
-for line, name in zip(grid, shown, strict=True):
-    title = line[0].text(0, 1.15, name, transform=line[0].transAxes, fontsize=10)
-    title.set_in_layout(name == shown[0])
-    for axes, image in zip(line, keep[name], strict=False):
-        axes.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy())
-        axes.axis("off")
+for axes, name in zip(figure.subplots(len(shown)), shown, strict=True):
+    side_by_side = torch.nn.functional.pad(
+        keep[name][:8].clamp(0, 1), (0, 2), value=1.0
+    )
+    axes.imshow(side_by_side.permute(2, 0, 3, 1).flatten(1, 2).numpy())
+    axes.set_title(name, fontsize=10, loc="left")
+    axes.axis("off")
 best_kept = digits["class kept"].drop(LIMITS)
 nearest_ends = digits["W2"].drop(LIMITS)
 show(
@@ -872,7 +871,7 @@ say(
 # ```
 #
 # ```{dropdown} Why does each direction learn from the pairs of the other?
-# So that what is regressed on is data. A drift that learned from ends of its own making would keep its errors and add to them.
+# So that what is regressed on is data. A drift that learned from ends of its own making could keep its errors and add to them.
 # ```
 #
 # ```{dropdown} When would you take the Gaussian map instead?
