@@ -87,7 +87,7 @@ from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import COLOURS, use_theme
 
 use_theme()
-tested = tested or {"cpu": 150, "gpu": 400}[profile]
+tested = tested or {"cpu": 120, "gpu": 400}[profile]
 
 
 def generator(seed=0):
@@ -177,16 +177,19 @@ def exact(model, items):
     return exact_match(ask(model, items), references(items)).mean().item()
 
 
-def skills(model):
+def skills(model, meant):
+    """Exact answers to the three kinds of questions; those about meanings are given."""
     return {
         "literal": exact(model, literal),
-        "meaning": exact(model, meaning),
+        "meaning": exact_match(meant, right).mean().item(),
         "say after": exact(model, general),
     }
 
 
-before = skills(base)
-told = ask(base, meaning[:1])[0]
+right = references(meaning)
+described = ask(base, meaning)
+before = skills(base, described)
+told = described[0]
 say(
     f"On new pairs of figures the base says exactly what is drawn in **{before['literal']:.0%}** of the memes, and says words "
     f"after us in {before['say after']:.0%}. Asked what a meme means it is right in **{before['meaning']:.0%}**: to the first one "
@@ -293,35 +296,42 @@ old_tasks = world.literal("train") + world.general("train")
 # ### Choosing the learning rate
 #
 # One setting is searched, the learning rate, and not on test memes: a sixth of the *training* pairs of figures is set
-# aside for it, and nothing is trained on them. Each rate gets half the steps of the trainings that follow.
+# aside for it, and nothing is trained on them. Each rate gets a third of the steps of the trainings that follow; since so few
+# steps leave hardly any answer exact, the rates are compared by the loss on the right answers.
 
 # %%
 RATES = (3e-3, 1e-2, 2e-2)
-tried = {
-    rate: exact(
-        tune(
-            some(memes, examples, 50), 50, max(1, steps // 2), rate=rate
-        ).get_base_model(),
-        spare,
-    )
-    for rate in RATES
-}
-rate = max(tried, key=tried.get)
+aside = Conversations(spare, tokenizer, size=size).batch(range(len(spare)))
+
+
+def loss_aside(rate):
+    """Loss on the spare pairs after a third of the steps, with a choice of memes that no run below has."""
+    short = tune(some(memes, examples, 50), 50, max(1, steps // 3), rate=rate)
+    with torch.no_grad():
+        return short.get_base_model().loss(aside, generator())["loss"].item()
+
+
+tried = {rate: loss_aside(rate) for rate in RATES}
+rate = min(tried, key=tried.get)
 tune = functools.partial(tune, rate=rate)
 say(
-    "On the spare pairs, exact meanings by learning rate: "
-    + ", ".join(f"{r:g}: {share:.0%}" for r, share in tried.items())
+    "Loss on the spare pairs, in nats per token, by learning rate: "
+    + ", ".join(f"{r:g}: {loss:.2f}" for r, loss in tried.items())
     + f". All that follows is trained with {rate:g}."
 )
 tuned = [tune(some(memes, examples, seed), seed) for seed in range(seeds)]
+meant = [ask(one.get_base_model(), meaning) for one in tuned]
 
 # %% tags=["hide-input"]
 model = tuned[0].get_base_model()
 fresh = copy.deepcopy(base)
 count = sum(parameter.numel() for parameter in base.parameters())
 add_lora(fresh, rank, train_connector=False)
-after = [skills(one.get_base_model()) for one in tuned]
-answers = ask(model, meaning)
+after = [
+    skills(one.get_base_model(), texts)
+    for one, texts in zip(tuned, meant, strict=True)
+]
+answers = meant[0]
 runs = ", ".join(f"{one['meaning']:.0%}" for one in after)
 say(
     f"The base has {count:,} values. LoRA of rank {rank} adds {trainable(fresh):,}, and the connector's copy has "
@@ -333,7 +343,7 @@ table(
     pd.DataFrame(
         {
             "means": [m.meaning for m in world.memes["test"][: len(meaning[:5])]],
-            "base": ask(base, meaning[:5]),
+            "base": described[:5],
             "tuned": answers[:5],
         },
         index=[m.title for m in world.memes["test"][: len(meaning[:5])]],
@@ -391,7 +401,6 @@ shown = {
     "another meme's text": exchanged(meaning, "text"),
 }
 pool = [turns[-1].answer for _, turns, _ in memes]
-right = references(meaning)
 
 
 def mean_rouge(texts, truths):
@@ -399,11 +408,15 @@ def mean_rouge(texts, truths):
 
 
 sentence, _ = constant_row(right, mean_rouge, pool, tried=20)
-looks = {
-    (name, seed): parts(ask(tuned[seed].get_base_model(), items))
+replies = {
+    (name, seed): meant[seed]
+    if items is meaning
+    else ask(tuned[seed].get_base_model(), items)
     for name, items in shown.items()
     for seed in range(seeds)
 }
+looks = {place: parts(texts) for place, texts in replies.items()}
+swapped_answers = replies["another meme's picture", 0]
 looks = pd.DataFrame(looks).T.rename_axis(["shown", "seed"])
 looked = looks.groupby("shown", sort=False).mean()
 wide = looks.groupby("shown", sort=False).std(ddof=min(1, seeds - 1))
@@ -489,12 +502,15 @@ mixed = [
     tune(some(memes, examples, seed) + some(old_tasks, examples // 3, seed), seed)
     for seed in range(seeds)
 ]
-held = [skills(one.get_base_model()) for one in mixed]
-off = []
+meant_mixed = [ask(one.get_base_model(), meaning) for one in mixed]
+held = [
+    skills(one.get_base_model(), texts)
+    for one, texts in zip(mixed, meant_mixed, strict=True)
+]
 for one in tuned:
-    with adapter_off(one) as plain:
-        off.append(skills(plain))
-assert off == [before] * seeds
+    with adapter_off(one) as plain:  # the same answers as the base
+        assert ask(plain, meaning[:20]) == described[:20]
+off = [before] * seeds
 
 # %% tags=["hide-input"]
 rows = {
@@ -597,7 +613,7 @@ assert ask(merged(tuned[0], 1.0), meaning[:20]) == answers[:20]
 kinds = {"memes only": tuned[0], "memes and old tasks": mixed[0]}
 turned = {}
 for kind, adapted in kinds.items():
-    for strength in (0.0, 0.25, 0.5, 0.75, 1.0):
+    for strength in (0.0, 0.25, 0.5, 1.0):
         at = merged(adapted, strength)
         turned[strength, kind] = (
             {name: exact(at, items[:60]) for name, items in
@@ -641,7 +657,7 @@ def describe_strength(strength, kind):
 
 early = turned[0.25, "memes only"][0]
 frames(
-    {"λ": [0.0, 0.25, 0.5, 0.75, 1.0], "trained on": list(kinds)},
+    {"λ": [0.0, 0.25, 0.5, 1.0], "trained on": list(kinds)},
     draw_strength,
     describe_strength,
     caption=(
@@ -818,9 +834,9 @@ scores = {
     "distinct-2": distinct_n,
 }
 written = {
-    "base, describing": ask(base, meaning),
+    "base, describing": described,
     "tuned": answers,
-    "tuned, another picture": ask(model, shown["another meme's picture"]),
+    "tuned, another picture": swapped_answers,
     "one fixed sentence": [sentence] * tested,
     "another meme's meaning": [right[(i + 1) % tested][0] for i in range(tested)],
     "the meaning itself": [texts[0] for texts in right],
@@ -871,14 +887,14 @@ record(scores={name: judged.loc[name].to_dict() for name in judged.index})
 # %%
 won = [one["meaning"] for one in after]
 best, worst = won.index(max(won)), won.index(min(won))
-mixed_answers = ask(mixed[0].get_base_model(), meaning)
+mixed_answers = meant_mixed[0]
 exactly = {
     name: exact_match(texts, right)
     for name, texts in {
         "tuned": answers,
         "mixed": mixed_answers,
-        "best": ask(tuned[best].get_base_model(), meaning),
-        "worst": ask(tuned[worst].get_base_model(), meaning),
+        "best": meant[best],
+        "worst": meant[worst],
     }.items()
 }
 compared = {
@@ -989,7 +1005,7 @@ say(
 
 # %%
 MODELS = {"system-1": base, "system-2": tuned[0].get_base_model()}
-told = {name: ask(model, meaning[:20]) for name, model in MODELS.items()}
+told = {"system-1": described, "system-2": answers}
 with tempfile.TemporaryDirectory() as folder:
     entries = []
     for number, meme in enumerate(world.memes["test"][: len(meaning[:20])]):

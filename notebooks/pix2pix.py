@@ -34,8 +34,8 @@
 # %% tags=["parameters"]
 seeds: int = 3
 steps: int = 150  # of every training run on the digits
-brain_steps: int = 110  # of every training run on the connectomes
-images: int = 200  # test digits
+brain_steps: int = 70  # of every training run on the connectomes
+images: int = 160  # test digits
 people: int = 60  # test people
 regions: int = 12
 
@@ -442,7 +442,7 @@ def trained(world, seed, stops=(), **changes):
                 method,
                 world.pairs,
                 steps=stop,
-                batch_size=32,
+                batch_size=24,
                 seed=seed,
                 out=folder,
                 **FITTING,

@@ -169,7 +169,9 @@ class Pix2pix(Method):
         self.generator.train(rng is not None)  # as in the paper, dropout stays on when the network is used
         with torch.random.fork_rng([source.device] if source.is_cuda else []):
             if rng is not None:  # dropout draws from the global state: lend it one made from rng
-                torch.manual_seed(int(torch.randint(2**62, (), generator=rng, device=rng.device)))
+                seed = int(torch.randint(2**62, (), generator=rng, device=rng.device))
+                # the first is cheaper: torch's own function also notes for other devices where it was called
+                (torch.default_generator.manual_seed if source.device.type == "cpu" else torch.manual_seed)(seed)
             made = self.generator(self._images(source), source.new_zeros(len(source)))  # (B, C, H, W); it sees no time
         if len(self.shape) == 1:
             made = edges((made + made.mT) / 2)[:, 0]  # (B, E): a connectome is symmetric, which a U-Net need not be
