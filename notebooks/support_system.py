@@ -825,7 +825,7 @@ check_leak((group_mean_error, stranger_error, own_error))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} All descriptions at once (code, hard)
+# ```{exercise} All descriptions at once, hard (code)
 # :label: support-sum
 #
 # There are $3^8$ descriptions, and (2) sums over all of them. Suppose that the eight words of a description are independent given the picture, with probabilities $p$ of shape (S, F, 3), and that a drawing is a sum of one

@@ -517,7 +517,8 @@ show(
     label="curve",
 )  # fmt: skip
 record(
-    share_found={f"{name} {n}": values for (name, n), values in accuracy.items()}
+    share_found={f"{name} {n}": values for (name, n), values in accuracy.items()},
+    budget=budgets.plain(),
 )
 
 # %% tags=["hide-input"]
