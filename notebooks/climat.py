@@ -33,7 +33,7 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds: int = 6
+seeds: int = 4
 steps: int | None = None  # of every training run on this page
 people: int = 350  # to train on
 
@@ -241,7 +241,6 @@ def trained(seed, rate, **arguments):
         steps=steps,
         batch_size=100,
         lr=rate,
-        warmup=steps // 5,
         log_every=steps,
         progress=False,
         seed=seed,
@@ -263,7 +262,7 @@ def trained(seed, rate, **arguments):
 # | CLUB and a temperature for each visit | with (5) | both |
 #
 # **Budgets.** Settings are chosen on a pilot draw, by the log loss of people who are used for nothing else. Cross-entropy has four learning rates to choose from, by its
-# log loss with a temperature for each visit. CLUB has four combinations more, at the rate that was chosen: its $s$, and the *pace*, which says how fast the $a_t$ move relative to the network. All networks take the same steps on the same people; in the first fifth of them the rate rises.
+# log loss with a temperature for each visit. CLUB has four combinations more, at the rate that was chosen: its $s$, and the *pace*, which says how fast the $a_t$ move relative to the network. All networks take the same steps on the same people.
 # Every row but the first then stops at one of five numbers of steps, the one at which its own predictions have the lowest log loss on the held-out people. Nobody sees
 # the test people. Each seed is a new draw of people, start and batches.
 

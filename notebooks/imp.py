@@ -46,7 +46,6 @@ from torch import nn
 
 from mmlab.compare.budget import Budgets, Spent
 from mmlab.data.sets.av_mnist_mini import av_mnist_mini
-from mmlab.losses.contrastive import identity_targets, soft_contrastive
 from mmlab.methods.imp import IMP, ExpertChoice, expert_choice
 from mmlab.metrics.classification import accuracy
 from mmlab.train.side_by_side import fit_side_by_side
@@ -168,7 +167,6 @@ plan = {
     "turns": (steps, BATCH, steps * cycle // 3),
     "summed, large batches": (steps // 3, BATCH, steps // 3 * cycle),
     "summed, small batches": (steps, BATCH // 3, steps * cycle // 3),
-    "summed, features reused": (steps, 2 * BATCH // 3, steps * cycle // 3),
 }
 say(
     "\n".join(
@@ -188,7 +186,6 @@ say(
 # | IMP | turns, experts in the one block |
 # | summed, large batches | the mean of all losses in each step, a third as many steps |
 # | summed, small batches | the same with a third of the items, as many steps |
-# | summed, features reused | the same items serve all tasks, each going through the encoder once: two thirds of the items, as many steps |
 # | perceptrons | IMP without experts, as much computation, fewer parameters |
 # | an encoder each | IMP with one encoder for each modality: more parameters, as much computation |
 # | linear classifier | least squares with a penalty, on the pixels of one modality |
@@ -221,21 +218,6 @@ class Summed(IMP):
         return {"loss": torch.stack(losses).mean()}
 
 
-class Reused(IMP):
-    """All tasks in each step, from one pass of each modality."""
-
-    def loss(self, batch, rng):
-        z = {m: self.embedding(batch, m) for m in self.modalities}
-        label, to = batch["label"], self.towards
-        losses = [
-            nn.functional.cross_entropy(self.answers[m](z[m]), label) for m in z
-        ]
-        a, b = (to[m](z[m]) for m in self.modalities)
-        own = identity_targets(len(a), a)
-        losses.append(soft_contrastive(a, b, own, self.temperature))
-        return {"loss": torch.stack(losses).mean()}
-
-
 class Apart(InTurn):
     """An encoder for each modality."""
 
@@ -254,7 +236,6 @@ SHAPE = {"grid": 2, "depth": 1}
 networks = {
     "summed, large batches": (Summed, *plan["summed, large batches"][:2], {}),
     "summed, small batches": (Summed, *plan["summed, small batches"][:2], {}),
-    "summed, features reused": (Reused, *plan["summed, features reused"][:2], {}),
     "perceptrons": (InTurn, *plan["turns"][:2], {"experts": 0}),
     "an encoder each": (Apart, *plan["turns"][:2], {}),
     "IMP": (InTurn, *plan["turns"][:2], {}),
@@ -633,7 +614,7 @@ check_noise(noise)
 # ```
 #
 # ```{dropdown} The sum could use each item's features for all its tasks. Is that not cheaper?
-# Where all tasks have the same items, yes: half as many passes here, as in the row *summed, features reused*. Turns cannot do that. In the paper each task has its own data.
+# Where all tasks have the same items, yes: half as many passes here. Turns cannot do that. In the paper each task has its own data.
 # ```
 #
 # ## In five lines

@@ -36,7 +36,7 @@
 # %% tags=["parameters"]
 profile = "cpu"
 data = "world"
-seeds: int = 10
+seeds: int = 5
 steps: int | None = None  # of every training run on this page
 
 # %% tags=["hide-input"]

@@ -34,7 +34,7 @@ folder: str | None = (
     None  # a saved pipeline of your own, in place of the book's base
 )
 
-# %% tags=["hide-input"]
+# %%
 import numpy as np
 import pandas as pd
 import torch
@@ -44,7 +44,7 @@ from mmlab import generator
 from mmlab.bases.colonoscopy import SIZE, colonoscopy_base, tokenizer
 from mmlab.bases.findings_reader import findings_reader
 from mmlab.data.prompts import encode_prompts
-from mmlab.data.worlds.colonoscopy_world import colonoscopy_world, draw
+from mmlab.data.worlds.colonoscopy_world import colonoscopy_world
 from mmlab.methods.latent_diffusion import (
     LatentDiffusion,
     alpha_bar,
@@ -422,6 +422,8 @@ show(
 # features between two pictures of one prompt, beside that of real pictures of the same facts.
 
 # %%
+from mmlab.data.worlds.colonoscopy_world import draw
+
 repeated, times = min(prompts, 12), 6
 asked = ids[:repeated].repeat_interleave(times, 0)
 
