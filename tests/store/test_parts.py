@@ -217,9 +217,9 @@ def _first_linear(method: nn.Module) -> nn.Module:
 def _lora(method: Any) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    linear = next((name for name, m in method.named_modules() if isinstance(m, nn.Linear)), None)
-    if linear is not None:
-        inject_adapter_in_model(LoraConfig(r=1, target_modules=[linear]), method)
+    layer = next((name for name, m in method.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
+    if layer is not None:
+        inject_adapter_in_model(LoraConfig(r=1, target_modules=[layer]), method)
 
 
 def _renormed(method: Any) -> None:
