@@ -61,9 +61,9 @@ INTRODUCTION = """# Measured on real data, and against the clock
 
 <!-- Written by benchmarks/report.py from benchmarks/results: do not edit. -->
 
-The chapters run on synthetic worlds, because real recordings may not be published. This page holds what was measured
-with the same code on real data. It also has what takes longer than a chapter may: larger or longer runs on synthetic
-data, and clocks. Each section says what its data are, and each table names the script that makes it.
+Most chapters run on synthetic worlds, because recordings of people may not be published. This page holds what was
+measured with the same code on real data. It also has what takes longer than a chapter may: larger or longer runs on
+synthetic data, and clocks. Each section says what its data are, and each table names the script that makes it.
 """
 
 

@@ -15,7 +15,7 @@
 #
 # **Which parts of the network earn their place, and how would you know?**
 #
-# Every chapter on images hands its work to the same network, a U-Net {cite}`ronneberger2015unet`. The prototype that this book grew out of used one
+# Where the methods of this part meet images, the package hands them a U-Net {cite}`ronneberger2015unet`. The prototype that this book grew out of used one
 # too. Its network was never told the time, and its authors wished for two things: time embeddings, and attention. Such wishes are easy to grant. It is harder to find out
 # what they change, since a nicer picture may come from a longer training, a luckier seed, or more parameters.
 #
@@ -948,7 +948,7 @@ check_blind(blind_drift)
 # - Where all right answers are known, Bayes' rule is the perfect network, and the distance from it a measure without the noise of the task.
 # - An image with many values tells the time by its noise. What that is worth depends on whether the endpoint or the drift is asked for.
 # - Attention is one road among several from corner to corner, and the one whose price grows with the fourth power of the side.
-# - What a network is given, such as the source, may matter as much as what it is made of; and no distance to *the* drawn answer shows it.
+# - What a network is given, such as the source, may matter as much as what it is made of. Where many answers are right, measure the distance to the nearest.
 # - Three seeds decide large differences. The lists above say which, and leave the others open.
 #
 # ## Limits, and what to read next

@@ -1,8 +1,9 @@
 """A sheet for clinicians: one person's predicted connectome beside rest, truth and difference, open or blind.
 
 A blind sheet shows the truth and the prediction as A and B. Which is which follows from a seed that is in neither the
-picture nor the file; the answer is in :attr:`Sheet.key`, for whoever keeps the key. Everything else on the sheet says
-the same of both panels, so that nothing but the two matrices can tell them apart.
+picture nor the file; the answer is in :attr:`Sheet.key`, for whoever keeps the key. What else is on the sheet is
+computed for both panels alike. That does not make it blind: a prediction that lies nearer to rest than a scan does is
+known by its pale changes, and by its correlation with rest. Measure how often before you trust a study.
 """
 
 from __future__ import annotations

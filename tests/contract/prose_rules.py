@@ -167,6 +167,17 @@ def claims(source: str) -> Iterator[ast.Call]:
             yield node
 
 
+def makes_claim(source: str, name: str) -> bool:
+    """Whether a chapter may make a claim of this name: one that stands in it, or that an f-string there can become."""
+    for call in claims(source):
+        given = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "name"), None)
+        pieces = given.values if isinstance(given, ast.JoinedStr) else [given]
+        form = "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else "[a-z0-9-]+" for p in pieces)
+        if re.fullmatch(form, name):
+            return True
+    return False
+
+
 def unfit_claims(source: str) -> list[tuple[int, str]]:
     """Claims that some run could not make: an outcome without its sentence, or a name that is used twice or made up.
 

@@ -1,5 +1,6 @@
 """No chapter has a measured number in its prose that was written by hand; the rule finds those that have."""
 
+import re
 from pathlib import Path
 
 import prose_rules
@@ -21,6 +22,22 @@ def test_a_chapter_has_no_measured_number_by_hand(path: Path) -> None:
 def test_every_claim_has_a_name_of_its_own_and_a_sentence_for_every_outcome(path: Path) -> None:
     wrong = [f"line {line}: a claim {what}" for line, what in prose_rules.unfit_claims(path.read_text("utf-8"))]
     assert not wrong, f"notebooks/{path.name}: {'; '.join(wrong)}"
+
+
+def test_pages_quote_claims_that_chapters_make() -> None:
+    wrong = []
+    for page in sorted((ROOT / "book").rglob("*.md")):
+        for stem, name in re.findall(r"<!-- claim: (\w+) ([a-z0-9-]+) -->", page.read_text(encoding="utf-8")):
+            chapter = ROOT / "notebooks" / f"{stem}.py"
+            if not (chapter.exists() and prose_rules.makes_claim(chapter.read_text(encoding="utf-8"), name)):
+                wrong.append(f"{page.name}: {stem} {name}")
+    assert not wrong, f"no chapter makes these claims: {'; '.join(wrong)}"
+
+
+def test_a_claim_in_a_loop_has_many_names() -> None:
+    source = 'claim(f"a-{x}-b", 1, 2)\nsay(claimed("c", 1, 2))'
+    assert all(prose_rules.makes_claim(source, name) for name in ("a-one-b", "a-one-two-b", "c"))
+    assert not any(prose_rules.makes_claim(source, name) for name in ("a--b", "a-one", "d"))
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -140,3 +140,12 @@ def test_no_cell_of_the_table_is_a_formula() -> None:
         line = next(csv.DictReader(io.StringIO(claims.as_csv([{"metric": text, "id": -0.5}]), newline="")))
         assert line["metric"] == f"'{text}"
         assert line["id"] == "-0.5", "a number is a number"
+
+
+def test_a_page_quotes_the_sentence_that_the_run_decided() -> None:
+    runs = {"toy": receipt({"claim:toy-and-mean": {"sentence": "- It is |a| here."}})}
+    text = "| <!-- claim: toy toy-and-mean --> It was not. |"
+    assert claims.quoted(text, "book/a", runs) == r"| It is \|a\| here. It was not. |"
+    for mark in ("<!-- claim: toy another -->", "<!-- claim: play toy-and-mean -->"):
+        with pytest.raises(ValueError, match=r"book/a\.md quotes the claim"):
+            claims.quoted(mark, "book/a", runs)

@@ -17,7 +17,7 @@ from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.site.escape import cell, code
 from mmlab.store import sheets
 
-__all__ = ["COLUMNS", "SCHEMA", "VERDICTS", "as_csv", "as_json", "claim_id", "page", "register"]
+__all__ = ["COLUMNS", "SCHEMA", "VERDICTS", "as_csv", "as_json", "claim_id", "page", "quoted", "register"]
 
 VERDICTS = ("holds", "undecided", "does not hold", "not tried")
 
@@ -128,6 +128,29 @@ def page(rows: Sequence[Mapping[str, Any]], version: str) -> str:
     )
 
 
+def quoted(text: str, page: str, receipts: Mapping[str, Receipt]) -> str:
+    """A page with each ``<!-- claim: chapter name -->`` replaced by the sentence that the chapter's run decided.
+
+    Args:
+        text: The page; a mark may stand in the cell of a table.
+        page: What the page is called, for the error.
+        receipts: By chapter.
+
+    Raises:
+        ValueError: If a chapter has not run, or made no claim of the name.
+    """
+
+    def expand(match: re.Match[str]) -> str:
+        chapter, name = match.groups()
+        made = receipts[chapter].metrics.get(f"claim:{name}") if chapter in receipts else None
+        if not isinstance(made, Mapping):
+            raise ValueError(f"{page}.md quotes the claim {name!r}, which no run of the chapter {chapter!r} has made.")
+        return str(made["sentence"]).removeprefix("- ").replace("|", "\\|")
+
+    return _QUOTED.sub(expand, text)
+
+
+_QUOTED = re.compile(r"<!-- claim: (\w+) ([a-z0-9-]+) -->")
 _FILES = {"json": "JSON", "csv": "CSV", "schema.json": "schema"}
 
 

@@ -198,8 +198,10 @@ def _pages(root: Path, chapters: Mapping[str, Ran]) -> dict[str, bytes]:
             continue
         name, content = path.relative_to(root).as_posix(), path.read_bytes()
         if path.suffix == ".md":
+            page, runs = name.removesuffix(".md"), {stem: ran.receipt for stem, ran in chapters.items()}
             text = with_ages(_with_modules(content.decode("utf-8-sig")), root)
-            content = _with_generated(text, name.removesuffix(".md"), root, chapters).encode("utf-8")
+            text = claims.quoted(_with_generated(text, page, root, chapters), page, runs)
+            content = text.encode("utf-8")
         elif name == "_config.yml":  # the buttons of the site open the notebooks of this version
             tag = project.tag(root).encode("utf-8")
             content = re.sub(rb"(?m)^(  branch:).*$", rb"\1 " + tag, content, count=1)
