@@ -859,7 +859,7 @@ record(
 )  # fmt: skip
 
 # %% [markdown]
-# At least two things differ from the digits: a matrix of regions is no image, since the order of its rows is a convention; and a median of edges, as near to their mean as the line above says, is no hedge between far answers. What would you run to find out which of them matters? (The shrunk shift and ridge regression see no image at all.)
+# At least three things differ from the digits: a matrix of regions is no image, since the order of its rows is a convention; a median of edges, as near to their mean as the line above says, is no hedge between far answers; and the training is shorter. What would you run to find out which of them matters? (The shrunk shift and ridge regression see no image at all.)
 #
 # ## What goes wrong in practice
 #

@@ -848,7 +848,7 @@ frames(
 )  # fmt: skip
 
 # %% [markdown]
-# With one step, a posterior sampler that is given the rest matrix returns its network's guess of the end: the conditional mean that the network has learned. Its closeness with one step and its closeness without tax should then agree. Which of the samplers above does this hold for, and why is DDBM's not among them? (Where the two differ, at least one of them is not the conditional mean.)
+# With one step, a posterior sampler that is given the rest matrix returns its network's guess of the end. If that is the conditional mean, its closeness with one step and its closeness without tax agree. For which of the samplers in [](#figure-few-steps) do they? Where the two differ, at least one of them is not the conditional mean. (The diffusion, the flows and DDBM begin with a draw, so that even their one step has a spread.)
 #
 # ## On real people
 #
