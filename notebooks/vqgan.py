@@ -705,5 +705,5 @@ say(
 #
 # ## Limits, and what to read next
 #
-# The pictures are drawn and small, the trainings short, with one seed each: intervals are over pictures, not over trainings. Learning rate, $eta$, $\gamma$ and $w$ were not searched for each row. The linear code is not followed by an entropy
+# The pictures are drawn and small, the trainings short, with one seed each: intervals are over pictures, not over trainings. Learning rate, $\beta$, $\gamma$ and $w$ were not searched for each row. The linear code is not followed by an entropy
 # coder, and neither is the codebook. The perceptual network learnt this world's facts; a downloaded one would not know them. Next: models that write these words from a prompt.
