@@ -139,6 +139,7 @@ class IMP(Method):
         claims=(
             Claim("accuracy", "summed, large batches", "higher", name="imp-summed-large-batches"),
             Claim("accuracy", "summed, small batches", "higher", kind="sanity", name="imp-summed-small-batches"),
+            Claim("accuracy", "summed, features reused", "higher", kind="sanity", name="imp-summed-features-reused"),
             Claim("accuracy", "perceptrons", "higher", name="imp-experts-perceptrons"),
             Claim("accuracy", "an encoder each", "higher", kind="sanity", name="imp-an-encoder-each"),
         ),
