@@ -34,7 +34,7 @@ folder: str | None = (
     None  # a saved pipeline of your own, in place of the book's base
 )
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 import pandas as pd
 import torch
@@ -44,7 +44,7 @@ from mmlab import generator
 from mmlab.bases.colonoscopy import SIZE, colonoscopy_base, tokenizer
 from mmlab.bases.findings_reader import findings_reader
 from mmlab.data.prompts import encode_prompts
-from mmlab.data.worlds.colonoscopy_world import colonoscopy_world
+from mmlab.data.worlds.colonoscopy_world import colonoscopy_world, draw
 from mmlab.methods.latent_diffusion import (
     LatentDiffusion,
     alpha_bar,
@@ -230,7 +230,7 @@ show(
 # %% [markdown]
 # ## Guidance
 #
-# A network that is told the prompt tends to listen too little. Classifier-free guidance {cite}`ho2022guidance` exaggerates what the
+# A network that is told the prompt may listen too little. Classifier-free guidance {cite}`ho2022guidance` exaggerates what the
 # prompt changes. In training the prompt is replaced by the empty one $\varnothing$ now and then, here in a tenth of the cases, so that one
 # network knows both predictions. The sampler then follows
 #
@@ -239,7 +239,7 @@ show(
 # $$
 #
 # A velocity is an affine function of the noise at the same $z_t$, so the same line may be drawn through velocities. With scores in place of noises, (7) is the score of $p(z_t)\, p(y \mid z_t)^g$ up to a constant: at $g = 1$ the prompt alone, above it
-# pictures that are more typical of their prompt than real ones. What does that cost? It will be measured.
+# pictures that are more typical of their prompt than real ones. What that does to faithfulness and to variety will be measured.
 #
 # ## The sampler
 #
@@ -416,14 +416,13 @@ show(
 )
 
 # %% [markdown]
-# ## What guidance costs
+# ## What guidance does to variety
 #
 # The same prompt again and again, with other starts: how much do the pictures differ? Measured is the mean distance of the reader's
-# features between two pictures of one prompt, beside that of real pictures of the same facts.
+# features between two pictures of one prompt, beside that of real pictures of the same facts. These features tell facts: two pictures
+# are far apart if they differ in what the prompt leaves open, and also if one of them misses what it was asked for.
 
 # %%
-from mmlab.data.worlds.colonoscopy_world import draw
-
 repeated, times = min(prompts, 12), 6
 asked = ids[:repeated].repeat_interleave(times, 0)
 
@@ -462,6 +461,8 @@ claim(
 )
 
 # %% [markdown]
+# How much of such a difference is variety that one would like to keep, and how much is facts that were missed? These features do not separate the two.
+#
 # Turn the knobs: guidance and number of steps, the same starts throughout.
 
 # %%
@@ -611,7 +612,7 @@ for g in (1, 4):
     say(f"With m = 1 and v = ½, guidance {g}: mean {at:.2f}, variance {wide:.2f}.")
 
 # %% [markdown]
-# Guidance moves the mean away from the unconditional one, beyond the true mean of the prompt, and narrows: less variety, and colours too strong.
+# Guidance moves the mean away from the unconditional one, beyond the true mean of the prompt, and narrows.
 #
 # ```{solution-end}
 # ```
