@@ -434,7 +434,7 @@ def halved(data):
     return TensorData(smaller)
 
 
-splits = av_mnist_mini(snr=snr, origin=origin, train=items)
+splits = av_mnist_mini(snr=snr, origin=origin, train=items, validation=1000)
 train, validation, test = (
     halved(part) for part in (splits.train, splits.validation, splits.test)
 )
@@ -447,7 +447,7 @@ training = {
     "log_every": steps,
     "progress": False,
 }
-rates = [{"lr": 3e-3}, {"lr": 1e-2}, {"lr": 3e-2}]
+rates = [{"lr": 5e-3}, {"lr": 1e-2}, {"lr": 2e-2}]
 tried = ", ".join(f"{settings['lr']:g}" for settings in rates)
 
 
