@@ -970,6 +970,8 @@ say(
 )
 
 # %% [markdown]
+# The second reason is the same for both labels. So where one falls further, it is not the whole answer. The worlds also differ in how strongly each view shows the diagnosis, which no run here holds fixed.
+#
 # ```{solution-end}
 # ```
 #
@@ -994,7 +996,7 @@ say(
 # The worlds are linear and Gaussian; real expression data are neither. All networks here are small and see few hundred people.
 # With hundreds of millions of unlabelled pairs {cite}`radford2021clip` a contrast meets far more pairs than it can learn by heart, and
 # the label comes later. Nothing here speaks against that. λ, the temperatures and the phases are the paper's; rate and weight decay were
-# chosen for every row, with two seeds. The paper also has images with text, with pre-trained encoders; that claim was not measured here.
+# chosen for every row among the same three pairs, with two seeds; where a row chose the largest of a list, a larger value may suit it more. The paper also has images with text, with pre-trained encoders; that claim was not measured here.
 #
 # ## In five lines
 #

@@ -464,7 +464,8 @@ for metric, direction in (("AUC", "higher"), ("log loss", "lower")):
 
 # %% [markdown]
 # What did the lines make of their scores? Their weights are below, over the same penalties. A strong penalty makes the scores of the text part small, and only a large
-# weight can bring them back. Does the honest line find one? Hold the deviation of its weight against the weight itself.
+# weight can bring them back. Does the honest line find one? Hold the deviation of its weight against the weight itself, and look at the sign: out-of-fold scores can run *against* the label, as in
+# the exercise on the mean of the others, and a line that meets such scores turns the part round. On new rows, whose scores come from a part fitted to all rows, that is wrong.
 
 # %% tags=["hide-input"]
 # Code of the table: weights of the lines
