@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from mmlab.bases import colonoscopy, drawing_gill
 from mmlab.command.cli import app
 from mmlab.data.chat import tokenizer_of
 from mmlab.methods.gill import GILL
@@ -137,6 +138,30 @@ def test_the_terminal_answers_and_writes_pictures_down(tmp_path: Path) -> None:
     assert "nothing.png" in result.output
     empty = CliRunner().invoke(app, ["chat", str(tmp_path / "index")])
     assert "holds no tokenizer" in str(empty.exception)
+
+
+def test_without_a_folder_the_small_model_draws_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, tokenizer = model()
+    said: list[list[int]] = []
+    monkeypatch.setattr(drawing_gill, "drawing_gill", lambda: (method, None))
+    monkeypatch.setattr(colonoscopy, "tokenizer", lambda: tokenizer)
+    monkeypatch.setattr(drawing_gill, "small_pipeline", Draws)
+    monkeypatch.setattr(drawing_gill, "fits_the_base", lambda model: model is method)
+    write = method.generate
+
+    def noted(batch: dict[str, torch.Tensor], **how: Any) -> torch.Tensor:
+        said.append(batch["input_ids"][0].tolist())
+        return write(batch, **how)
+
+    monkeypatch.setattr(method, "generate", noted)
+    how = ["chat", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, how, input="red cat\n/picture seen.png\nblue dog\n/end\n")
+    assert result.exit_code == 0, result.output
+    assert "reads no pictures" in result.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["001.png", "002.png"]
+    assert [len(ids) for ids in said] == [3, 3]  # start token and two words: nothing is remembered
+    refused = CliRunner().invoke(app, ["chat", "--index", str(tmp_path)])
+    assert "needs the folder" in str(refused.exception)
 
 
 def test_a_picture_becomes_an_image() -> None:
