@@ -21,7 +21,7 @@
 # What the words cannot say, no model that writes them can draw.
 #
 # Three things stand in the way. Choosing has no gradient. Of the $K$ codes many may never be chosen. And with few words a decoder that is trained on the
-# error of pixels paints the mean of all pictures that the words fit: a blur. The paper's remedy for the last is to judge pictures by features and by
+# error of pixels paints something in the middle of all pictures that the words fit: a blur. The paper's remedy for the last is to judge pictures by features and by
 # an adversary. This chapter takes the parts apart.
 #
 # After this chapter you can derive a gradient for rounding, notice a dead codebook and revive it, say what an adaptive weight does, and hold a code
@@ -279,8 +279,8 @@ say(
 # | VQGAN | features and critic, (10), $w$ as in the code below |
 # | no codebook | as VQGAN, but 8 numbers at each place instead of a word: what the choice costs |
 #
-# All are trained for the same number of steps on the same pictures, with one seed. The critic's parameters are VQGAN's alone. Measured are the error; *features*, the distance in the last features of the network that reads facts,
-# {py:class}`~mmlab.bases.findings_reader.FindingsReader`; *facts*, the share of a picture's facts that it reads off right; and *steepness*, the mean difference of neighbouring pixels beside that of the real picture: below one is a blur.
+# All are trained for the same number of steps on the same pictures, with one seed. Only VQGAN and *no codebook* have a critic, and its parameters. Measured are the error; *features*, the distance in the last features of the network that reads facts,
+# {py:class}`~mmlab.bases.findings_reader.FindingsReader`; *facts*, the share of a picture's facts that it reads off right; and *steepness*, the mean difference of neighbouring pixels beside that of the real picture: below one is a blur, and above one there are edges or patterns that the picture does not have.
 #
 # For components of variance $v$, rounded to $2^b$ levels each, we give bits one by one to where they remove most error. That is how transform codes such as JPEG spend bits.
 
@@ -676,7 +676,7 @@ say(
 )
 
 # %% [markdown]
-# For independent numbers that fill a cube, a word says next to nothing about each of many. What the encoder learns is to make vectors that do *not* fill their space: they gather where codes are.
+# For independent numbers that fill a cube, a word says next to nothing about each of many. An encoder's vectors need *not* fill their space: the second term of (3) pulls them to where codes are.
 #
 # ```{solution-end}
 # ```
@@ -700,7 +700,7 @@ say(
 # - A vector becomes the nearest code (1); its gradient is that of the decoder's input, as if nothing had been rounded (2).
 # - Codes follow vectors and vectors commit to codes (3); codes that are running means (4) need no gradient.
 # - A code that is never chosen never moves: look at the perplexity (5), and move idle codes to where vectors are.
-# - Features (6) and a critic (7, 8), balanced at the last layer by λ (9), judge what the mean of pixels cannot (10).
+# - Features (6) and a critic (7, 8), balanced at the last layer by λ (9), say in (10) what an error averaged over pixels does not.
 # - The rivals of a learnt code are the same network without choice, and a linear code of as many bits; the claims above say what this run decides.
 #
 # ## Limits, and what to read next
