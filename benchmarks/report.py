@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from report_arena import arena_load  # noqa: E402
 from report_coloured_digits import coloured_digits  # noqa: E402
 from report_connectomes import connectomes  # noqa: E402
+from report_diffusion import lora_speed  # noqa: E402
 from report_language import meme_tuning, vision_language  # noqa: E402
 from report_samplers import conditional_laws, diffeo_cfm  # noqa: E402
 from report_tools import running, starting  # noqa: E402
@@ -48,13 +49,14 @@ SECTIONS = {
     "unpaired_rest_task": "Without pairs: rest to the task of other people",
     "vision_language_training": "Training TinyLLaVA",
     "meme_tuning": "How much tuning a meaning needs",
+    "lora_speed": "Tuning and sampling a latent diffusion model",
     "arena_load": "Two hundred respondents at once",
     "start_up": "Starting up",
     "runner": "Running a chapter",
 }
 """Heading of the section that shows each result: below it the site says how old the result is."""
 
-LAST = {"arena_load": arena_load, "start_up": starting, "runner": running}
+LAST = {"lora_speed": lora_speed, "arena_load": arena_load, "start_up": starting, "runner": running}
 """The sections at the end, by result."""
 
 INTRODUCTION = """# Measured on real data, and against the clock
