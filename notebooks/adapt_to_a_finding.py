@@ -324,7 +324,7 @@ else:
 # ## The contest
 #
 # All rows have the same pictures to learn from, and in each step they look at as many. DreamBooth looks at half as many new ones, since the other half of its batch are old ones. Learning rates were chosen on validation prompts with the first seed,
-# from five each by the mean of new shape and old facts, and stand in the code; with `search` they are chosen again. Those tried for adapters are larger, as their usual rates are. QLoRA has the rate of LoRA, so that the two differ in nothing but the frozen weights.
+# from five each by the mean of new shape and old facts (of equals the larger), and stand in the code; with `search` they are chosen again. Those tried for adapters are larger, as their usual rates are. QLoRA has the rate of LoRA, so that the two differ in nothing but the frozen weights.
 # The seeds change the pictures, the initial values and the order.
 
 # %%
@@ -383,7 +383,7 @@ for name in RATES if search else ():
     for rate in ADAPTERS if name in ("LoRA", "Houlsby adapters") else ALL:
         found = examine(teach(name, 0, rate, steps)[0], "validation")
         scores[rate] = found["shape"] + found["old facts"]
-    RATES[name] = max(scores, key=scores.get)
+    RATES[name] = max(scores, key=lambda rate: (scores[rate], rate))
 RATES["QLoRA"] = RATES["LoRA"]
 
 # %%
