@@ -19,7 +19,7 @@
 # go on training all weights. Then each finding costs a copy of the model, and what the model drew well before may get lost. Or
 # it trains little: low-rank updates, the same on weights of four bits, or bottlenecks. Or it trains all weights with old pictures as ballast.
 # The papers on LoRA and on adapters report that they reach about what full tuning does {cite}`hu2022lora,houlsby2019parameter`. Here all of them teach
-# the same model the same thing, with as many pictures in as many steps and with a small search each, and the run says who forgot what.
+# the same model the same thing, with as many pictures in as many steps and with a small search each, and what is forgotten is measured as well.
 #
 # After this chapter you can write LoRA, NF4 and a Houlsby adapter by hand, say what each trains and stores, and read a contest of them with
 # its controls. You need {doc}`latent_diffusion`. Reading takes about half an hour.
@@ -319,7 +319,7 @@ else:
 # L = L(x, y) + \lambda\, L(x', y'), \qquad x' \sim \text{the base, given } y'. \tag{5}
 # $$
 #
-# Here the rare word is *depressed*, and the class prompts are ordinary ones. With $\lambda = 0$ and no old pictures this is plain full tuning, the baseline of everything.
+# The old pictures are as right as the model that drew them: what it draws wrongly is held in place, too. Here the rare word is *depressed*, and the class prompts are ordinary ones. With $\lambda = 0$ and no old pictures this is plain full tuning, the baseline of everything.
 #
 # ## The contest
 #
@@ -666,7 +666,7 @@ def first_step(G, A, eta, alpha):
 check_first(first_step)
 
 # %% [markdown]
-# It is the step of full tuning, projected on the rows of $A$: which directions can be learnt at first is decided by chance.
+# It is the step of full tuning times $A^\top A$, up to a factor: at first only directions in the span of the rows of $A$ can be learnt, and these were drawn by chance.
 #
 # ```{solution-end}
 # ```
@@ -682,7 +682,7 @@ check_first(first_step)
 # ```
 #
 # ```{dropdown} Would QLoRA save memory on the small base?
-# Little: weights are not what costs memory there. See the column of gradients and moments, and the exercise on memory.
+# Little: four bits are for the linear layers of the transformer blocks, and most weights of the small base lie elsewhere, in convolutions and in the text encoder. Hold the two columns of memory against each other, and see the exercise on memory.
 # ```
 #
 # ## In five lines
@@ -690,10 +690,12 @@ check_first(first_step)
 # - LoRA (1) trains a product of thin matrices, begins as the base, and merges away (2).
 # - NF4 (3) puts sixteen levels where Gaussian weights are; a frozen weight takes about four bits, and training goes through it.
 # - Houlsby adapters (4) add layers with a bend, which stay; DreamBooth (5) trains everything, with old pictures as ballast.
-# - New shape and old facts are two columns: who is told one of them knows nothing.
+# - New shape and old facts are two columns: ask for both, and hold the second against the model before tuning.
 # - The claims above say what this run decides between them, and what not.
 #
 # ## Limits
 #
 # One base, one new finding, few steps: the intervals are over draws of the pictures and of the adapter, not over bases or findings. The low-rank updates stand in the transformer blocks of the U-Net alone, so the states
-# of the new word stay as they are in their rows, while full tuning, DreamBooth and the adapters reach the text encoder, too; which part of a difference comes from that, no row here says. Ranks and widths were not searched. Seconds are those of one processor core, on which unpacking is extra work; four bits are meant for the memory of a GPU, and nothing here runs on one.
+# of the new word stay as they are in their rows, while full tuning, DreamBooth and the adapters reach the text encoder, too; which part of a difference comes from that, no row here says. Ranks and widths were not searched, and the Houlsby adapters train fewer values than the low-rank updates (see the table).
+# Few test prompts and few seeds make the intervals wide; the base was drawn once. With more steps the order may be another: there is no curve over steps. Seconds are those of one processor core, as busy as it was; four bits are meant for the
+# memory of a GPU, and nothing here runs on one.
