@@ -99,6 +99,13 @@ class MDiCo(Method):
             Claim("accuracy", "without contrast", "higher", name="mdico-common-text-without-contrast"),
             Claim("accuracy", "shuffled pairs", "higher", kind="sanity", name="mdico-common-text-shuffled-pairs"),
             Claim("accuracy", "CCA and a line", "higher", kind="sanity", name="mdico-common-text-cca-and-a-line"),
+            Claim(
+                "accuracy",
+                "CCA beside the sensor",
+                "higher",
+                kind="sanity",
+                name="mdico-common-text-cca-beside-the-sensor",
+            ),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("privileged information", "missing modality", "contrastive", "Earth observation", "remote sensing"),
