@@ -171,7 +171,7 @@ say(
 # %% [markdown]
 # ## The synthetic set
 #
-# It is drawn once, in a few steps and with weak guidance: strong guidance would make the labels a little surer and the pictures more alike. Prompts follow the same law as the real scenes.
+# It is drawn once, in a few steps and with weak guidance: how guidance changes what is shown and how much pictures differ is measured in [latent diffusion](latent_diffusion.ipynb). Prompts follow the same law as the real scenes.
 
 # %%
 if folder is not None:
@@ -652,7 +652,8 @@ claim(
 #
 # ### A new finding, few pictures
 #
-# The base has never seen a *depressed* polyp, as Stable Diffusion has hardly seen a colon. The hospital has forty, and tunes the base on them. All that is new in what it then draws comes from these.
+# No prompt of the base's training names a *depressed* polyp, and none of the pictures with these prompts shows one, as Stable Diffusion has hardly seen a colon. (The autoencoder has seen some, without a word about them.) The hospital has forty, and tunes
+# the base on them. What the new word looks like can be learnt from these alone.
 
 # %%
 FEW = 40
@@ -850,7 +851,7 @@ record(
 # comparison is with *strangers*, pictures of the same law that were never shown, asked for by their own prompts.
 #
 # That training pictures can be pulled out of large models has been shown {cite}`carlini2023extracting`, and of latent diffusion on medical images
-# {cite}`dar2024memorise`. What decides is how often a picture was shown: the base sees each of its pictures a few times, and a tuned model each of its forty again and again.
+# {cite}`dar2024memorise`. Is it how often a picture was shown? The base sees each of its pictures a few times, and a tuned model each of its forty again and again; but it also has far fewer of them.
 #
 # ### And does it help?
 #
@@ -1051,10 +1052,10 @@ check_worth(worth)
 # - Prompts give labels of presence and place, not masks; even label errors (1) cost pictures, uneven ones move the limit.
 # - What is lost from real to synthetic can be taken apart: number, autoencoder, labels, looks; the claims above say which steps this run decides.
 # - Two tests for copies have an exact chance level, (2) and (3), and need a case in which they fire.
-# - A model tuned on few pictures is that case: how often each was shown decides, not that pictures are "synthetic".
+# - A model tuned on few pictures, each shown again and again, is such a case: that a picture is "synthetic" says nothing about it.
 #
 # ## Limits, and what to read next
 #
 # The finder is tiny, the pictures are drawn and have 32 pixels a side, and one base and one synthetic set stand for all. With `origin = "real"` the same cells run on Kvasir-SEG {cite}`jha2020kvasirseg`, where no picture
-# is without a polyp and the base is first tuned on one half of the training part; a serious run needs a pipeline of your own in `folder`. No defence (differential privacy, removal of doubles) was tried.
+# is without a polyp and the base is first tuned on one half of the training part (the new finding is drawn all the same); a serious run needs a pipeline of your own in `folder`. No defence (differential privacy, removal of doubles) was tried.
 # Next: [the arena](arena.ipynb), where people say which pictures are drawn.
