@@ -310,7 +310,8 @@ table(
 # | constant 1.2 | yes | a constant, which was not tuned |
 # | constant 2 | yes | 2: a fused classifier that learns twice as fast |
 #
-# **Every row has the same budget**: as many steps, and the same few learning rates to choose from on validation items. One more
+# **Every row has the same budget**: as many steps, and the same few learning rates to choose from on validation items. The rate rises over the first tenth of the
+# steps, for all rows alike. One more
 # row shows what this is for: *joint, rate not tuned* has the lowest of these rates.
 # {py:func}`~mmlab.compare.controls.controls` trains all rows from the same seeds on the same batches, adds chance, logistic
 # regression (its penalty chosen on the same validation items) and shuffled modalities, and measures the test set once, after
@@ -336,7 +337,8 @@ def halved(data):
 
 
 def spoken(snr):
-    world = av_mnist_mini(snr=snr, train=items)
+    origin = "auto" if profile == "gpu" else "synthetic"
+    world = av_mnist_mini(snr=snr, train=items, origin=origin)
     return [halved(part) for part in (world.train, world.validation, world.test)]
 
 
@@ -356,9 +358,9 @@ worlds = {
 }
 descent = {
     "optimiser": Optimiser("sgd", momentum=0.9), "weight_decay": 5e-4, "schedule": "cosine", "clip_norm": None,
-    "steps": steps, "log_every": steps, "progress": False,
+    "steps": steps, "warmup": steps // 10, "log_every": steps, "progress": False,
 }  # fmt: skip
-rates = [{"lr": 0.02}, {"lr": 0.06}, {"lr": 0.12}]  # at 0.2 some seeds diverge
+rates = [{"lr": 0.02}, {"lr": 0.06}, {"lr": 0.12}]
 
 
 class Noted(IEMF):
@@ -756,24 +758,14 @@ say(
         if name != "as trained"
         for row in ("joint + heads", "constant 2", "joint")
     )
-    + f"\n\nBy their learning rates, {len(others)} of the other rows differ from IEMF: {', '.join(others) or 'none'}. A gap to one of these can be the rate's. "
+    + f"\n\nRows whose learning rate is not that of IEMF: {', '.join(others) or 'none'}. A gap to one of these can be the rate's. "
     "Each of these intervals has its own chance to exclude 0 by luck. And a row that ignores the audio cannot be misled by it: "
     "read *noisy audio* beside *no image*."
 )
 rate = results[loud].chosen["IEMF"]
-alike = results[loud]
-if settled["joint + heads"] != settled["IEMF"]:  # else the table has it
-    alike = compare(
-        loud,
-        ["joint + heads"],
-        seeds,
-        proposed="joint + heads",
-        training=descent | rate,
-        tries=(),
-    )
 
 
-def at_one_rate(name):
+def at_one_rate(name, alike):
     harmed = alike.on(TensorData({**test.tensors, **damages[name]}))
     return claimed(
         f"iemf-at-one-rate-{slug(name)}",
@@ -787,10 +779,23 @@ def at_one_rate(name):
     )
 
 
-say(
-    f"So is it the rate, or the coefficient? IEMF beside *joint + heads* at one rate, the {rate['lr']:g} of IEMF:\n\n"
-    + "\n".join(f"- {at_one_rate(name)}" for name in tested)
-)
+if settled["joint + heads"] == settled["IEMF"]:
+    say(
+        f"Is it the rate, or the coefficient? *Joint + heads* chose the rate of IEMF, {rate['lr']:g}, so the lines on the two, here and after the main table, are at one rate."
+    )
+else:
+    alike = compare(
+        loud,
+        ["joint + heads"],
+        seeds,
+        proposed="joint + heads",
+        training=descent | rate,
+        tries=(),
+    )
+    say(
+        f"So is it the rate, or the coefficient? IEMF beside *joint + heads* at one rate, the {rate['lr']:g} of IEMF:\n\n"
+        + "\n".join(f"- {at_one_rate(name, alike)}" for name in tested)
+    )
 record(
     missing={
         name: robust[name].round(2).to_dict() for name in ("no audio", "no image")
@@ -990,7 +995,7 @@ say(
 #
 # - The networks are small and so are the worlds. The comparison says what the trick does *here*, and what must be asked *there*. It does not
 #   refute the numbers on other data; those cannot be attributed to the coefficient without the missing control.
-# - Where a row chose the highest rate, the search ends just short of rates at which some seeds diverge.
+# - Where a row chose the highest rate, a still higher one was not tried.
 # - The fused classifier here has a hidden layer; the authors' is one linear layer.
 # - Seeds vary the start, the batches and the noise, on one training set and one test set. Learning rates were chosen with one seed.
 # - The authors switch the trick on late on CREMA-D. `start` and `end` of {py:class}`~mmlab.methods.iemf.IEMF` do this; we left it on throughout.
