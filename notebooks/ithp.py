@@ -912,8 +912,8 @@ check_optimum(optimum)
 # :class: dropdown
 # ```
 #
-# Neither. The worlds treat audio and video alike, and β, γ and λ belong to the places, not to the names. Exchange the two names everywhere, and one order has become
-# the other: over many draws both have the same mean. With other detectors (one noisy, one not) it can matter which stands first.
+# Neither, or hardly. The worlds treat audio and video alike, and β, γ and λ belong to the places, not to the names. Exchange the two names everywhere, and one order has become
+# the other, but for the fixed matrices that turn the factors into measurements: over many draws of items and of these matrices both have the same mean. With other detectors (one noisy, one not) it can matter which stands first.
 
 
 # %%
