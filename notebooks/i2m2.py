@@ -421,7 +421,7 @@ record(dial={name: row.to_dict() for name, row in means.iterrows()})
 RATES = (4e-4, 2e-3, 8e-3, 3e-2)
 INTRA = ("audio", "image")
 APART = "product of image and audio"  # of the two that trained alone to the end
-COOLED = "the same, each tempered"
+COOLED = "tempered product of image and audio"
 
 
 def trained(method, data, steps, seed, lr):
