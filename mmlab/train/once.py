@@ -27,7 +27,7 @@ from mmlab.train.prepare import processes_started
 
 __all__ = ["trained_once"]
 
-_KEPT = 32
+_KEPT = 256
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SILENT = ("progress", "workers")  # arguments of fit that leave the numbers alone
 _REFUSED = ("out", "resume", "save_every", "trackers", "validation", "validate_every")  # these want more than weights
@@ -52,7 +52,7 @@ def trained_once(
     its weights is not brought back.
 
     The result is kept as safetensors with a hash of its content. It is written under another name first, so that
-    several processes may train the same thing at once; a damaged file is made again. The 32 latest are kept.
+    several processes may train the same thing at once; a damaged file is made again. The 256 latest are kept.
 
     Args:
         method: What to train; it is changed in place.
