@@ -853,7 +853,7 @@ check_ridge(ridge)
 # - A task vector is what tuning changed; rules differ in what they make of several.
 # - With a scale of its own, the average is task arithmetic.
 # - WUDI and OptMerge descend towards a quadratic minimum that one line solves.
-# - How far to go towards it is the setting that matters: the figure shows the curve.
+# - That minimum is a regression without a penalty: in directions in which no expert moved much its coefficients grow long. The table of the weak directions says whether their length or their content matters.
 # - Training on all tasks is the ruler, where the data may be shared.
 #
 # ## Limits, and what to read next
