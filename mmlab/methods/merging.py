@@ -2,7 +2,7 @@
 
 Expert i has the weights W_i = W_0 + t_i of a matrix, with the *task vector* t_i (m, n). A rule makes one T of all t_i,
 and the merged model has W_0 + scale T. The rules here are those that Wei et al. (2025) compare for vision-language
-models, theirs (OptMerge) among them, and the minimum in closed form that it stops short of.
+models, theirs (OptMerge) among them, and the minimum in closed form that WUDI stops short of.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def optmerge(
     Args:
         t: Task vectors.
         rng: Not used.
-        steps: Of the descent.
+        steps: Number of steps of the descent.
         lr: Step size, as published for adapters; for ``full`` it is 1e-5.
-        momentum: Of the descent, without ``full``.
+        momentum: Momentum of the descent, without ``full``.
         full: The recipe that is published for experts tuned in full: what is truncated is t_i less the mean, which is
             added again, and Adam descends from the sum. Without it SGD descends from the mean.
 
@@ -172,7 +172,7 @@ def spectral(t: Tensor, rng: torch.Generator | None = None, share: float = 0.65)
     r"""The minimum of the interaction in closed form, on the strong directions only: (N, m, n) -> (m, n).
 
     It is quadratic in T: with C = sum of t_i^T t_i / n_i and D = sum of t_i t_i^T t_i / n_i its minimum is D C^+.
-    Directions in which C is small are left as in the sum; to divide by them is what spoils the full minimum.
+    Directions in which C is small are left as in the sum; divided by, they are where the full minimum grows long.
 
     Args:
         t: Task vectors.
