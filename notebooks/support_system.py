@@ -37,6 +37,7 @@ people: int = 900
 tested: int = 100
 seeds: int = 3  # trainings of each model
 draws: int = 16  # descriptions that are averaged
+sentences: int = 80  # that are drawn as colonoscopies
 steps: int | None = (
     None  # of each training; by default those of mmlab.bases.support_system
 )
@@ -47,6 +48,17 @@ import pandas as pd
 import torch
 from torch.nn.functional import one_hot, pad
 
+from mmlab.bases.colonoscopy import SIZE, tokenizer
+from mmlab.bases.drawing_gill import (
+    DRAWING,
+    draw_texts,
+    drawing_gill,
+    drawing_items,
+    prompts,
+    small_pipeline,
+    text_items,
+)
+from mmlab.bases.findings_reader import findings_reader
 from mmlab.bases.support_system import (
     TRAINING,
     leaking_rows,
@@ -58,9 +70,12 @@ from mmlab.compare.connectome_baselines import COMPONENTS, PENALTIES, pca_ridge
 from mmlab.data.chat import IMAGE
 from mmlab.data.matrix_words import MatrixWords, matrix_pictures, picture_edges
 from mmlab.data.pairs import Pairs
+from mmlab.data.prompts import encode_prompts
 from mmlab.data.worlds.described_connectomes import DescribedConnectomes
 from mmlab.data.worlds.rest_motor_world import rest_motor_world
 from mmlab.metrics.connectome import rowwise_correlation
+from mmlab.metrics.faithfulness import faithfulness, hits
+from mmlab.nn.drawing import draw
 from mmlab.store.vector_index import VectorIndex
 from mmlab.viz import claim, frames, record, say, show, table
 from mmlab.viz.connectome import matrices_figure
@@ -167,7 +182,7 @@ say(f"The first person: *{words.describe(words.levels(mine.told[:1]))[0]}*.")
 #
 # $$\underbrace{\tau^2 + \sigma^2}_{\text{the mean}}, \qquad \underbrace{2\tau^2 + 2\sigma^2}_{\text{somebody else's scan}}, \qquad \underbrace{\sigma^2\big(1 + \tfrac1k\big)}_{\text{the mean of } k \text{ other scans of one's own}}. \tag{1}$$
 #
-# A search for the nearest matrix at rest finds one's own other scan if it is there, since people can be told by their connectivity {cite}`finn2015`. So splitting by row turns the largest of the three errors into the smallest, and nothing
+# A search for the nearest matrix at rest finds one's own other scan if it is there, since people can be told by their connectivity {cite}`finn2015`. So splitting by row turns the largest of the three errors into the smallest, wherever $\sigma^2 < k\,\tau^2$, and nothing
 # has been learnt. (Who is nearest at rest is no stranger drawn at random, so without the leak the error lies below that of a stranger.)
 #
 # Below, everything is split once by person and once by row: as many training rows both times, but by row two of each tested person's three scans are among them.
@@ -686,6 +701,126 @@ show(
 )
 
 # %% [markdown]
+# ## A text-to-picture model in place of the painter
+#
+# The painter is called as a pipeline of diffusers is: it takes the mapper's output as `prompt_embeds`. Any text-to-picture pipeline with one text encoder can stand there, if the mapper gives what that encoder would: 77 vectors of 768
+# numbers for Stable Diffusion 1.5, 24 of 64 for the small base of [latent diffusion](latent_diffusion.ipynb), which draws colonoscopies. For the base there is a GILL that draws and does nothing else ({py:mod}`~mmlab.bases.drawing_gill`). Its
+# frozen language model has learnt to write the prompts of that world from their facts; its picture words and its mapper are trained with the loss of words and the distance to the target. A tenth of all sentences that the world's templates
+# make was held back from both.
+#
+# Does the picture follow the sentence? A network that was trained on drawn pictures of the world reads the facts off ({py:class}`~mmlab.bases.findings_reader.FindingsReader`). One and the same noise becomes a picture by the mapper's states, by
+# its states for *another* sentence, and by the mean of all training targets, which knows no sentence. The base's own text encoder, which the mapper imitates, is given the same sentences.
+
+# %%
+drawer, base = drawing_gill()
+judge = findings_reader()
+sentences_held = prompts("test")[:sentences]
+texts, facts_told = (
+    [p.text for p in sentences_held],
+    [p.told for p in sentences_held],
+)
+by_name = {"GILL": draw_texts(texts)}  # one call, from words to pictures
+read_by = text_items(drawer, texts)
+with drawer.evaluating(), base.evaluating():
+    meant = drawer.prompt_embeds(drawer.read_text(read_by)[0])
+    own = base.read(encode_prompts(texts, tokenizer()))
+mean_target = drawing_items(drawer, base, "train").tensors["target"].mean(0)
+for name, prompt in (
+    ("GILL, another sentence", meant.roll(len(texts) // 2, 0)),
+    ("the constant mean", mean_target.expand_as(own)),
+    ("the base's own text encoder", own),
+):
+    by_name[name] = draw(small_pipeline(), prompt, generator(), **DRAWING)
+read = {name: judge.read(drawn) for name, drawn in by_name.items()}
+share = {
+    name: np.nanmean(np.stack([*hits(found, facts_told).values()]), 0)
+    for name, found in read.items()
+}
+by_fact = {name: faithfulness(found, facts_told) for name, found in read.items()}
+far = {
+    "mapper": float((meant - own).norm(dim=-1).mean()),
+    "constant": float((mean_target - own).norm(dim=-1).mean()),
+}
+FACTS = ["number", "position", "shape", "size", "instrument", "text"]
+table(
+    pd.DataFrame(
+        {
+            name: {fact: by_fact[name].get(fact, np.nan) for fact in FACTS}
+            | {"what was told": share[name].mean()}
+            for name in by_name
+        }
+    ).T,
+    f"Share of {len(texts)} held-out sentences whose fact the picture shows, and mean share of what a sentence tells. Distance to the states of the base's own encoder: the mapper {far['mapper']:.2f}, the constant mean {far['constant']:.2f}.",
+    reference=("the base's own text encoder",),
+)
+show(
+    image_rows(
+        {
+            name: [x.clamp(-1, 1) / 2 + 0.5 for x in by_name[name][:6]]
+            for name in ("GILL", "the base's own text encoder", "the constant mean")
+        }
+    ),
+    alt="Three rows of small drawn colonoscopies, by the mapper's states, by the base's own text encoder and by the constant mean, for these sentences: "
+    + " ".join(texts[:6]),
+    caption="From the same noise, column by column. What was asked for: "
+    + "; ".join(
+        f"({i + 1}) {text.removeprefix('Generate an image with ').rstrip('.')}"
+        for i, text in enumerate(texts[:6])
+    )
+    + ".",
+)
+for name, other, words_for in (
+    ("constant-mean", "the constant mean", "the constant mean"),
+    ("another-sentence", "GILL, another sentence", "another sentence"),
+):
+    claim(
+        f"drawn-as-told-vs-{name}",
+        share["GILL"],
+        share[other],
+        over="items",
+        direction="higher",
+        unit="%",
+        called="sentences",
+        better=f"Of what a sentence tells, {{ours}} are in the picture that GILL has drawn for it, and {{theirs}} in the one by {words_for}: the drawing follows what was asked.",
+        worse=f"Of what a sentence tells, {{ours}} are in the picture that GILL has drawn for it, and {{theirs}} in the one by {words_for}.",
+        undecided=f"Of what a sentence tells, {{ours}} are in the picture that GILL has drawn for it; that cannot be told from the {{theirs}} in the one by {words_for}.",
+    )
+claim(
+    "drawn-as-told-vs-own-encoder",
+    share["GILL"],
+    share["the base's own text encoder"],
+    over="items",
+    direction="higher",
+    unit="%",
+    called="sentences",
+    better="That is more than by the base's own text encoder, with {theirs}.",
+    worse="That is less than by the base's own text encoder, with {theirs}.",
+    undecided="It cannot be told from what the base's own text encoder gets, {theirs}.",
+)
+record(drawn={name: float(value.mean()) for name, value in share.items()})
+
+# %% [markdown]
+# The sentences are new and their facts are not: each of them stands in sentences that were trained on. The judge errs, too: [latent diffusion](latent_diffusion.ipynb) gives its ceiling.
+#
+# **To use it.** `draw_texts(texts)` is the whole call. With `method` and `words`, a GILL of your own and its tokenizer, and `pipeline`, such as Stable Diffusion 1.5 from a folder, it draws with those.
+# In a conversation, `Talk(method, tokenizer, pipeline=pipeline)` shows what it draws, in a notebook {py:func}`~mmlab.viz.talk.talk_box` does, in a terminal `mmlab chat`: without a folder the small model draws each line, and with
+# `mmlab chat FOLDER --index FOLDER --pipeline FOLDER` yours reads, writes, finds and draws. Where a model can both find and draw, the decision model chooses.
+
+# %%
+talk = Talk(drawer, tokenizer(), pipeline=small_pipeline(), **DRAWING)
+reply = talk.say(
+    "Generate an image with one large sessile polyp in the upper left.",
+    most_words=1,
+    scale=1e5,  # a picture at once
+)[-1]
+(shown_facts,) = judge.read(reply.picture[None])
+show(
+    image_rows({reply.kind: [reply.picture.clamp(-1, 1) / 2 + 0.5]}, size=1.5),
+    alt="One small drawn colonoscopy, the answer to the sentence.",
+    caption=f"The answer to *Generate an image with one large sessile polyp in the upper left*: {SIZE} × {SIZE} pixels. The judge reads {shown_facts['number']} {shown_facts.get('size', '')} {shown_facts.get('shape', '')} ({', '.join(shown_facts.get('positions', ())) or 'nowhere'}).",
+)
+
+# %% [markdown]
 # ## The leak, measured
 #
 # Now the same by row: each model has seen two other scans of everybody whom it is asked about. GILL's frozen parts have not, so that its leak is that of the trained maps alone.
@@ -871,8 +1006,8 @@ check_sum(mean_drawing)
 # Because training read it so. Whether a model that is trained with the picture before its words would draw more closely, no run on this page says.
 # ```
 #
-# ```{dropdown} Which row tells that the tower is not what holds the system back?
-# Ridge regression from the tower's vector: it sees what the language model is shown, and writes no word.
+# ```{dropdown} Which row tells that the tower is not what holds the system back most?
+# Ridge regression from the tower's vector: it sees what the language model is shown, and writes no word. Hold it against ridge regression from the scan and against GILL.
 # ```
 #
 # ## In five lines
@@ -886,6 +1021,7 @@ check_sum(mean_drawing)
 # ## Limits, and what to read next
 #
 # The people are synthetic, and their truth lies on a smooth surface that suits a regression. One world, one draw of frozen parts; intervals over people say nothing about other worlds. The language model knows only descriptions, so nobody can ask it anything else, and
-# its words are levels of networks and no findings of a radiologist. It is no medical device. The painter is linear; a model that draws textures has nothing to add to 276 numbers.
+# its words are levels of networks and no findings of a radiologist. It is no medical device. The painter is linear; what a model that draws textures could add to 276 numbers, no run on this page says. The GILL that draws colonoscopies reads no pictures and finds none, knows the words of one
+# world, and its pictures are those of a small base.
 #
 # Read {cite:t}`koh2023gill` for the method, {cite:t}`finn2015` for why people can be found by their connectivity, and [the contest](rest_to_motor.ipynb) for methods that draw matrices without words.
