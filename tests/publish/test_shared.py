@@ -30,6 +30,7 @@ def test_each_shared_model_has_its_function():
     found = shared.shared()
     assert found.items() >= SHARED.items()
     assert found["support_system"] == "support_system"
+    assert found["token_family"] == "token_family"
     assert "frozen_towers" not in found  # its function needs a world
     for module, function in found.items():
         assert callable(getattr(importlib.import_module(f"mmlab.bases.{module}"), function))
