@@ -42,7 +42,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mmlab import generator
-from mmlab.bases.colonoscopy import colonoscopy_base, tokenizer
+from mmlab.bases.colonoscopy import tokenizer
 from mmlab.bases.findings_reader import findings_reader
 from mmlab.bases.token_family import STEPS, token_family
 from mmlab.compare.budget import Budgets, Spent
@@ -96,7 +96,7 @@ show(
         [("prompt", "muse"), ("prompt", "leon"), ("before", "muse"), ("muse", "all"), ("leon", "next"), ("all", "keep"), ("next", "add")],
         trained=["muse", "leon"],
     ),
-    alt="Two columns. Muse takes a prompt and words of which some are masked, gives all masked words, and keeps the surest. CM3Leon takes a prompt and the words so far, and gives the next.",
+    alt="Two columns. Muse takes a prompt and words of which some are masked, gives all masked words, of which the surest stay. CM3Leon takes a prompt and the words so far, and gives the next.",
     caption="A look at the network gives Muse all words and CM3Leon one.",
 )  # fmt: skip
 say(
@@ -326,7 +326,6 @@ table(
 # | fine stage, real coarse words | the second stage alone, handed the coarse words of a real picture of the prompt |
 # | contrastive | CM3Leon by (11), in place of guidance |
 # | shuffled prompts | pictures held against another's prompt: what comes from habit |
-# | latent diffusion | the base of the chapters before, as a ruler, not as a rival: it has another size and had another training |
 
 
 # %%
@@ -350,19 +349,14 @@ def nearest_pictures(seed):
     return torch.tensor([rng.choice(rows) for rows in equal])
 
 
-drawn, seconds = {}, {}
+drawn, written, seconds = {}, {}, {}
 for name, (write, _) in WRITERS.items():
     began = time.process_time()
-    tokens = [write(ids, seed, **best[name]) for seed in range(seeds)]
+    written[name] = [write(ids, seed, **best[name]) for seed in range(seeds)]
     seconds[name] = (time.process_time() - began) / seeds / prompts
-    drawn[name] = [family.tokenizer.decode(t).to(device) for t in tokens]
+    drawn[name] = [family.tokenizer.decode(x).to(device) for x in written[name]]
 drawn["nearest training picture"] = [
     family.world.pictures[nearest_pictures(s)].to(device) for s in range(seeds)
-]
-base = colonoscopy_base().to(device)
-drawn["latent diffusion"] = [
-    base.sample(ids, steps=12, guidance=6.0, rng=generator(s, device))
-    for s in range(seeds)
 ]
 drawn["real"] = [test.pictures.to(device)]
 in_tokens = family.tokenizer.encode(test.pictures)
@@ -396,7 +390,7 @@ def distance(name):
 # %% tags=["hide-input"]
 # Code of the tables and the figure
 FACTS = ("presence", "number", "position", "shape", "size", "instrument", "text", "all")  # fmt: skip
-REFERENCE = ["real", "real, through the words", "real, through the coarse words", "fine stage, real coarse words", "latent diffusion"]  # fmt: skip
+REFERENCE = ["real", "real, through the words", "real, through the coarse words", "fine stage, real coarse words"]  # fmt: skip
 order = [*REFERENCE[:3], "nearest training picture", *WRITERS, *REFERENCE[3:]]
 turned = [told[i] for i in np.roll(np.arange(prompts), prompts // 2)]
 
@@ -583,22 +577,27 @@ say(
 # CM3Leon does, and looks at far more tokens. So both ends are compared. For one look the six scales of guidance are searched as above; the curve has the settings found for the number of looks in the table.
 
 # %%
-LOOKS = [n for n in (1, 2, 4, 8, 16) if n <= WORDS]
+LOOKS = sorted({1, 2, 4, looks, 2 * looks})
 scale = searched(with_muse, tries(steps=(1,), guidance=SIX))[0][1]["guidance"]
-curve = {}
+one = with_muse(ids, 0, steps=1, guidance=scale)
+curve = {("the surest", 1): one, ("random ones", 1): one}
 for order, name in (("the surest", "Muse"), ("random ones", "Muse, random order")):
+    curve[order, looks] = written[name][0]
     for n in LOOKS:
-        how = best[name] | {"steps": n, "by_confidence": name == "Muse"}
-        how |= {"guidance": scale} if n == 1 else {}
-        curve[order, n] = with_muse(ids, 0, **how)
+        if (order, n) not in curve and (n < looks or name == "Muse"):
+            curve[order, n] = WRITERS[name][0](ids, 0, steps=n, **best[name])
 shown_by = {key: facts_of(tokens, told) for key, tokens in curve.items()}
+by_looks = {
+    order: {n: shown_by[o, n].mean() for o, n in sorted(shown_by) if o == order}
+    for order in ("the surest", "random ones")
+}
 
 # %% tags=["hide-input"]
 # Code of the figure
 figure = Figure(figsize=(6.4, 2.8))
 left_axes, right_axes = figure.subplots(1, 2, sharey=True)
-for order in ("the surest", "random ones"):
-    left_axes.plot(LOOKS, [shown_by[order, n].mean() for n in LOOKS], "o-", label=f"Muse, keeps {order}")  # fmt: skip
+for order, values in by_looks.items():
+    left_axes.plot(list(values), list(values.values()), "o-", label=f"Muse, keeps {order}")  # fmt: skip
 left_axes.axhline(rows["CM3Leon"]["facts"], color="C2", ls="--", label=f"CM3Leon, {WORDS} looks")  # fmt: skip
 left_axes.set(xscale="log", xlabel="looks at the network", ylabel="facts shown")
 left_axes.set_xticks(LOOKS, [str(n) for n in LOOKS])
@@ -618,9 +617,9 @@ right_axes.legend(fontsize=8)
 show(
     figure,
     alt="Left: facts shown against the number of looks, for Muse keeping the surest words ("
-    + ", ".join(f"{n}: {shown_by['the surest', n].mean():.0%}" for n in LOOKS)
+    + ", ".join(f"{n}: {v:.0%}" for n, v in by_looks["the surest"].items())
     + ") and random ones ("
-    + ", ".join(f"{n}: {shown_by['random ones', n].mean():.0%}" for n in LOOKS)
+    + ", ".join(f"{n}: {v:.0%}" for n, v in by_looks["random ones"].items())
     + f"), and for CM3Leon {rows['CM3Leon']['facts']:.0%}. Right, against guidance 1, "
     + ", ".join(f"{g:g}" for g in SCALES)
     + ": "
@@ -629,7 +628,7 @@ show(
     caption="Facts shown. **Left:** by the number of looks, on the test prompts, one start each. **Right:** by guidance, on the prompts of the search, each at the temperature that shows most; at $g = 1$ of six, else of two.",
     label="looks",
 )  # fmt: skip
-at_once, eight, leon = shown_by["the surest", 1], shares("Muse"), shares("CM3Leon")
+at_once, usual, leon = shown_by["the surest", 1], shares("Muse"), shares("CM3Leon")
 claim(
     "muse-one-look-cm3leon", at_once, leon, **both,
     better="- At about as many tokens looked at, Muse in one look shows more than CM3Leon, {ours} against {theirs}.",
@@ -637,13 +636,13 @@ claim(
     undecided="- At about as many tokens looked at, Muse in one look ({ours}) and CM3Leon ({theirs}) cannot be told apart.",
 )  # fmt: skip
 claim(
-    "muse-cm3leon", eight, leon, **both, count=looks, many=WORDS,
+    "muse-cm3leon", usual, leon, **both, count=looks, many=WORDS,
     better="- Muse in {count} looks shows more than CM3Leon in {many}, {ours} against {theirs}.",
     worse="- CM3Leon in {many} looks shows more than Muse in {count}, {theirs} against {ours}.",
     undecided="- Muse in {count} looks ({ours}) and CM3Leon in {many} ({theirs}) cannot be told apart.",
 )  # fmt: skip
 claim(
-    "muse-looks-one", eight, at_once, **both, count=looks,
+    "muse-looks-one", usual, at_once, **both, count=looks,
     better="- From one look to {count}, what Muse shows rises, {theirs} to {ours}.",
     worse="- From one look to {count}, what Muse shows falls, {theirs} to {ours}.",
     undecided="- One look ({theirs}) and {count} ({ours}) cannot be told apart.",
@@ -664,7 +663,7 @@ frames(
     lambda n: image_rows({f"{n} looks": [x.cpu().clamp(-1, 1) / 2 + 0.5 for x in framed[n]]}),
     lambda n: f"Five pictures by Muse after {n} looks; of what they were told, {np.nanmean(np.stack(list(hits(reader.read(framed[n]), told[:5]).values()))):.0%} is shown.",
     caption="Five test prompts, the same start. With one look no word knows of another.",
-    start={"looks": LOOKS[min(3, len(LOOKS) - 1)]},
+    start={"looks": looks},
 )  # fmt: skip
 
 # %% [markdown]

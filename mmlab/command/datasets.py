@@ -176,14 +176,32 @@ def _holds_prompts(whole: Any) -> bool:
 
 
 def _prompted(whole: Any) -> tuple[Any, dict[str, Any]]:
-    """Pictures with their prompts as ids, and the networks of the small model that the book draws them with."""
-    from mmlab.bases.colonoscopy import UNET, VAE, text_settings, tokenizer
+    """Pictures with their prompts as ids, and the networks of the small model that the book draws them with.
+
+    For methods that write words there are ``tokens`` of mean colours: the book's own tokenizer has to be trained.
+    """
+    from mmlab.bases.colonoscopy import LENGTH, UNET, VAE, text_settings, tokenizer
     from mmlab.data.prompts import encode_prompts
     from mmlab.data.tensors import TensorData
 
-    ids = encode_prompts([prompt.text for prompt in whole.prompts], tokenizer())
-    items = TensorData({"input_ids": ids, "image": whole.pictures})
-    return items, {"unet": UNET, "vae": VAE, "text_encoder": text_settings()}
+    words = tokenizer()
+    ids = encode_prompts([prompt.text for prompt in whole.prompts], words)
+    tokens = _colour_words(whole.pictures)
+    items = TensorData({"input_ids": ids, "image": whole.pictures, "tokens": tokens})
+    drawing = {"unet": UNET, "vae": VAE, "text_encoder": text_settings()}
+    writing = {"vocabulary": len(words), "length": LENGTH, "end": words.eos_token_id}
+    return items, drawing | writing | {"codes": 256, "grid": tuple(tokens.shape[1:])}
+
+
+def _colour_words(pictures: Any) -> Any:
+    """Pictures (N, 3, S, S) in [-1, 1] as (N, 8, 8) words: mean colours, of 8 levels of red and green and 4 of blue."""
+    import torch
+    from torch.nn.functional import adaptive_avg_pool2d
+
+    levels = torch.tensor([8, 8, 4]).view(3, 1, 1)
+    colours = adaptive_avg_pool2d(pictures, 8) / 2 + 0.5  # (N, 3, 8, 8)
+    red, green, blue = (colours * levels).long().clamp(min=0).minimum(levels - 1).unbind(1)
+    return (red * 8 + green) * 4 + blue
 
 
 def _holds_reports(whole: Any) -> bool:

@@ -200,7 +200,7 @@ class Muse(Method):
         self,
         source: Tensor,
         *,
-        steps: int = 8,
+        steps: int | None = None,
         guidance: float = 3.0,
         temperature: float = 2.0,
         low: Tensor | None = None,
@@ -211,7 +211,7 @@ class Muse(Method):
 
         Args:
             source: Prompts as ids, (B, T); see :func:`mmlab.data.prompts.encode_prompts`.
-            steps: Looks at the network S, at most one for each token.
+            steps: Looks at the network S, at most one for each token; None takes 8, or as many as there are tokens.
             guidance: Scale g; at 1 the empty prompt is not needed, and the network sees half as much.
             temperature: τ at the first step; it falls to 0 at the last.
             low: For a second stage the coarser tokens, (B, h', w').
@@ -219,6 +219,7 @@ class Muse(Method):
             rng: Draws words and places.
         """
         count = math.prod(self.grid)
+        steps = min(8, count) if steps is None else steps
         if not 1 <= steps <= count:
             raise ValueError(f"steps={steps}: there are {count} tokens, so take 1 to {count} steps.")
         states = self.read(source)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from mmlab.command.datasets import Data, datasets, load_data, worlds
+from mmlab.command.datasets import Data, _colour_words, datasets, load_data, worlds
 from mmlab.command.estimate import plan
 from mmlab.command.experiment import build, evaluate, learn
 from mmlab.command.messages import sentence
@@ -63,6 +64,14 @@ def test_what_needs_no_files_is_loaded(name: str) -> None:
     assert len(data.train) > 0
     assert len(data.test) > 0
     assert set(data.train[0]) == set(data.test[0])
+
+
+def test_pictures_of_one_colour_become_its_word_at_each_place() -> None:
+    colours = torch.tensor([[-1.0, -1, -1], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [0, 0, 0]])
+    words = _colour_words(colours[:, :, None, None].expand(-1, 3, 16, 16))
+    assert words.shape == (6, 8, 8)
+    assert words.flatten(1).min(1).values.tolist() == words.flatten(1).max(1).values.tolist()
+    assert words[:, 0, 0].tolist() == [0, 255, 7 * 32, 7 * 4, 3, 4 * 32 + 4 * 4 + 2]
 
 
 def test_what_needs_files_says_how_to_get_them() -> None:
