@@ -298,13 +298,13 @@ table(
             name: {
                 "settings": in_words(how),
                 "facts": value,
-                "of the last try": tried[-1][0],
+                "facts, lowest of the tries": tried[-1][0],
             }
             for name, tried in found.items()
             for value, how in tried[:1]
         }
     ).T,
-    f"Of six tries each, the one whose pictures show most of what {len(other)} prompts tell; and what the tries at the other end show.",
+    f"Of six tries each, the one whose pictures show most of what {len(other)} prompts tell; and what those show that show least.",
     digits=2,
 )
 
@@ -855,5 +855,5 @@ check_side(side)
 # ## Limits, and what to read next
 #
 # Small pictures and transformers, one training of each: intervals are over prompts, not over trainings. Muse and CM3Leon were trained for as many steps, but a step of CM3Leon learns the caption as well, and Muse is given
-# a text encoder that has seen prompts before. Muse draws its words at temperature one, as in the paper, while CM3Leon's temperature is searched. Nothing is retrieved, as it is in the paper of CM3Leon
+# a text encoder that has seen prompts before. Muse draws its words at temperature one, as in the paper, while CM3Leon's temperature is searched. Both have one learning rate, which was searched for neither. Nothing is retrieved, as it is in the paper of CM3Leon
 # {cite}`yu2023cm3leon`, and there is no stage of instructions. All prompts follow templates. {cite:t}`chang2022maskgit` has the decoding without text.
