@@ -165,7 +165,7 @@ class CM3Leon(Method):
         Args:
             tokens: (B, T); a single one if there is a cache.
             places: Where in the document they stand, (B, T).
-            cache: Of the tokens before.
+            cache: Keys and values of the tokens before.
         """
         x = self.token(tokens) + self.place(places)
         kept: Cache = []

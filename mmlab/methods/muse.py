@@ -162,7 +162,7 @@ class Muse(Method):
 
         Args:
             tokens: Words, 0 ... K.
-            states: Of the prompts' words, (B, T, D).
+            states: The prompts' words as vectors, (B, T, D).
             low: Words of the coarser grid, (B, M), for a second stage.
         """
         told = [self.words(states)]
