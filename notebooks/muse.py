@@ -17,13 +17,13 @@
 #
 # With pictures in words ([VQGAN](vqgan.ipynb)), drawing is writing. A language model writes one word after the other. CM3Leon {cite}`yu2023cm3leon` is one: captions and pictures are one
 # stream for it, and it can go from either to the other. But a picture has no first word. Muse {cite}`chang2023muse` guesses all words at once, keeps those it is surest of, and
-# guesses the others again with these in view. The paper needs 24 looks at the network for 256 words {cite}`chang2023muse`.
+# guesses the others again with these in view. A look is one pass through the network; the paper takes 24 of them for a base picture of 256 words {cite}`chang2023muse`.
 #
-# Each has its own way to listen to the prompt. Each is held against plain rivals: words kept in random order, no guidance, and a picture of the training set whose
-# prompt has the same words. And both are held against each other, where they cost as much.
+# Each has its own way to listen to the prompt. Each is held against plain rivals: no guidance, and a picture of the training set whose prompt is the nearest; Muse also against words that
+# are kept in random order. And they are held against each other, once where they look at about as many tokens, and once where Muse takes fewer looks and more tokens.
 #
-# After this chapter you can derive what is lost when words are guessed side by side, write both samplers, say where the untold prediction of guidance comes from in each, and compare
-# samplers at equal cost. You need transformers, and guidance from [latent diffusion](latent_diffusion.ipynb). Reading takes about half an hour.
+# After this chapter you can derive what is lost when words are guessed side by side, write both samplers, say where each has the prediction without a prompt that guidance needs, and say
+# what a comparison of samplers holds equal. You need transformers, and guidance from [latent diffusion](latent_diffusion.ipynb). Reading takes about half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -64,9 +64,9 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 # %% [markdown]
 # ## The models, and how long they were trained
 #
-# All write the words of one tokenizer, 8 × 8 words out of 512, and all are transformers of one size
+# All write the words of one tokenizer, 8 × 8 words out of 512, and all are transformers of one width and depth
 # ({py:func}`~mmlab.bases.token_family.token_family`). They have seen the same pictures with the same prompts, Muse and CM3Leon for equally many steps. Muse reads the prompt through a small
-# text encoder that was trained before on prompts alone; CM3Leon learns the words by itself.
+# text encoder that was trained before, without pictures, to tell which facts a prompt states; CM3Leon learns the words by itself.
 
 # %%
 family = token_family()
@@ -111,20 +111,22 @@ say(
 # %% [markdown]
 # ## Muse: guess, keep, guess again
 #
-# In training some of a picture's $N$ words $y$ are masked, and the network says them from the others and from the states $c$ of the prompt's words. The share of masks is drawn anew each time,
+# In training some of a picture's $N$ words $y$ are masked, and the network says them from the others and from the states $c$ of the prompt's words. The share of masks is drawn anew each
+# time,
 #
 # $$\gamma(r) = \cos(\tfrac{\pi}{2} r), \qquad r \sim \mathcal U(0, 1), \tag{1}$$
 #
 # $$L = -\,\mathbb E \sum_{i \in M} \log p(y_i \mid y_{\bar M}, c). \tag{2}$$
 #
-# (The code divides by the number of masked words in the batch.) The cosine stays high for long: on average $2/\pi$ of the words are masked, since a sampler begins with none. In a tenth of the cases
-# the prompt is empty, so that guidance can go beyond it, here on logits:
+# (The code divides by the number of masked words in the batch.) The cosine stays high for long: on average $2/\pi$ of the words are masked, more than with an even share. A sampler begins
+# with all of them masked. In a tenth of the cases the prompt is empty, so that guidance can go beyond it, here on logits:
 #
 # $$\tilde\ell = \ell_\varnothing + g\,(\ell_c - \ell_\varnothing). \tag{3}$$
 #
-# **What does guessing side by side cost?** Given the prompt and the words in view, the network knows the law of each other word, not that of pairs. If words $y_i$ and $y_j$ depend on each other, drawing
-# both from their own laws draws from $p(y_i)\,p(y_j)$, and the divergence from the truth is their mutual information, $\mathrm{KL}\bigl(p(y_i, y_j) \,\Vert\, p(y_i)\,p(y_j)\bigr) = I(y_i; y_j)$. For words that are
-# certain it is zero. So keep those that the network is sure of: the confidence of a drawn word is
+# **What does guessing side by side cost?** Given the prompt and the words in view, the network says the law of each other word, not that of pairs. If words $y_i$ and $y_j$ depend on each
+# other, drawing both from their own laws draws from $p(y_i)\,p(y_j)$, and the divergence from the truth is their mutual information, $\mathrm{KL}\bigl(p(y_i, y_j) \,\Vert\,
+# p(y_i)\,p(y_j)\bigr) = I(y_i; y_j)$. If one of the two is certain it is zero. That is the reason to keep those words that the network is sure of; whether it matters here is measured
+# below. The confidence of a drawn word is
 #
 # $$\log p(y_i) + \tau\,\varepsilon_i, \qquad \varepsilon_i \sim \text{Gumbel}, \tag{4}$$
 #
@@ -132,7 +134,8 @@ say(
 #
 # $$n_s = \bigl\lfloor N\,\gamma(s/S) \bigr\rfloor \tag{5}$$
 #
-# words masked again, those of the least confidence. Few are kept at first. With $S = N$ one word is kept in each step, and nothing is guessed side by side.
+# words masked again, those of the least confidence; at least one word more is kept in each step, whatever (5) says. Few are kept at first. With $S = N$ it is one word in each step, so no
+# two are kept that were guessed side by side. The law is still not the true one: by (4), which word is kept depends on what was drawn, and likely draws are favoured.
 #
 # **A second stage.** Muse writes a coarse grid first. Another network of the same kind then writes the fine one, and sees the coarse words beside the prompt's:
 #
@@ -153,26 +156,28 @@ say(
 # %% [markdown]
 # ## CM3Leon: one stream
 #
-# A document is the caption, a break, and the picture's words. A causal transformer learns to say each token from those before it. Sometimes a part of the document from $a$ to $b$ is moved to the end,
-# with a mask in its place, and an infill token in front of it {cite}`aghajanyan2022cm3`:
+# A document is the caption, a break, and the picture's words. A causal transformer learns to say each token from those before it. Sometimes a part of the document from $a$ to $b$ is moved
+# to the end, with a mask in its place, and an infill token in front of it {cite}`aghajanyan2022cm3`:
 #
 # $$x' = x_{<a},\ \langle\text{mask}\rangle,\ x_{\ge b},\ \langle\text{infill}\rangle,\ x_{a}, \dots, x_{b-1}, \tag{7}$$
 #
 # $$L = -\,\mathbb E \sum_t \log p(x'_t \mid x'_{<t}). \tag{8}$$
 #
-# So the model learns to fill a gap with both sides in view, and to write the caption of a picture. And when the caption has been moved, it writes *a picture without one*: the
-# untold prediction of guidance comes for free, with $\langle\text{mask}\rangle$ for the caption,
+# (The code divides by the number of tokens, and leaves out what follows the end of a caption.) So the model is trained to fill a gap with both sides in view, and to write the caption of a
+# picture. And when the caption has been moved, it writes *a picture without one*. This gives the prediction without a prompt, the *untold* one, which guidance needs, with
+# $\langle\text{mask}\rangle$ for the caption,
 #
 # $$\tilde\ell = \ell_0 + g\,(\ell_c - \ell_0). \tag{9}$$
 #
-# Contrastive decoding {cite}`li2023contrastive` is a relative. It asks for the word that a prompt makes *more likely than before*. Alone that would choose words that are nearly impossible either way, so
-# only plausible ones are considered, those with a share $\alpha$ of the $k$-th largest probability; with $k = 1$ of the largest:
+# Contrastive decoding {cite}`li2023contrastive` is a relative. It asks for the word that a prompt makes *more likely than before*. Alone that would choose words that are nearly impossible
+# either way, so only plausible ones are considered, those with at least a share $\alpha$ of the $k$-th largest probability; with $k = 1$ of the largest:
 #
 # $$V = \bigl\{ t : p(t \mid c) \ge \alpha\, \operatorname{max}_k\, p(\cdot \mid c) \bigr\}, \tag{10}$$
 #
 # $$\mathrm{CD}(t) = \log p(t \mid c) - \log p_0(t) \quad \text{for } t \in V, \qquad -\infty \text{ else}. \tag{11}$$
 #
-# Guidance at scale $g$ draws from $p_0^{1-g}\, p_c^{\,g}$. Contrastive decoding is its end for large $g$, up to the temperature, cut to $V$.
+# Guidance at scale $g$ draws from $p_0^{1-g}\, p_c^{\,g}$, made to add up to one. Its logits divided by $g$ tend to $\log p_c - \log p_0$ for large $g$, up to a constant: contrastive
+# decoding is this limit, cut to $V$.
 
 # %%
 x = torch.tensor([[1, 2, 3, 4, 5]])
@@ -187,7 +192,7 @@ say(
 )
 
 # %% [markdown]
-# ## One step of Muse by hand
+# ## Muse by hand
 
 
 # %%
@@ -221,8 +226,9 @@ say(
 # %% [markdown]
 # ## Settings, chosen on other prompts
 #
-# Guidance and temperature change much, so every row below gets the same search: six tries on prompts that are not those of the test. Where there is no guidance, six
-# temperatures are tried; where random words are kept, (4) has no temperature, and six scales are.
+# Guidance and temperature change much, so every row that writes gets the same search: six tries, each one start, on prompts that are not those of the test. Temperature is $\tau$ of (4)
+# for Muse, and what the logits are divided by for CM3Leon. Where there is no guidance, six temperatures are tried; where random words are kept, (4) has no temperature, and six scales are.
+# The two stages share their settings. If the chosen value is the lowest or the highest that was tried, values beyond it may show more still.
 
 # %%
 other = colonoscopy_world(min(SEARCH, prompts), seed=78)
@@ -311,16 +317,16 @@ table(
 # %% [markdown]
 # ## Do they draw what they are told?
 #
-# As for [latent diffusion](latent_diffusion.ipynb), a network trained on real drawings reads the facts off. Each value is the share of what a prompt tells that its picture shows. Facts alone are
-# cheap to show with few and plain pictures, so a second number says how far all pictures of a row are, as a set, from real ones: the *kernel distance* of the reader's features. It is zero
-# on average for pictures of the same law.
+# As for [latent diffusion](latent_diffusion.ipynb), a network trained on real drawings reads the facts off. Each value is the share of what a prompt tells that its picture shows. A
+# sampler could show facts with few and plain pictures, so a second number says how far all pictures of a row are, as a set, from real ones: the *kernel distance* of the reader's features.
+# It is zero on average for pictures drawn independently from the same law. Rows with two starts have each prompt twice; the rows of real pictures and of the fine stage alone have it once.
 #
 # | row | what it is |
 # | --- | --- |
-# | real; through the words; through the coarse words | what the reader can see at best; what the words can say, and the coarse ones |
+# | real; through the words; through the coarse words | what the reader sees in real pictures of these prompts, which is no upper bound; what is left of it through the words, and through the coarse ones |
 # | nearest training picture | of the training pictures, one whose prompt shares most words with this one (as a share of the words of both): nothing is drawn |
 # | Muse, CM3Leon | with the settings found above |
-# | no guidance | $g = 1$: half as much to compute |
+# | no guidance | $g = 1$: no look without the prompt, so about half as many tokens |
 # | random order | Muse, but the words that are kept are random ones, not the surest |
 # | two stages | coarse words, then fine ones, each with half of the looks and of the steps of training |
 # | fine stage, real coarse words | the second stage alone, handed the coarse words of a real picture of the prompt |
@@ -438,7 +444,8 @@ show(
 )  # fmt: skip
 
 # %% [markdown]
-# What did each row take? CM3Leon keeps what it has read, so a look is at one token; Muse looks at all of them each time.
+# What did each row take? CM3Leon keeps what it has read, so after the prompt a look is at one token, or at two with guidance; Muse looks at all of them each time. What its text encoder
+# reads is not counted.
 
 
 # %% tags=["hide-input"]
@@ -573,8 +580,10 @@ say(
 # %% [markdown]
 # ## At which cost?
 #
-# The two families spend differently. Muse in one look and CM3Leon let about as many tokens through the network, and in one look nothing that Muse writes knows of the rest. At many looks Muse waits as
-# CM3Leon does, and looks at far more tokens. So both ends are compared. For one look the six scales of guidance are searched as above; the curve has the settings found for the number of looks in the table.
+# The two families spend differently. Muse in one look and CM3Leon let about as many tokens through the network, and in one look nothing that Muse writes knows of the rest. With more looks
+# Muse lets more tokens through, and its looks wait for each other. It is compared with CM3Leon in one look and in the number of looks of the table, not in as many looks as CM3Leon takes.
+# For one look the six scales of guidance are searched as above. The rest of the curve has the settings that were found for the table, so other numbers of looks could show more with
+# settings of their own; and the line of CM3Leon is the mean over all its starts, where a point of the curve is of one start.
 
 # %%
 LOOKS = sorted({1, 2, 4, looks, 2 * looks})
@@ -649,7 +658,7 @@ claim(
 )  # fmt: skip
 
 # %% [markdown]
-# The widget shows what a look adds.
+# The widget shows the same prompts after other numbers of looks. The pictures after one look have a guidance of their own, as in the curve.
 
 # %%
 framed = {
@@ -669,8 +678,9 @@ frames(
 # %% [markdown]
 # ## The other way: a caption for a picture
 #
-# CM3Leon has learnt documents whose caption was moved to the end. So it writes a caption behind a picture. Does the caption say the number of polyps? Two rivals: the number that most training
-# prompts tell, and the number told of the training picture whose pixels are nearest.
+# CM3Leon has learnt documents whose caption was moved to the end. So it can write a caption behind a picture. Does the caption say the number of polyps? Two rivals: the number that most
+# training pictures have, and the number in the training picture whose pixels are nearest. If captions cannot be told apart from the first, the run does not show that they look at the
+# picture.
 
 # %%
 captions = cm3leon.caption(in_tokens.to(device)).cpu()
@@ -716,11 +726,11 @@ claim(
 # %% [markdown]
 # ## In practice
 #
-# - **The tokenizer sets the language.** What the words cannot say, in the rows *real* and *through the words*, no order of writing can.
+# - **The tokenizer sets the language.** What they cannot say, no order of writing can. Compare the rows *real* and *through the words*, in facts and in distance.
 # - **Guidance acts twice.** (4) sees the guided probabilities: a word that (3) exaggerates also counts as sure.
-# - **Words that both streams find nearly impossible.** Their logits are noise, and (9) multiplies it; (10) is there for that.
-# - **A cache for each stream.** Guidance needs two for CM3Leon; a shared one would mix captions.
-# - **A rival's temperature.** Cold words and strong guidance show facts with fewer kinds of pictures: look at the distance beside the facts.
+# - **Words that both streams find nearly impossible.** Little was learnt about them, and (9) multiplies their difference; (10) leaves them out. The rows with guidance do without (10).
+# - **A cache for each stream.** Guidance needs two for CM3Leon; a shared one would mix told and untold.
+# - **A rival's temperature.** Cold words and strong guidance can show facts with fewer kinds of pictures: look at the distance beside the facts.
 #
 # ## Exercises
 #
@@ -789,8 +799,8 @@ check_contrast(contrast)
 # ```{exercise} What is lost side by side (derive)
 # :label: muse-side
 #
-# Two words of $K$ each are always equal, and each of the $K$ is as likely. Both are guessed in one look. What is the divergence $\mathrm{KL}(p \Vert p_1 p_2)$ from the truth, in nats, and with which probability are they equal? What is the
-# divergence if there are $n$ such words, all equal?
+# Two words of $K$ each are always equal, and each of the $K$ is as likely. Both are guessed in one look. What is the divergence $\mathrm{KL}(p \Vert p_1 p_2)$ from the truth, in nats, and
+# with which probability are they equal? What is the divergence if there are $n$ such words, all equal?
 # ```
 
 # %% tags=["stub:side"]
@@ -837,23 +847,28 @@ check_side(side)
 # ```
 #
 # ```{dropdown} Muse was trained with the empty prompt in a tenth of the cases. What takes its place in CM3Leon?
-# Documents whose caption was moved to the end: before the picture there is a mask alone.
+# Documents whose caption was moved to the end: before the picture there are only a mask and the break.
 # ```
 #
 # ```{dropdown} Muse in 8 looks and CM3Leon: which is cheaper?
-# It depends on what is scarce. CM3Leon looks at fewer tokens, and Muse has fewer looks that must wait for each other. On a device that looks at many tokens at once the second counts.
+# It depends on what is scarce. CM3Leon looks at fewer tokens, and Muse has fewer looks that must wait for each other. On a device that looks at many tokens at once the second counts. The
+# table has the time on one thread.
 # ```
 #
 # ## In five lines
 #
 # - Muse says masked words from the others (2), under a share of masks drawn from a cosine (1), keeps the surest (4) and masks fewer each time (5).
 # - Side by side, words lose what they tell about each other: their mutual information.
-# - CM3Leon writes captions and pictures as one stream (8); a part that moves to the end (7) gives infilling, captions, and the untold prediction.
+# - CM3Leon writes captions and pictures as one stream (8); a part that moves to the end (7) gives infilling, captions, and the untold prediction. Whether captions look at the picture is asked above.
 # - Guidance (3), (9) and contrastive decoding (10), (11) exaggerate what the prompt changes.
-# - A second stage (6) writes fine words beside coarse ones; the claims above say what order, guidance and stages did in this run, and what a looked-up picture does.
+# - A second stage (6) writes fine words beside coarse ones; the claims above say what order, guidance, stages and the number of looks did in this run, and what a looked-up picture does.
 #
 # ## Limits, and what to read next
 #
-# Small pictures and transformers, one training of each: intervals are over prompts, not over trainings. Muse and CM3Leon were trained for as many steps, but a step of CM3Leon learns the caption as well, and Muse is given
-# a text encoder that has seen prompts before. Muse draws its words at temperature one, as in the paper, while CM3Leon's temperature is searched. Both have one learning rate, which was searched for neither. Nothing is retrieved, as it is in the paper of CM3Leon
-# {cite}`yu2023cm3leon`, and there is no stage of instructions. All prompts follow templates. {cite:t}`chang2022maskgit` has the decoding without text.
+# Small pictures and transformers, one training of each: intervals are over prompts, not over trainings. Muse and CM3Leon were trained for as many steps, but a step of CM3Leon learns the
+# caption as well, and Muse is given a text encoder that was trained before to tell the facts of prompts. The two stages share the steps of one; what more steps would change for them, or
+# for the captions, is not measured. A fifth of CM3Leon's documents have the caption moved, and training shows pictures with one polyp twice. Muse draws its words at temperature one, as
+# MaskGIT does {cite}`chang2022maskgit`, while CM3Leon's temperature is searched; and its guidance is one number in all looks, where the paper lets it grow {cite}`chang2023muse`. The
+# reader was trained on real drawings, so what it reads off torn or blurred ones is less certain. Looked-up pictures are not judged apart on prompts whose words no training prompt has.
+# Both have one learning rate, which was searched for neither. Nothing is retrieved, as it is in the paper of CM3Leon {cite}`yu2023cm3leon`, and there is no stage of instructions. All
+# prompts follow templates. {cite:t}`chang2022maskgit` has the decoding without text.
