@@ -417,7 +417,7 @@ for name in ("Muse", "CM3Leon"):
     rows[f"{name}, shuffled prompts"] = row_of(name, turned)
 table(
     pd.DataFrame(rows).T,
-    f"Share of what is told that is shown, over {prompts} prompts and {seeds} starts each; *facts*: the mean over what a prompt tells, *all*: everything at once. *distance*: from {len(more)} other real pictures, as a set.",
+    f"Share of what is told that is shown, over {prompts} prompts and {seeds} starts each, one for real pictures and the fine stage alone; *facts*: the mean over what a prompt tells, *all*: everything at once. *distance*: from {len(more)} other real pictures, as a set.",
     reference=REFERENCE,
     digits=2,
 )
@@ -561,7 +561,7 @@ claim(
 claim(
     "muse-facts-nearest-picture", shares("Muse"), shares("nearest training picture"), **both,
     better="- Muse shows more than the nearest training picture, {ours} against {theirs}.",
-    worse="- The nearest training picture shows more than Muse, {theirs} against {ours}: here looking up is enough.",
+    worse="- The nearest training picture shows more than Muse, {theirs} against {ours}.",
     undecided="- Muse ({ours}) and the nearest training picture ({theirs}) cannot be told apart.",
 )  # fmt: skip
 claim(
@@ -574,7 +574,7 @@ claim(
 # %% tags=["hide-input"]
 say(
     f"Of the test prompts, {(nearness.max(1) == 1).mean():.0%} have a training prompt of the same words, and a looked-up picture is a real one. Its limit is another: it is somebody's picture. "
-    "A generator is wanted where that is a problem, or where the combination is new."
+    "How a generator does where no training prompt has the same words is not judged apart here."
 )
 
 # %% [markdown]
@@ -634,7 +634,7 @@ show(
     + ": "
     + "; ".join(f"{name} " + ", ".join(f"{v:.0%}" for v in values) for name, values in tops.items())
     + ".",
-    caption="Facts shown. **Left:** by the number of looks, on the test prompts, one start each. **Right:** by guidance, on the prompts of the search, each at the temperature that shows most; at $g = 1$ of six, else of two.",
+    caption=f"Facts shown. **Left:** by the number of looks, on the test prompts, one start for each prompt; the dashed line of CM3Leon is the mean over {seeds} starts. **Right:** by guidance, on the prompts of the search, each at the temperature that shows most; at $g = 1$ of six, else of two.",
     label="looks",
 )  # fmt: skip
 at_once, usual, leon = shown_by["the surest", 1], shares("Muse"), shares("CM3Leon")
@@ -669,8 +669,8 @@ framed = {
 # Code of the widget
 frames(
     {"looks": LOOKS},
-    lambda n: image_rows({f"{n} looks": [x.cpu().clamp(-1, 1) / 2 + 0.5 for x in framed[n]]}),
-    lambda n: f"Five pictures by Muse after {n} looks; of what they were told, {np.nanmean(np.stack(list(hits(reader.read(framed[n]), told[:5]).values()))):.0%} is shown.",
+    lambda n: image_rows({f"looks: {n}": [x.cpu().clamp(-1, 1) / 2 + 0.5 for x in framed[n]]}),
+    lambda n: f"Five pictures by Muse, looks: {n}; of what they were told, {np.nanmean(np.stack(list(hits(reader.read(framed[n]), told[:5]).values()))):.0%} is shown.",
     caption="Five test prompts, the same start. With one look no word knows of another.",
     start={"looks": looks},
 )  # fmt: skip
