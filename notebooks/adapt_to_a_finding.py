@@ -16,10 +16,10 @@
 # **How is a trained model taught one thing more, and what does it forget?**
 #
 # A hospital has a model that draws colonoscopies, and a few dozen pictures of a finding that the model has never seen. It could
-# go on training all weights. Then each finding costs a copy of the model, and what the model drew well before may get lost. Or
-# it trains little: low-rank updates, the same on weights of four bits, or bottlenecks. Or it trains all weights with old pictures as ballast.
+# go on training all weights of the U-Net and the text encoder. Then each finding costs a copy of the model, and what the model drew well before may get lost. Or
+# it trains little: low-rank updates, the same on weights of four bits, or bottlenecks. Or it trains all weights and mixes in old pictures, so that less is forgotten.
 # The papers on LoRA and on adapters report that they reach about what full tuning does {cite}`hu2022lora,houlsby2019parameter`. Here all of them teach
-# the same model the same thing, with as many pictures in as many steps and with a small search each, and what is forgotten is measured as well.
+# the same model the same thing, with as many pictures in as many steps and with a small search of the rate (QLoRA takes that of LoRA), and old prompts are asked again, before and after.
 #
 # After this chapter you can write LoRA, NF4 and a Houlsby adapter by hand, say what each trains and stores, and read a contest of them with
 # its controls. You need {doc}`latent_diffusion`. Reading takes about half an hour.
@@ -76,9 +76,10 @@ BATCH = 16  # pictures in a step
 # %% [markdown]
 # ## What the base cannot do
 #
-# The base was trained on three shapes of polyps, on a stalk, domes and flat ones. A fourth, *depressed*, is a dark hollow with a pale rim. Its word is in
+# The base was trained on three shapes of polyps: on a stalk, domes, and flat ones. A fourth, *depressed*, is a dark hollow with a pale rim. Its word is in
 # the vocabulary, and its vector is what it was when training began. The autoencoder has seen the shape, in pictures without words, as that of Stable Diffusion
-# has seen pictures of every kind. No way of tuning on this page changes it, so the share that survives it bounds them all.
+# has seen pictures of every kind. No way of tuning on this page changes the autoencoder. The share of real pictures whose shape survives it is therefore a mark to hold the rows against; it is no strict bound, since a tuned model
+# may draw codes that no real picture has.
 
 # %%
 base = colonoscopy_base().to(device)
@@ -181,7 +182,8 @@ show(
 # W' = W + \frac{\alpha}{r} B A, \tag{2}
 # $$
 #
-# and the model costs at use what it cost before. Here is a layer by hand beside the method's.
+# and the model costs at use what it cost before. Here is a layer by hand beside the method's. The trial adapts the four matrices of each attention; the contest below also adapts
+# the two of each perceptron, and so has more layers than are counted here.
 
 
 # %%
@@ -209,7 +211,7 @@ base = base.to(device)
 # %% [markdown]
 # ## QLoRA
 #
-# The frozen weights need not be exact. QLoRA {cite}`dettmers2023qlora` keeps each in four bits. Trained weights look Gaussian, so the sixteen levels are quantiles of a Gaussian:
+# The frozen weights need not be exact. QLoRA {cite}`dettmers2023qlora` keeps each in four bits. Its authors find that trained weights look Gaussian, and take quantiles of a Gaussian as the sixteen levels:
 # eight above zero, zero, and seven below, scaled to reach from $-1$ to $1$. With the outermost probability $p$ and $\Phi$ the normal distribution,
 #
 # $$
@@ -217,8 +219,11 @@ base = base.to(device)
 # \qquad p = 1 - \tfrac12\bigl(\tfrac1{30} + \tfrac1{32}\bigr). \tag{3}
 # $$
 #
-# Each block of 64 weights is divided by its largest, and each weight becomes the number of its nearest level. The blocks' sizes would cost half a bit per weight; they are
-# quantised in their turn, in eight bits. In use a weight is unpacked, multiplied, and forgotten; gradients go through to the input, and so to the low-rank updates.
+# Each block of 64 weights is divided by its size, which is the largest absolute value in it, and each weight becomes the number of its nearest level. In single precision the blocks' sizes would cost half a bit per weight.
+# So their mean is taken away, and the rest is quantised in its turn, in eight bits and blocks of 256. In use a weight is unpacked and multiplied, and the unpacked one is thrown away. Gradients go through to the input, and so to the low-rank updates of earlier layers.
+#
+# The layer that is packed next serves as an example. It is a convolution, and `QLoRA` itself packs the linear layers of the transformer blocks alone. In the histogram the bars at both ends are
+# the largest weights of the blocks, which are at $-1$ or $1$ by construction.
 
 # %%
 levels = nf4_levels()
@@ -297,35 +302,40 @@ else:
 
 # %% [markdown]
 # The last column unpacks our codes with the size of block $\text{row} \cdot \lfloor \text{inputs} / 64 \rfloor + \lfloor \text{column} / 64 \rfloor$, which is the right one wherever rows end with blocks.
-# Where bitsandbytes has the error of that column in place of ours, its kernel for this processor counts the blocks so, and takes the sizes of others. As long as no code differs, the file
-# is right and only the unpacking is not. Nothing warns of it. Compare an unpacked weight with the original, once, on the machine that trains.
+# Where bitsandbytes has the error of that column in place of ours, its kernel for this processor presumably counts the blocks so, and takes the sizes of others: equal mean errors suggest it, and no row here
+# compares the single weights. As long as no code differs, the packed weights are right, and it is the unpacking that is not (a test of this package compares the packed sizes, too, and finds them equal up to rounding).
+# Compare an unpacked weight with the original, once, on the machine that trains.
 #
 # ## Houlsby adapters
 #
-# The older idea {cite}`houlsby2019parameter` leaves the weights alone and adds layers. Behind every sublayer, attention or perceptron, stands a bottleneck of width $m$ with a connection around it:
+# An older idea {cite}`houlsby2019parameter` leaves the weights alone and adds layers. Behind every sublayer, attention or perceptron, stands a bottleneck of width $m$ with a connection around it:
 #
 # $$
 # h \leftarrow h + W_\text{up}\,\mathrm{GELU}(W_\text{down} h + b_\text{down}) + b_\text{up}. \tag{4}
 # $$
 #
-# $W_\text{up}$ begins with zeros. It has a non-linearity, and so cannot be merged: the model stays larger, and computes more at use. Here adapters go into the text encoder and the U-Net; the low-rank
+# $W_\text{up}$ and $b_\text{up}$ begin with zeros, so that the model begins as the base. The bottleneck has a non-linearity, and so cannot be merged: the model stays larger, and computes more at use. (The paper begins
+# with very small numbers, and trains the layer norms, too; here these stay as they are.) Here adapters go into the text encoder and the U-Net; the low-rank
 # methods of this page leave the text encoder alone.
 #
 # ## DreamBooth
 #
-# DreamBooth {cite}`ruiz2023dreambooth` trains all weights, on a few pictures with a rare word, and holds the model in place with pictures that it drew itself, before, for the class of the thing:
+# DreamBooth {cite}`ruiz2023dreambooth` trains all weights but the autoencoder's, on a few pictures with a rare word, and beside them on pictures that the model drew itself, before, for the class of the thing. These are meant to hold it in place:
 #
 # $$
 # L = L(x, y) + \lambda\, L(x', y'), \qquad x' \sim \text{the base, given } y'. \tag{5}
 # $$
 #
-# The old pictures are as right as the model that drew them: what it draws wrongly is held in place, too. Here the rare word is *depressed*, and the class prompts are ordinary ones. With $\lambda = 0$ and no old pictures this is plain full tuning, the baseline of everything.
+# The old pictures are only as right as the model that drew them: where it draws something wrongly, the second term asks for the same again. Here the rare word is *depressed*, and the class prompts are ordinary ones. With $\lambda = 0$ and no old pictures this is plain full tuning, which LoRA and DreamBooth are held against below.
 #
 # ## The contest
 #
-# All rows have the same pictures to learn from, and in each step they look at as many. DreamBooth looks at half as many new ones, since the other half of its batch are old ones. Learning rates were chosen on validation prompts with the first seed,
+# All rows have the same new pictures to learn from, and in each step they look at as many pictures. DreamBooth looks at half as many new ones, since the other half of its batch are old ones. Learning rates were chosen on validation prompts with the first seed,
 # from five each by the mean of new shape and old facts (of equals the larger), and stand in the code; with `search` they are chosen again. Those tried for adapters are larger, as their usual rates are. QLoRA has the rate of LoRA, so that the two differ in nothing but the frozen weights.
-# The seeds change the pictures, the initial values and the order.
+# The seeds change the pictures to learn from, the initial values of what is added, the order, and the noise that test pictures start from; the test prompts are the same for all.
+#
+# To be read as forgetting, *old facts* must fall below the row *base, not tuned*. The base cannot draw all that it is asked for either, and its row has one start and no interval. So the claims compare the ways of tuning with
+# one another, and no claim says that a row forgot.
 
 # %%
 WAYS = {
@@ -514,7 +524,7 @@ show(
 )
 
 # %% [markdown]
-# A knob that full tuning does not have: the scale $\alpha / r$ in (1) may be turned after training.
+# The scale $\alpha / r$ in (1) may be turned after training. Full tuning has such a knob, too, for whoever keeps the base: $W + t\,(W' - W)$. With LoRA the difference is a small file, and the scale is all there is to change.
 
 # %%
 usual = next(iter(lora.adapters.values())).scale
@@ -546,7 +556,7 @@ frames(
 # %% [markdown]
 # ## In practice
 #
-# **Clipping that clips nothing.** The training script of diffusers for LoRA collects the trainable parameters with `filter`, hands them to the optimiser, and later to the clipping of gradients.
+# **Clipping that clips nothing.** Since it uses peft, the training script of diffusers for LoRA collects the trainable parameters with `filter`, hands them to the optimiser, and later to the clipping of gradients.
 # In Python a `filter` is an iterator: the optimiser uses it up.
 
 # %%
@@ -562,8 +572,8 @@ say(
 
 # %% [markdown]
 # - **Store the scale.** Files of diffusers without α are read as if α were the rank. `save_adapter` writes it, and `pipeline.load_lora_weights(folder)` reads the file.
-# - **Quantise, then adapt.** An adapter that was trained on four-bit weights belongs to these; merged into the exact ones it is another model.
-# - **Choose on both.** A learning rate that is chosen by the new thing alone was never asked what it costs the old ones.
+# - **Keep the weights that it was trained on.** An adapter that was trained on four-bit weights belongs to these; merged into the exact ones it is another model.
+# - **Choose on both.** If a learning rate is chosen by the new thing alone, nobody has looked at what it does to the old ones.
 #
 # ## Exercises
 #
@@ -627,7 +637,8 @@ four_bits = (859_520_964 * 4.127 / 8 + 199_296 * 4 * (4 + 4 + 8)) / 1e9
 check_memory((full, four_bits))
 
 # %% [markdown]
-# What is left out are the activations, which are the same for both and often the larger part.
+# Activations are left out. They may be the larger part, and LoRA does not do away with them, since gradients pass through frozen layers as well. The second number is a lower bound for the `QLoRA` of this chapter,
+# which packs the linear layers of the transformer blocks and leaves the convolutions as they are.
 #
 # ```{solution-end}
 # ```
@@ -674,28 +685,30 @@ check_first(first_step)
 # ## Check yourself
 #
 # ```{dropdown} Why does the forgetting of an adapter not vanish by itself, though no old weight changes?
-# The update acts on old prompts, too. Only where the adapter is switched off is the old model back, whole: that is a real advantage, and another one.
+# The update acts on old prompts, too. If the adapter is switched off, the old model is back as it was, but then the new finding is gone as well.
 # ```
 #
 # ```{dropdown} Which control separates "it learnt the shape" from "it draws the shape on every prompt"?
-# The old facts: an old prompt that tells a shape is wrong if the new one appears.
+# In part the old facts: an old prompt that tells a shape is wrong if the new one appears. They may fall for other reasons, and a prompt that tells no shape does not notice. The direct control would be the share of
+# the new shape on old prompts, which this run does not count.
 # ```
 #
 # ```{dropdown} Would QLoRA save memory on the small base?
-# Little: four bits are for the linear layers of the transformer blocks, and most weights of the small base lie elsewhere, in convolutions and in the text encoder. Hold the two columns of memory against each other, and see the exercise on memory.
+# Little: four bits are for the linear layers of the transformer blocks, and most weights of the small base lie elsewhere, above all in convolutions. Hold the two columns of memory against each other, and see the exercise on memory.
 # ```
 #
 # ## In five lines
 #
 # - LoRA (1) trains a product of thin matrices, begins as the base, and merges away (2).
 # - NF4 (3) puts sixteen levels where Gaussian weights are; a frozen weight takes about four bits, and training goes through it.
-# - Houlsby adapters (4) add layers with a bend, which stay; DreamBooth (5) trains everything, with old pictures as ballast.
+# - Houlsby adapters (4) add layers with a non-linearity, which stay; DreamBooth (5) trains all but the autoencoder, with old pictures beside the new ones.
 # - New shape and old facts are two columns: ask for both, and hold the second against the model before tuning.
 # - The claims above say what this run decides between them, and what not.
 #
 # ## Limits
 #
-# One base, one new finding, few steps: the intervals are over draws of the pictures and of the adapter, not over bases or findings. The low-rank updates stand in the transformer blocks of the U-Net alone, so the states
+# One base, one new finding, few steps: the intervals are over what the seeds change, not over bases, findings or test prompts. The low-rank updates stand in the transformer blocks of the U-Net alone, so the states
 # of the new word stay as they are in their rows, while full tuning, DreamBooth and the adapters reach the text encoder, too; which part of a difference comes from that, no row here says. Ranks and widths were not searched, and the Houlsby adapters train fewer values than the low-rank updates (see the table).
-# Few test prompts and few seeds make the intervals wide; the base was drawn once. With more steps the order may be another: there is no curve over steps. Seconds are those of one processor core, as busy as it was; four bits are meant for the
+# Few test prompts and few seeds make the intervals wide; the base was drawn once, so whether a row forgot anything is not decided. The rates were chosen with one seed, and between two neighbours a single validation prompt may have decided; the
+# rates in the code for full tuning and for DreamBooth differ, so a difference between these two may come from the rate as well as from the old pictures. With more steps the order may be another: there is no curve over steps. Seconds are those of one processor core, which other work shared; four bits are meant for the
 # memory of a GPU, and nothing here runs on one.
