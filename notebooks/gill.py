@@ -17,17 +17,17 @@
 #
 # [TinyLLaVA](tinyllava.ipynb) reads pictures and writes words. GILL {cite}`koh2023gill` also answers with pictures: one that is
 # looked up, or one that a text-to-picture model draws. Its language model and its vision tower stay frozen. What is learnt are
-# a few small maps, and the vectors of eight new words, `[IMG0]` to `[IMG7]`, which the model writes where a picture belongs.
+# a few small maps, a temperature, and the vectors of eight new words, `[IMG0]` to `[IMG7]`, which the model writes where a picture belongs.
 #
-# It is seldom said what such a model must be held against. A loss that falls proves little: a mapper that always says the
-# average picture makes it fall, too. This chapter builds a small GILL, and puts that average beside it.
+# What must such a model be held against? A loss that falls proves little: a mapper that always says the mean of all its
+# targets makes it fall, too. This chapter builds a small GILL, and puts that mean beside it.
 #
 # **After this chapter you can**
 #
 # - write its losses, and say which positions each of them asks about;
 # - tell which of its computations never change, and keep them;
 # - test a mapper and a retrieval head on what was never seen;
-# - name the faults that this design invites, and the test that shows each.
+# - name the faults that this design invites.
 #
 # You need PyTorch, and the chapter on TinyLLaVA. Reading takes about half an hour.
 
@@ -121,7 +121,7 @@ show(
 #
 # $$[p_1, \dots, p_k] = W v + b. \tag{1}$$
 #
-# **Captioning.** They stand before the caption $s$, and the frozen model must write it:
+# **Captioning.** They stand before the caption $s$, and the frozen model must write it, its start token included:
 #
 # $$\ell_c = -\operatorname{mean}_t \log p(s_t \mid p_1, \dots, p_k, s_{<t}). \tag{2}$$
 #
@@ -236,7 +236,7 @@ say(
 # The tower is frozen, so its vectors can be kept. So can the text tower's states. And there is a third thing: the picture words come *last*, so
 # the frozen model's states, keys and values of a single caption depend on nothing that is learnt. A step then reads eight positions where it read the
 # whole text, and needs of a caption's logits only their log-sum-exp and the next word's ({py:meth}`~mmlab.methods.gill.GILL.cache`). Losses and gradients stay the same, which
-# a test holds. What does it save? The published step runs the tower once for each of the three losses, though that of generation does not look at it, and reads the text twice; its targets come from disk. It is
+# a test holds. Where captions are joined to pairs, as the published training joins half of its batches, the second stands behind picture words and cannot be kept; here none is joined. What does it save? The published step runs the tower once for each of the three losses, though that of generation does not look at it, and reads the text twice; its targets come from disk. It is
 # held against one reading of each, and against what is kept; with captioning and without; at the size of this page and, without captioning, on a larger model with random weights: 512 wide, with
 # captions of fifteen words and the published number of queries.
 
@@ -415,8 +415,9 @@ claim(
 method.zero_grad()
 
 # %% [markdown]
-# Of captioning no more than the tower's vector can be kept, since what stands before the caption is learnt. Small networks also pay for each call and not only for what it computes, so here is the count of operations in the
-# proportions of the published size, an eighth as deep, for a caption of fifteen words. It needs no memory: the tensors have shapes and no values.
+# Of captioning no more than the tower's vector can be kept, since what stands before the caption is learnt. Small networks also pay for each call and not only for what it computes, so here is the count of operations at the
+# published widths, for single captions of fifteen words. Language model and tower are an eighth as deep, the mapper is a quarter as deep, and the output layer is whole. So mapper and output layer have a larger share
+# than at full depth, and the two ratios are not quite those of the published size. The count needs no memory: the tensors have shapes and no values.
 
 # %% tags=["hide-input"]
 # Code of the count
@@ -481,7 +482,8 @@ record(fewer_operations=whole_step, fewer_without_captions=without_captions)
 # ## Does it work on what it has not seen?
 #
 # **The mapper** is held against the predictor that always says the mean of the training targets. **Retrieval** is held against chance: each of the
-# distinct test captions looks for its picture among as many pictures. **Captions** are held against those with another's picture.
+# distinct test captions looks for its picture among as many pictures. **Captions** are held against those with another's picture: each word is asked for after the right ones before it. Captions of
+# different pictures have words in common, so another's picture gets some of them right.
 
 # %%
 unseen = test.tensors
@@ -599,8 +601,8 @@ record(
 #
 # GILL's authors report that it gains on a plain text-to-picture model as the context grows {cite}`koh2023gill`. Here the context can be cut: the
 # picture words come after one word of the caption, after two, ..., after all five; or after *another* caption and then this one. Training saw only
-# whole captions, one at a time; the published one joins items to pairs with probability a half. Hold both columns against the constant mean and chance in the
-# table above.
+# whole captions, one at a time; the published one joins items to pairs with probability a half. So a cut takes words away, and it also puts the picture words where
+# training never had them; this table cannot tell the two apart. Hold both columns against the constant mean and chance in the table above.
 
 # %%
 ids = unseen["input_ids"]
@@ -661,8 +663,8 @@ claim(
 # ## Which mapper?
 #
 # The published mapper has an encoder, queries and a decoder. Simpler ones give as many vectors: an **encoder** that reads states and queries together; a **multilayer
-# perceptron** and a **linear** map on mixtures of the states, whose learnt weights do not depend on them. Each trains with (3) and (5) alone, from scratch, for as many steps, and
-# chooses its learning rate from the same two on training items that it was not trained on; then come new first weights for each seed.
+# perceptron** and a **linear** map on mixtures of the states, whose learnt weights do not depend on them. Each trains from scratch with (3), weighed by a half, and (5), for as many steps, and
+# chooses its learning rate from the same two on training items held back from it, most of whose captions it has trained on; then come new first weights for each seed. The frozen parts stay the same.
 
 # %%
 learn, spare = (
@@ -744,14 +746,14 @@ claim(
 )
 
 # %% [markdown]
-# The captions here are regular, and each of the seven targets depends on no word behind its own place. Pictures of the world are not like that, so this table says what a
-# small number of steps does in a small world.
+# Each target depends on no word behind its own place, as with the published targets: CLIP's text encoder looks back only. But the captions here are regular, a word of the same kind always at the same place.
+# Captions of photographs are not like that, so this table says what a small number of steps does in a small world, for mappers of very different size.
 #
 # ## A conversation
 #
 # {py:class}`~mmlab.viz.talk.Talk` keeps what was said and shown. Once the model writes `[IMG0]`, the other picture words follow, and one more reading of everything
-# gives their states: while writing, the state of the last one is never computed. The pictures that can be found are those of the test part, looked up by
-# cosine ({py:class}`~mmlab.store.vector_index.VectorIndex`).
+# gives their states: while writing, the state of the last one is never computed. The pictures that can be found are those of the test part, one for each caption, looked up by
+# cosine ({py:class}`~mmlab.store.vector_index.VectorIndex`). A large `scale` forces `[IMG0]` at once where a picture is asked for, so these replies do not show whether the model would have begun a picture by itself.
 
 # %%
 held = {f"test {int(row)}": world.pictures["test"][row] for row in first_of}
@@ -791,7 +793,7 @@ show(
 # The start token stands before the first words, and so behind a picture that leads, as in training. It is also the token that ends an answer: where a model has learnt that it
 # comes next, it must be there already, or the answer is empty.
 #
-# With a text-to-picture pipeline of diffusers in place of the index (`Talk(..., pipeline=pipeline)`) the mapper's output is handed over as `prompt_embeds`, and with both the decision model chooses. In a terminal this is
+# With a text-to-picture pipeline of diffusers in place of the index (`Talk(..., pipeline=pipeline)`) the mapper's output is handed over as `prompt_embeds`. With both the decision model chooses, which in this small GILL is untrained. In a terminal this is
 # `mmlab chat FOLDER --index FOLDER --pipeline FOLDER`, in a notebook {py:func}`~mmlab.viz.talk.talk_box`. Without a folder, `mmlab chat` draws what is said through the small base of
 # [latent diffusion](latent_diffusion.ipynb), and so does {py:func}`~mmlab.bases.drawing_gill.draw_texts`, both with a small GILL that does nothing else.
 #
@@ -913,7 +915,7 @@ else:
 # %% [markdown]
 # ## What goes wrong in practice
 #
-# Each of these has a test in this package.
+# For each of these a test in this package holds what is done here.
 #
 # - **Trainable by accident.** The published code froze the model, then grew its vocabulary, and an old library made the whole embedding trainable again. In today's the new rows would stay frozen. Here they are a parameter of their own. <!-- in general -->
 # - **A mask on the gradient is no freezing.** Weight decay still shrinks the masked rows; in bfloat16 the decay is below the number's resolution, so that the two precisions train different models. <!-- in general -->
@@ -997,7 +999,7 @@ check_sizes((prefix_values, picture_word_values, times_as_many))
 # ```{exercise} Which state is asked? (think)
 # :label: gill-states
 #
-# Retrieval looks at the state of `[IMG0]` alone, the mapper at all eight. Which output moves if the state of the last picture word is replaced by noise? Think, then run.
+# The state of the last picture word is replaced by noise. Which moves: what (4) compares, what (5) compares, or both? Think, then unfold the run.
 # ```
 #
 # ```{solution-start} gill-states
@@ -1027,7 +1029,7 @@ say(
 # ## Check yourself
 #
 # ```{dropdown} Why do captions without any picture word give a gradient to the picture words?
-# Their vectors are rows of the output layer. Wherever another word is right, the softmax pushes them down.
+# Their vectors are rows of the output layer. Wherever another word is right, the softmax pushes their logits down.
 # ```
 #
 # ```{dropdown} Why can the states of a caption be kept, although the picture words are trained?
@@ -1035,7 +1037,7 @@ say(
 # ```
 #
 # ```{dropdown} Why is the constant mean the first rival of a mapper?
-# It uses no input. What a mapper has over it is all that it has learnt of the caption.
+# It uses no input. A mapper that is no nearer to the target has shown nothing that it takes from the caption.
 # ```
 #
 # ## In five lines
@@ -1049,7 +1051,7 @@ say(
 # ## Limits, and what to read next
 #
 # One world of one kind of caption, one draw of frozen parts, one trained model: intervals over captions say nothing about other trainings. No picture is drawn on this
-# page: the distance of the states stands for it. [A support system](support_system.ipynb) draws matrices through the same call. The settings of the trainings were chosen on the world of another seed, whose unseen pairs are mostly others. The features of several machines are not gathered for (4), as the published training does.
+# page: the distance of the states stands for it. [A support system](support_system.ipynb) has other small GILLs draw matrices and colonoscopies through the same call, and reads off whether the latter show what a sentence tells. The settings of the trainings were chosen on the world of another seed, whose unseen pairs are mostly others. The features of several machines are not gathered for (4), as the published training does.
 #
 # The package reads and writes the published layout ({py:mod}`mmlab.store.gill_layout`), whose weights need OPT-6.7B. Read {cite:t}`koh2023gill` for the method; [connectors](connectors.ipynb)
 # and [memes](memes.ipynb) stay with models that answer in words.

@@ -25,11 +25,11 @@
 # **After this chapter you can**
 #
 # - turn matrices into pictures and into descriptions that are true, your own matrices included;
-# - predict what a leak is worth to a neighbour search, and measure it for any model;
+# - predict how far a neighbour search errs once it has a leak, and measure what a leak is worth to any model;
 # - ask a GILL for a description, for similar people and for a drawing, and average over what it might have said;
 # - find where between picture, words and drawing the information is lost.
 #
-# You need the chapters on [GILL](gill.ipynb) and on [the contest](rest_to_motor.ipynb). Reading takes about half an hour.
+# You need the chapters on [GILL](gill.ipynb) and on [the contest](rest_to_motor.ipynb), and for one section that on [latent diffusion](latent_diffusion.ipynb). Reading takes about half an hour.
 
 # %% tags=["parameters"]
 profile = "cpu"
@@ -253,7 +253,7 @@ say(
 # %% [markdown]
 # ## Asking
 #
-# The model is {py:class}`~mmlab.methods.gill.GILL`, its losses are unchanged: caption after picture, words and `[IMG0]` after words, retrieval, distance to the target. To ask means three readings. The picture's
+# The model is {py:class}`~mmlab.methods.gill.GILL`, its losses are unchanged: caption after picture, words and `[IMG0]` after words, retrieval, distance to the target. To ask means two readings. The picture's
 # prefix is read and a description written; the description is read *by itself*, as in training, with the picture words behind it; their states find and draw.
 
 
@@ -499,8 +499,9 @@ claim(
 # %% [markdown]
 # ## Where is it lost?
 #
-# On the way from a scan to a drawing the person passes four gates: the tower's 64 numbers, the guess of the words, the words themselves, and the reading of the words. Each can be opened by itself. Ridge regression *from the
-# tower's vector* has no words to pass. Ridge *from the true description* has no picture, and a GILL that is handed the true description has only its own reading left.
+# On the way from a scan to a drawing the person passes five gates: the tower's 64 numbers, the guess of the words, the words themselves, the reading of the words, and the painter's 32 components. Some can be opened. Ridge regression *from the
+# tower's vector* has no words to pass, and no painter. Ridge *from the true description* has no picture either: the words themselves are what it still has to pass. A GILL that is handed the true description has, besides, its own reading of them and the painter.
+# Since the true description tells of the motor state, to be handed it opens more than the guess.
 
 # %%
 GATES = [
@@ -659,7 +660,8 @@ for name, theirs, words_for in (
 # %% [markdown]
 # ## A conversation
 #
-# The same as a conversation, in a terminal or a notebook: {py:class}`~mmlab.viz.talk.Talk` takes the painter where it would take a pipeline of diffusers. It keeps the picture before its words.
+# The same as a conversation, in a terminal or a notebook: {py:class}`~mmlab.viz.talk.Talk` takes the painter where it would take a pipeline of diffusers. It keeps the picture before its words, as the row
+# *picture before its words* of the first table does. Here a `scale` forces `[IMG0]` behind the description. One person is one example; how such drawings do on all test people, that row says.
 
 # %%
 model = models["by person"][0]
@@ -706,10 +708,11 @@ show(
 # The painter is called as a pipeline of diffusers is: it takes the mapper's output as `prompt_embeds`. Any text-to-picture pipeline with one text encoder can stand there, if the mapper gives what that encoder would: 77 vectors of 768
 # numbers for Stable Diffusion 1.5, 24 of 64 for the small base of [latent diffusion](latent_diffusion.ipynb), which draws colonoscopies. For the base there is a GILL that draws and does nothing else ({py:mod}`~mmlab.bases.drawing_gill`). Its
 # frozen language model has learnt to write the prompts of that world from their facts; its picture words and its mapper are trained with the loss of words and the distance to the target. A tenth of all sentences that the world's templates
-# make was held back from both.
+# make was held back from both; from the base nothing was held back.
 #
 # Does the picture follow the sentence? A network that was trained on drawn pictures of the world reads the facts off ({py:class}`~mmlab.bases.findings_reader.FindingsReader`). One and the same noise becomes a picture by the mapper's states, by
-# its states for *another* sentence, and by the mean of all training targets, which knows no sentence. The base's own text encoder, which the mapper imitates, is given the same sentences.
+# its states for *another* sentence, and by the mean of all training targets, which knows no sentence. The base's own text encoder, which the mapper imitates, is given the same sentences. *What was told* also counts whether there is a polyp at all, and the artefacts, which
+# have no column of their own. Another sentence shares some of these facts by chance, so its row is not at zero.
 
 # %%
 drawer, base = drawing_gill()
@@ -804,7 +807,7 @@ record(drawn={name: float(value.mean()) for name, value in share.items()})
 #
 # **To use it.** `draw_texts(texts)` is the whole call. With `method` and `words`, a GILL of your own and its tokenizer, and `pipeline`, such as Stable Diffusion 1.5 from a folder, it draws with those.
 # In a conversation, `Talk(method, tokenizer, pipeline=pipeline)` shows what it draws, in a notebook {py:func}`~mmlab.viz.talk.talk_box` does, in a terminal `mmlab chat`: without a folder the small model draws each line, and with
-# `mmlab chat FOLDER --index FOLDER --pipeline FOLDER` yours reads, writes, finds and draws. Where a model can both find and draw, the decision model chooses.
+# `mmlab chat FOLDER --index FOLDER --pipeline FOLDER` yours reads, writes, finds and draws. Where a model can both find and draw, the decision model chooses; in the small models of this page it is untrained.
 
 # %%
 talk = Talk(drawer, tokenizer(), pipeline=small_pipeline(), **DRAWING)
@@ -881,7 +884,7 @@ say(
 )
 
 # %% [markdown]
-# <!-- in general --> What a leak is worth depends on how much a model remembers, and so it changes the order: a search for the nearest does nothing but remember.
+# <!-- in general --> What a leak is worth depends on how much a model remembers, and so it can change the order: a search for the nearest does nothing but remember.
 #
 # ## What goes wrong in practice
 #
@@ -1014,14 +1017,14 @@ check_sum(mean_drawing)
 #
 # - A matrix becomes a picture, and the person a few true words; a GILL then describes, looks up and draws.
 # - Two descriptions for everybody leave nothing to draw but the group mean.
-# - A split by row rewards memory: what it is worth to a neighbour follows from two variances.
-# - One description is a guess; the mean over many that the model writes by chance is all that its words say of a picture.
+# - A split by row rewards memory: how far a neighbour then errs follows from the noise of a scan.
+# - One description is a guess; the mean over many that the model writes by chance comes near to all that its words say of a picture.
 # - Eight words carry a part of what is a person's own; put a regression beside a language model before you ask it.
 #
 # ## Limits, and what to read next
 #
 # The people are synthetic, and their truth lies on a smooth surface that suits a regression. One world, one draw of frozen parts; intervals over people say nothing about other worlds. The language model knows only descriptions, so nobody can ask it anything else, and
 # its words are levels of networks and no findings of a radiologist. It is no medical device. The painter is linear; what a model that draws textures could add to 276 numbers, no run on this page says. The GILL that draws colonoscopies reads no pictures and finds none, knows the words of one
-# world, and its pictures are those of a small base.
+# world, and its pictures are those of a small base; it was trained once and draws once for each sentence, so the intervals over sentences tell nothing of other trainings.
 #
 # Read {cite:t}`koh2023gill` for the method, {cite:t}`finn2015` for why people can be found by their connectivity, and [the contest](rest_to_motor.ipynb) for methods that draw matrices without words.
