@@ -204,7 +204,7 @@ with torch.device("meta"):  # shapes without numbers
     full_size = LoRA(rank=1)
 count = sum(p.numel() for p in full_size.parameters() if p.requires_grad)
 say(
-    f"Of the small base LoRA adapts {len(trial.adapters)} layers. On the U-Net of Stable Diffusion 1.5 it trains **{count:,} · r** values, in {len(full_size.adapters)} layers."
+    f"Of the small base LoRA in this trial adapts {len(trial.adapters)} layers. On the U-Net of Stable Diffusion 1.5 it trains **{count:,} · r** values, in {len(full_size.adapters)} layers."
 )
 base = base.to(device)
 
@@ -456,7 +456,7 @@ table_over_seeds(
 )
 table(
     pd.DataFrame(cost).T,
-    "What each trains and holds, in float32 but for four-bit weights, and the rate that its search chose. The autoencoder is left out.",
+    "What each trains and holds, in float32 but for four-bit weights, and its rate, which a search chose; QLoRA takes that of LoRA. The autoencoder is left out.",
     digits={"trained values": 0, "rate": 4},
 )
 record(

@@ -474,7 +474,7 @@ whole_step = (3 * tower + caption + 2 * words + mapped) / (
 )
 without_captions = (2 * tower + 2 * words + mapped) / (after_kept + mapped)
 say(
-    f"With all that is frozen kept, the published size needs {whole_step:.1f} times fewer operations a step. In a step without captioning, for retrieval and generation alone, it is {without_captions:.1f} times fewer."
+    f"With all that is frozen kept, models of these proportions need {whole_step:.1f} times fewer operations a step. In a step without captioning, for retrieval and generation alone, it is {without_captions:.1f} times fewer."
 )
 record(fewer_operations=whole_step, fewer_without_captions=without_captions)
 

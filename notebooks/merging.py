@@ -88,7 +88,7 @@ arrows = [
 show(
     diagram(boxes, arrows),
     alt="A drawing: from the base three arrows go to three experts, each tuned on its own data. Their differences from the base are the task vectors; a rule makes one matrix T of them, and the merged model is the base plus T.",
-    caption="Only the step from the base to the experts sees data. A rule sees weights alone.",
+    caption="Only the step from the base to the experts, and the choice of λ, see data. A rule sees weights alone.",
 )
 
 # %% [markdown]
@@ -691,7 +691,7 @@ table(
             "λ": {n: max(FIVE, key=lambda scale: on_held[n, scale]) for n in WAYS},
         }
     ),
-    f"{front} of experts that tuned tower and connector, too. What a row does not name is averaged.",
+    f"{front} of experts that tuned tower and connector, too. Of tower and connector, what a row does not name is averaged.",
 )  # fmt: skip
 list_of(*((way, "both averaged") for way in WAYS if way != "both averaged"))
 

@@ -126,7 +126,7 @@ show(
         "The matrix at rest goes through a frozen tower and a trained prefix into a frozen language model, which writes a description. The picture words that follow it lead to similar "
         "people, and through the trained mapper and a frozen painter to the motor matrix."
     ),
-    caption="Grey is frozen, blue is trained. All that reaches the drawing passes through the description.",
+    caption="Grey is frozen, blue is trained. All that reaches the drawing passes through the description, but in the row *picture before its words*, which hands the picture on as well.",
 )
 
 # %% [markdown]
@@ -829,7 +829,6 @@ show(
 # Now the same by row: each model has seen two other scans of everybody whom it is asked about. GILL's frozen parts have not, so that its leak is that of the trained maps alone.
 
 # %%
-leak_own = []
 with_leak["GILL, mean of descriptions"] = []
 for model in models["by row"]:
     rng = generator()

@@ -335,7 +335,6 @@ def component_code(train, most=160, deepest=5):
 bits = 8 * 8 * int(math.log2(K))
 linear = component_code(world.pictures)
 WEIGHT = 0.3
-LOOKING = {"features": FEATURES}
 looking = {"features": FEATURES, "perceptual_weight": 1.0}
 methods = {
     "error alone": books["running means, revived"][0],
