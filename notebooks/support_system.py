@@ -37,7 +37,7 @@ people: int = 900
 tested: int = 100
 seeds: int = 3  # trainings of each model
 draws: int = 16  # descriptions that are averaged
-sentences: int = 80  # that are drawn as colonoscopies
+sentences: int = 55  # that are drawn, the last of those held back
 steps: int | None = (
     None  # of each training; by default those of mmlab.bases.support_system
 )
@@ -710,6 +710,8 @@ show(
 # frozen language model has learnt to write the prompts of that world from their facts; its picture words and its mapper are trained with the loss of words and the distance to the target. A tenth of all sentences that the world's templates
 # make was held back from both; from the base nothing was held back.
 #
+# How many steps a picture takes was settled after a look at the first hundred of the sentences held back, so the test is on the others.
+#
 # Does the picture follow the sentence? A network that was trained on drawn pictures of the world reads the facts off ({py:class}`~mmlab.bases.findings_reader.FindingsReader`). One and the same noise becomes a picture by the mapper's states, by
 # its states for *another* sentence, and by the mean of all training targets, which knows no sentence. The base's own text encoder, which the mapper imitates, is given the same sentences. *What was told* also counts whether there is a polyp at all, and the artefacts, which
 # have no column of their own. Another sentence shares some of these facts by chance, so its row is not at zero.
@@ -717,7 +719,7 @@ show(
 # %%
 drawer, base = drawing_gill()
 judge = findings_reader()
-sentences_held = prompts("test")[:sentences]
+sentences_held = prompts("test")[-sentences:]
 texts, facts_told = (
     [p.text for p in sentences_held],
     [p.told for p in sentences_held],
