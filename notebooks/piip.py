@@ -623,6 +623,6 @@ say(
 # - Pictures of 16 pixels on a side, one block and one exchange: with an exchange after every block it is a large part of the cost, as (4) beside (1) says at any width; one after every few blocks is a smaller part.
 # - Multiplications are counted, not seconds; small matrices leave more of a machine idle than large ones.
 # - Each row chose among three rates, after each round anew; where it chose an end of the list, another may suit it more. The number of blocks and the widths were not searched.
-# - The last row of the table says how far all rows are from what can be reached. What happens after the last round, no run here says: where a curve of [](#figure-piip-steps) still rises at its end, take more `steps` before you believe the order.
+# - The last row of the table says how far all rows are from what can be reached. What happens after the last round, no run here says: where a curve of [](#figure-piip-steps) still rises at its end, take more `steps` before you believe the order. The number of steps was lowered twice so that the page can be rebuilt in time, after the tables of two longer runs had been seen; in those the gap between PIIP and the one network of its cost closed further. So read the table as one point of the curve.
 #
 # {cite:t}`piip` has the pyramid for detection and segmentation with published networks. The idea of a network for each speed or size is older: {cite:t}`feichtenhofer2019slowfast` do it for video.
