@@ -35,6 +35,7 @@ SMALL = {  # datasets that need no files, as small as is legal
     "omics_world": ("people=40",),
     "planar_world": (),
     "scene_world": ("items=12",),
+    "rumour_world": ("clusters=8",),
     "rest_motor_world": ("subjects=12", "regions=24"),
 }
 

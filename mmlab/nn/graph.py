@@ -1,0 +1,86 @@
+"""Message passing for graphs: a node is told the mean of what each kind of its neighbours says (GraphSAGE).
+
+A batch holds nodes with their sampled neighbours, padded to the same number: neighbours (..., N, D) and which of them
+are there (..., N) bool. The value of an absent neighbour never matters, and a node without neighbours is told zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["SageLayer", "mean_over", "neighbour_table"]
+
+
+def mean_over(neighbours: Tensor, there: Tensor) -> Tensor:
+    """Mean (..., D) over the neighbours that are there; 0 where there is none.
+
+    Args:
+        neighbours: (..., N, D).
+        there: (..., N) bool.
+    """
+    values = torch.where(there[..., None], neighbours, 0)  # where() and not a product: what is absent may be NaN
+    return values.sum(-2) / there.sum(-1, keepdim=True).clamp(min=1)
+
+
+def neighbour_table(edges: Tensor, nodes: int, limit: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Neighbours of each node as a table: the form in which a batch holds them.
+
+    Args:
+        edges: Pairs (from, to), (2, E) long: the first is a neighbour of the second, not the other way round.
+        nodes: Number of nodes V.
+        limit: Columns N of the table; of more neighbours, N are drawn without replacement.
+        rng: Draws them.
+
+    Returns:
+        Numbers of the neighbours (V, N), 0 where there is none, and which are there (V, N) bool.
+
+    Raises:
+        ValueError: If an edge leads out of the graph, or the limit is not positive.
+    """
+    if limit < 1 or (edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < nodes):
+        raise ValueError(
+            f"limit={limit}, {nodes} nodes: give a positive limit, and edges between nodes 0 to {nodes - 1}."
+        )
+    mixed = edges[:, torch.randperm(edges.shape[1], generator=rng)]
+    source, target = mixed[:, torch.argsort(mixed[1], stable=True)]
+    degree = torch.bincount(target, minlength=nodes)
+    place = torch.arange(len(target)) - (degree.cumsum(0) - degree)[target]  # which neighbour of its node it is
+    kept = place < limit
+    table = torch.zeros(nodes, limit, dtype=torch.long)
+    there = torch.zeros(nodes, limit, dtype=torch.bool)
+    table[target[kept], place[kept]] = source[kept]
+    there[target[kept], place[kept]] = True
+    return table, there
+
+
+class SageLayer(nn.Module):
+    """A node and its neighbours in, new features of the node out: ReLU(norm(W h + Σ_r W_r mean_{N_r} h)).
+
+    Args:
+        features: Features D of the node itself.
+        relations: Name of each relation to the features of the neighbours by it.
+        width: Features that come out.
+        normalise: Whether there is a layer norm.
+    """
+
+    def __init__(self, features: int, relations: Mapping[str, int], width: int, normalise: bool = True) -> None:
+        super().__init__()
+        self.own = nn.Linear(features, width)
+        self.told = nn.ModuleDict({name: nn.Linear(relations[name], width, bias=False) for name in sorted(relations)})
+        self.norm = nn.LayerNorm(width) if normalise else nn.Identity()
+
+    def forward(self, node: Tensor, neighbours: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> Tensor:
+        """New features (..., width).
+
+        Args:
+            node: h, (..., D).
+            neighbours: By relation, (..., N, D_r).
+            there: By relation, (..., N) bool.
+        """
+        total = self.own(node)
+        for name, weight in self.told.items():
+            total = total + weight(mean_over(neighbours[name], there[name]))
+        return torch.relu(self.norm(total))
