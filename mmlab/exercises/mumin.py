@@ -96,6 +96,6 @@ def check_story(answer: Callable[[float, float], tuple[Any, Any]]) -> Verdict:
         truth,
         [(0.6, 0.9), (0.2, 0.8), (0.5, 0.7)],
         parts=["the accuracy in seen clusters", "the accuracy in new ones"],
-        right="The difference between the two is what a random split gives away.",
+        right="For a classifier without other cues, the difference is what a random split gives away.",
         mistakes=mistakes,
     )

@@ -58,7 +58,7 @@ class MuMiN(Method):
         inputs=("claim", "tweets", "authors", "pictures", "label"),
         outputs=("label",),
         claims=(
-            Claim("macro-F1", "claim alone", "higher", name="mumin-cluster-claim-alone"),
+            Claim("macro-F1", "claim alone", "higher", kind="sanity", name="mumin-cluster-claim-alone"),
             Claim("macro-F1", "shuffled graph", "higher", kind="sanity", name="mumin-cluster-shuffled-graph"),
             Claim("macro-F1", "graph alone", "higher", kind="sanity", name="mumin-cluster-graph-alone"),
             Claim("macro-F1", "its own cluster split", "higher", name="mumin-random-against-cluster"),

@@ -14,10 +14,30 @@ def test_the_posterior_is_calibrated_where_clusters_tell_nothing_and_each_part_a
     items = world.draw(3).tensors
     losses = [
         log_loss(world.posterior(items, parts), items["label"])
-        for parts in ((), ("claim",), ("claim", "pictures"), ("claim", "pictures", "authors"))
+        for parts in (
+            (),
+            ("claim",),
+            ("claim", "pictures"),
+            ("claim", "pictures", "authors"),
+            ("claim", "pictures", "authors", "tweets"),
+        )
     ]
     assert all(more < less - 0.01 for less, more in pairwise(losses))
     assert expected_calibration_error(world.posterior(items), items["label"]) < 0.03
+
+
+def test_the_posterior_from_claim_and_tweets_is_that_of_their_joint_normal_law():
+    world = rumour_world(bias=0.5)
+    items = {key: value[:20] for key, value in world.draw(5).tensors.items()}
+    found = world.posterior(items, ("claim", "tweets"))
+    for i in range(20):
+        tweets = items["tweets"][i][items["tweets_there"][i]].double()
+        seen = torch.cat([items["claim"][i].double()[None], tweets]).flatten()
+        load = torch.tensor([1.0] + [0.5] * len(tweets), dtype=torch.float64)  # of m_c in each text
+        cov = torch.kron(1.5**2 * load.outer(load) + torch.eye(len(load)), torch.eye(24)).double()
+        mean = torch.cat([0.8 * world.cues["text"].double(), torch.zeros(tweets.numel(), dtype=torch.float64)])
+        law = [torch.distributions.MultivariateNormal(sign * mean, cov).log_prob(seen) for sign in (-1, 1)]
+        torch.testing.assert_close(found[i], torch.stack(law).softmax(0))
 
 
 def test_authors_agree_as_often_as_the_dial_says_and_write_at_home_half_of_the_time():
