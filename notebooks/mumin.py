@@ -140,7 +140,7 @@ say(
 #
 # Our world ({py:func}`~mmlab.data.worlds.rumour_world.rumour_world`) has 60 clusters with 10 claims each. A cluster has a place among the texts, and a share of misinformation: 0.9 in about
 # six of ten clusters, 0.1 in the others. Beside the place of its cluster, a text shows its label a little, in a direction that is the same in all clusters; pictures do so too. Tweets show the place of the
-# cluster and nothing else of the label; beside the text they help, since a small cue stands out when one knows where its cluster lies. Their authors lean to one side or the other: the leaning of a tweet's author agrees with the claim in 7 of 10 tweets, and an author's features show the leaning with noise.
+# cluster and nothing else of the label; the law of the world still uses them, since the cue in a text is read against the place of its cluster. Their authors lean to one side or the other: the leaning of a tweet's author agrees with the claim in 7 of 10 tweets, and an author's features show the leaning with noise.
 #
 # So two roads lead to the label. One is to *know the story*. The other is the small cues, and these hold in stories that nobody has seen. A claim is drawn with its
 # tweets and their authors and pictures as padded tables, so that a batch of claims carries its own piece of the graph.
