@@ -7,5 +7,6 @@ SHARED = {
     "scene_reader": "scene_reader",
     "small_gill": "small_gill",
     "tiny_llava": "tiny_base",
+    "two_towers": "tower_family",
 }
 """By module, the function that trains its model and keeps it; without arguments it is the one that chapters share."""
