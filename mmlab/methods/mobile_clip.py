@@ -57,7 +57,7 @@ def reinforce(data: TensorData, candidates: Tensor, teachers: Sequence[TwoTowers
     """
 
     def read(tower: str, x: Tensor) -> Tensor:
-        rows = [torch.cat([getattr(towers, tower)(part) for part in x.split(1000)]) for towers in teachers]
+        rows = [torch.cat([getattr(towers, tower)(part) for part in torch.split(x, 1000)]) for towers in teachers]
         return F.normalize(torch.stack(rows, 1), dim=-1)  # (N, K, D)
 
     a, found = read("picture", data.tensors["image"]), read("caption", candidates)
