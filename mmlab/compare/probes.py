@@ -65,7 +65,7 @@ class LinearProbe:
         return np.asarray(((x - self.mean) / self.deviation).double())
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Of the classes that it was fitted to, in ascending order, (N, K) float64."""
+        """Probabilities (N, K) float64 of the classes that it was fitted to, in ascending order."""
         return torch.from_numpy(self.line.predict_proba(self._scaled(x)))
 
     def right(self, x: Tensor, label: Tensor) -> Tensor:
