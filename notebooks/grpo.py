@@ -15,7 +15,7 @@
 #
 # **A model looks at a plotted series, writes down what it sees, and names a class. You have no good answers to imitate, but a rule that says whether an answer is right. What can be learnt from the rule alone, and how does that compare with learning from answers?**
 #
-# GRPO {cite}`shao2024deepseekmath` lets the model write several answers to each prompt, scores them by a rule, and makes those above the mean of their group more probable. DAPO {cite}`yu2025dapo` changes four details. TimeMaster {cite}`zhang2025timemaster` tunes a vision-language model with GRPO on
+# GRPO {cite}`shao2024deepseekmath` lets the model write several answers to each prompt, scores them by a rule, and makes those above the mean of their group more probable. DAPO {cite}`yu2025dapo` changes four details, and leaves out the divergence. TimeMaster {cite}`zhang2025timemaster` tunes a vision-language model with GRPO on
 # plotted series, Patho-R1 {cite}`zhang2025pathor1` with both on pathology. Users of such trainers ask the same four questions again and again: *Why is my loss about 0? Why does the reward not rise? What are groups without spread? Why do I need a warm start?* This chapter answers them on a model so small that
 # tens of thousands of answers take seconds.
 #
@@ -37,6 +37,7 @@ rates: tuple[float, ...] = (5e-4, 1.5e-3, 4e-3)  # that are tried
 
 # %% tags=["hide-input"]
 import itertools
+import time
 
 import pandas as pd
 import seaborn as sns
@@ -130,7 +131,7 @@ show(
 #
 # $$\max_i r_i > \min_i r_i, \tag{7}$$
 #
-# and draws further prompts until the batch is full. {py:class}`~mmlab.methods.dapo.DAPO` of this package averages over the groups that are left; with `rounds` above 1 it tries the same prompts again.
+# and draws further prompts until the batch is full. {py:class}`~mmlab.methods.dapo.DAPO` of this package averages over the groups that are left; with `rounds` above 1 it tries the same prompts again. Below `rounds` is 1: nothing is drawn anew.
 #
 # ## The world
 #
@@ -273,7 +274,7 @@ say(
 )
 
 # %% [markdown]
-# So the value of the loss is no progress report. Later in a step it falls below 0, as the second update profits from the first; with a divergence, that is added. Look at the **reward**, at the share of **groups without spread**, at the share of **clipped** words, and at the **divergence**: these four are in the history of every run here.
+# So the value of the loss is no progress report. At a second update on the same answers $\rho$ has moved and the loss is no longer exactly 0; with a divergence, that is added. Look at the **reward**, at the share of **groups without spread**, at the share of **clipped** words, and at the **divergence**: the history of every GRPO run has these four (DAPO's has no divergence).
 #
 # ## Two epsilons
 
@@ -309,7 +310,7 @@ frames(
 # %% [markdown]
 # ## The rivals
 #
-# All start from the same warm start, have the same clipping and divergence where they have any, and draw the same number of answers in as many steps, with as many updates:
+# All start from the same warm start, and draw the same number of answers in as many steps, with as many updates. REINFORCE clips and keeps the divergence as GRPO does; the two that imitate do neither:
 #
 # - **expert iteration** (rejection sampling): imitate those of one's answers that are right;
 # - **supervised answers**: put the right class into one's own answers and imitate them. The rule knows the right class, so this is allowed; it can count the class alone, or the whole answer, and both are tried;
@@ -371,31 +372,47 @@ ROWS = {  # classes that are tried, and their arguments
 }
 
 
+taken = {}  # seconds of the processor, of every tuning
+
+
 def tuned(cls, rate, seed, row, **more):
     model = writer(cls, None if row == "cold start" else warm[seed], seed, **more)
+    began = time.process_time()
     history = mmlab.fit(
         model, worlds[seed].train, steps=steps, batch_size=prompts, lr=rate, seed=seed, progress=False
     )  # fmt: skip
+    taken.setdefault(row, []).append(time.process_time() - began)
     return model, history
 
 
 # %% [markdown]
-# Each row tries three rates (*supervised answers* with either way to count), and keeps what is right most often on the validation curves of the first seed; *shuffled rewards* take GRPO's. Then all is measured on test curves, for every seed with a world and a warm start of its own. What is measured is the most probable answer, not a drawn one.
+# Each row tries three rates (*supervised answers* with either way to count), and keeps what is right most often on the validation curves of the first two seeds; *shuffled rewards* take GRPO's. Then all is measured on test curves, for every seed with a world and a warm start of its own. What is measured is the most probable answer, not a drawn one.
 
 # %%
-found, histories, chosen, models = [], {}, {}, {}
+choosing = range(min(2, seeds))  # seeds on which a row's rate is chosen
+COUNTED = {Supervised: ", class", SupervisedWhole: ", all words"}
+found, histories, chosen, models, searched = [], {}, {}, {}, {}
 for row, (classes, more) in ROWS.items():
-    tries = {}
+    tries, score = {}, {}
     for cls, rate in itertools.product(classes, rates):
-        made = tuned(cls, rate, 0, row, **more)
-        tries[cls, rate] = (measured(made[0], worlds[0].validation)["right"], made)
-    chosen[row] = max(tries, key=lambda key: tries[key][0])
-    models[row, 0], histories[row, 0] = tries[chosen[row]][1]
-    for seed in range(1, seeds):
-        cls, rate = chosen[row]
-        models[row, seed], histories[row, seed] = tuned(
-            cls, rate, seed, row, **more
+        made = [tuned(cls, rate, seed, row, **more) for seed in choosing]
+        rights = [
+            measured(made[seed][0], worlds[seed].validation)["right"]
+            for seed in choosing
+        ]
+        tries[cls, rate], score[cls, rate] = made, sum(rights) / len(rights)
+        searched.setdefault(row + COUNTED.get(cls, ""), {})[f"{rate:g}"] = score[
+            cls, rate
+        ]
+    chosen[row] = max(score, key=score.get)
+    cls, rate = chosen[row]
+    for seed in range(seeds):
+        done = (
+            tries[chosen[row]][seed]
+            if seed in choosing
+            else tuned(cls, rate, seed, row, **more)
         )
+        models[row, seed], histories[row, seed] = done  # fmt: skip
 for seed in range(seeds):
     models["warm start", seed] = starting[seed]
     row = "shuffled rewards"
@@ -422,23 +439,39 @@ table_over_seeds(
     order=ORDER,
     reference=["shuffled rewards", "cold start"],
 )  # fmt: skip
-COUNTED = {Supervised: "class", SupervisedWhole: "all words"}
+table(
+    pd.DataFrame(searched).T,
+    f"The search: share of right answers on validation curves, by rate. Mean of the first {len(choosing)} seeds.",
+)
 table(
     pd.DataFrame(
         {
             "rate": {row: f"{chosen[row][1]:g}" for row in RIVALS},
-            "counted": {row: COUNTED.get(chosen[row][0], "") for row in RIVALS},
+            "counted": {
+                row: COUNTED.get(chosen[row][0], "").removeprefix(", ")
+                for row in RIVALS
+            },
             "steps": {row: spent[row].steps for row in RIVALS},
             "tries": {row: spent[row].tries for row in RIVALS},
             "answers drawn": dict.fromkeys(RIVALS, steps * prompts * 8),
+            "CPU s": {
+                row: f"{sum(taken[row]) / len(taken[row]):.1f}" for row in RIVALS
+            },
         }
     ),
-    "What was chosen, and what each row was allowed.",
+    "What was chosen, and what each row was allowed. Answers drawn and seconds of the processor are those of one tuning.",
     budgets=budgets,
 )
 right = {row: found[found["method"] == row].sort_values("seed")["right"].tolist() for row in ORDER}  # fmt: skip
 thoughts = {row: found[found["method"] == row].sort_values("seed")["true thought"].tolist() for row in ORDER}  # fmt: skip
 record(right=right, true_thought=thoughts, budget=budgets.plain())
+ends = [row for row in ROWS if chosen[row][1] in (min(rates), max(rates))]
+say(
+    "Right answers in the worst and the best seed: "
+    + "; ".join(f"*{row}* {min(right[row]):.0%} and {max(right[row]):.0%}" for row in ORDER)
+    + ". "
+    + (f"At an end of the rates that were tried, so that the best may lie beyond: {', '.join(ends)}." if ends else "No row chose a rate at an end of those that were tried.")
+)  # fmt: skip
 
 
 # %%
@@ -486,7 +519,7 @@ say(
 )
 
 # %% [markdown]
-# The intervals are over seeds, each with a world, a warm start and draws of its own. GRPO against *shuffled rewards* is the test of the signal: the same answers, the same rewards, the same updates, but the reward says nothing about the answer that it stands beside.
+# The intervals are over seeds, each with a world, a warm start and draws of its own; none is widened for the number of comparisons. GRPO against *shuffled rewards* is the test of the signal: as many answers, the same rule, the same kind of update, but the reward says nothing about the answer that it stands beside.
 #
 # ## Why the reward does not rise
 
@@ -512,15 +545,15 @@ for axes, name, label in zip(
     part = curves[curves["measure"] == name]
     sns.lineplot(part, x="step", y="value", hue="method", ax=axes, legend=name == "reward", errorbar=("ci", 95), n_boot=100)  # fmt: skip
     axes.set(ylabel=label, ylim=(0, 1))
-ends = curves[curves["step"] == curves["step"].max()].groupby(["method", "measure"])["value"].mean()  # fmt: skip
+first, last = (curves[curves["step"] == step].groupby(["method", "measure"])["value"].mean() for step in (0, curves["step"].max()))  # fmt: skip
 told = " ".join(
-    f"{row}: reward {ends[row, 'reward']:.2f} and {ends[row, 'zero_spread']:.0%} of groups without spread at the end."
+    f"{row}: reward {first[row, 'reward']:.2f} at first and {last[row, 'reward']:.2f} at the end, groups without spread {first[row, 'zero_spread']:.0%} and {last[row, 'zero_spread']:.0%}."
     for row in ("GRPO", "REINFORCE", "shuffled rewards", "cold start")
 )
 show(
     figure,
-    alt=f"Curves over steps, means of the seeds. {told}",
-    caption=f"Running means over five steps of the answers that were drawn. {told}",
+    alt=f"Curves over steps, means of the seeds with bands. {told}",
+    caption=f"Running means over five steps of the answers that were drawn; bands are bootstrapped 95 % intervals of the mean over {seeds} seeds. {told}",
     label="grpo-curves",
 )
 
@@ -535,19 +568,24 @@ table(
         },
         index=["first half", "second half"],
     ),
-    "What the log of GRPO says, first seed, means over the steps.",
+    "What the log of GRPO says, first seed, means over the steps; of each step the last update is logged.",
 )  # fmt: skip
 
 # %% [markdown]
 # **Groups without spread.** If an answer is right with probability $p$, all of $G$ answers agree with probability
-# $p^G + (1-p)^G$. Near 0 and near 1 nearly all groups are silent, and more prompts of that kind add nothing. Their share alone does not tell which of the two it is: hold it against the reward. On the warm start one can compare the formula with the answers, cell by cell.
+# $p^G + (1-p)^G$. Near 0 and near 1 nearly all groups are silent, and more prompts of that kind add nothing. Their share alone does not tell which of the two it is: hold it against the reward. The table sets the formula, with the $p$ of each of the nine cells, beside the answers of a warm start.
 
 # %%
 many = some(worlds[0].train, 200)
 drawn = starting[0].prepare(many, torch.Generator().manual_seed(1))
-hits, _ = starting[0].judged(many, drawn["completions"])
+hits, formed = starting[0].judged(many, drawn["completions"])
 moved = torch.tensor(GUIDELINE)[tuple(many["facts"].T)] != torch.tensor(OLD_GUIDELINE)[tuple(many["facts"].T)]  # fmt: skip
 p, silent = hits.mean(1), (hits.amax(1) == hits.amin(1)).float()
+same_cell = (many["facts"][:, None] == many["facts"][None]).all(-1).float()
+cell_p = same_cell @ p / same_cell.sum(1)
+G = hits.shape[1]
+formula = cell_p**G + (1 - cell_p) ** G
+five = (starting[0].mask(drawn["completions"]).sum(-1) == 5)[formed.bool()].float().mean()  # fmt: skip
 untrained = writer(GRPO, None)
 cold = untrained.prepare(many, torch.Generator().manual_seed(1))
 cold_right, cold_form = untrained.judged(many, cold["completions"])
@@ -561,13 +599,14 @@ table(
             "groups all right": [float((p[part] == 1).float().mean()) for part in (~moved, moved)],
             "groups all wrong": [float((p[part] == 0).float().mean()) for part in (~moved, moved)],
             "without spread": [float(silent[part].mean()) for part in (~moved, moved)],
+            "by the formula": [float(formula[part].mean()) for part in (~moved, moved)],
         },
         index=["both guidelines agree", "they differ"],
     ),
-    "Drawn answers of the warm start to 200 curves, eight to each, before any tuning.",
+    "Drawn answers of the first seed's warm start to 200 curves, eight to each, before any tuning. By the formula: as if all curves of a cell had one p.",
 )  # fmt: skip
 say(
-    f"A model without a warm start: {float(cold_right.mean()):.1%} of its answers are right, {float(cold_form.mean()):.1%} have the form, and {float(at_once):.0%} of its groups are without spread."
+    f"Of its answers in the form {float(five):.1%} have five words, the end among them. A model without a warm start: {float(cold_right.mean()):.1%} of its answers are right, {float(cold_form.mean()):.1%} have the form, and {float(at_once):.0%} of its groups are without spread."
 )
 record(
     zero_spread_cold=float(at_once),
@@ -583,7 +622,7 @@ frequent = []
 for seed in range(seeds):
     answers = worlds[seed].test.tensors["answer"]
     frequent.append(float(torch.bincount(answers).max() / len(answers)))
-forms = found[found["method"] == "cold start"]["form"].mean()
+forms = found[found["method"] == "cold start"]["form"]
 sentence_cold = claimed(
     "right-cold-frequent",
     right["cold start"],
@@ -595,19 +634,19 @@ sentence_cold = claimed(
     undecided="its right answers ({ours}) cannot be told from the {theirs} of the most frequent class.",
 )
 say(
-    f"After as many steps as the others, {forms:.0%} of the answers of a cold start have the form; {sentence_cold} "
-    f"{ruled('cold-warm-start', right['cold start'], right['warm start'], 'cold start', 'warm start', 'Without any tuning by rewards').capitalize()}"
+    f"After as many steps as the others, the share of a cold start's answers that have the form is, seed by seed, {', '.join(f'{form:.0%}' for form in forms)}; {sentence_cold} "
+    f"{ruled('cold-warm-start', right['cold start'], right['warm start'], 'cold start', 'warm start', 'Right answers of a cold start after its tuning, and of a warm start before any')}"
 )
 
 # %% [markdown]
 # ## Learnt, or only sharpened?
 #
-# GRPO pushes up only what was drawn. If one of eight answers of the warm start is right, a good chooser could have picked it. How does the tuned model's *single* answer compare with that?
+# GRPO is told only of answers that were drawn. If one of eight answers of the warm start is right, a good chooser could have picked it. How does the tuned model's *single* answer compare with that?
 
 # %%
 any_of = []
 for seed in range(seeds):
-    asked = some(worlds[seed].test, 200)
+    asked = worlds[seed].test.tensors
     drawn = starting[seed].prepare(asked, torch.Generator().manual_seed(2))
     hits, _ = starting[seed].judged(asked, drawn["completions"])
     any_of.append(float(hits.amax(1).mean()))
@@ -623,7 +662,7 @@ say(
 )  # fmt: skip
 
 # %% [markdown]
-# The rule (5) reads the class and the form of the thought, never its truth. Nothing keeps a thought true but the divergence and what the class needs. If the thoughts matter to you, reward them, or at least measure them as here.
+# The rule (5) reads the class and the form, never whether the thought is true. What keeps most thoughts true all the same: the divergence, the few steps, or that the class is read off the thought? No run here separates these. If the thoughts matter to you, reward them, or at least measure them as here.
 #
 # ## Exercises
 #
@@ -737,7 +776,7 @@ check_expected(expected_gradient)
 # ## Check yourself
 #
 # ```{dropdown} A colleague's loss has been 0.000 for an hour, and she stops the run. Should she?
-# Not for that. Without a divergence and with one update a step the loss is 0 by construction. She should look at the reward, and at the share of groups without spread: if that is 1, the gradient is 0 as well.
+# Not for that. Without a divergence, with the mean over answers and one update a step, the loss is 0 by construction. She should look at the reward, and at the share of groups without spread: if that is 1, the gradient is 0 as well.
 # ```
 #
 # ```{dropdown} The reward of the form reached its most after ten steps, that of the class does not move. What do you print?
@@ -745,12 +784,12 @@ check_expected(expected_gradient)
 # ```
 #
 # ```{dropdown} A sampler draws with the fifty most probable words only, the loss uses the full softmax. What is wrong?
-# The ratio in (2) is of another law than the one that wrote the answers. At the first update it is 1 all the same, so no log shows it.
+# The ratio in (2) is of another law than the one that wrote the answers. If the old probabilities come from the full softmax too, it is 1 at the first update all the same, and the log is silent.
 # ```
 #
 # ## In five lines
 #
-# - The value of GRPO's loss is 0 by construction when answers are fresh; its gradient is the policy gradient.
+# - The value of GRPO's loss, but for the divergence, is 0 by construction when answers are fresh; its gradient is the policy gradient.
 # - A group whose rewards are all the same teaches nothing; the share of such groups belongs in every log.
 # - Name the conventions: deviation, both epsilons, the mean over words, the law that answers are drawn from.
 # - Run expert iteration, corrected answers, REINFORCE and shuffled rewards on the same number of answers before you credit the group.
@@ -758,8 +797,8 @@ check_expected(expected_gradient)
 #
 # ## Limits, and what to read next
 #
-# - A world of nine cells, a model of a few thousand values, and tens of steps. All answers in the form have one length here, so two of DAPO's four changes (the mean over words, the price of length) have nothing to work on. Its authors report their gains on long solutions of mathematical problems.
-# - Rates were chosen on the first seed only, from three; the divergence and the number of updates were not tuned, for anybody.
+# - A world of nine cells, a very small model, and tens of steps. Nearly all answers in the form have one length here, so two of DAPO's four changes (the mean over words, the price of length) have little to work on; the third, dynamic sampling, draws nothing anew; and the fourth, the wider range, acts on clipped words alone (their share is in the log). Its authors report their gains on long solutions of mathematical problems.
+# - Rates were chosen on the first two seeds only, from three; on the other seeds the chosen rate may be a poor one (the range over seeds stands under the table); the divergence and the number of updates were not tuned, for anybody.
 # - *Supervised answers* needs the right class. Where a rule can check an answer but not give it, that rival falls away, and the others stay.
 # - TimeMaster's third reward, by a judging model, is left out. Nothing here is a medical device.
 #
