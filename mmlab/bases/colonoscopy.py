@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,14 @@ __all__ = [
     "SCHEDULE",
     "SIZE",
     "TEXT",
+    "TRAINING",
     "UNET",
     "VAE",
     "codes_of",
     "colonoscopy_base",
     "first_stage",
     "lessons_of",
+    "rounds_of_base",
     "save_base",
     "text_settings",
     "text_stage",
@@ -116,6 +119,15 @@ _FACTS: dict[str, tuple[Any, ...]] = {
 
 ROUNDS: tuple[dict[str, Any], ...] = (*[{"steps": 500, "warmup": 30}] * 2, {"steps": 500, "schedule": "cosine"})
 """The training of U-Net and text encoder, cut where it may be interrupted: each round is kept by itself."""
+
+TRAINING: dict[str, Any] = {
+    "batch_size": 48,
+    "lr": 2e-3,
+    "betas": (0.9, 0.99),
+    "ema_decay": 0.99,
+    "progress": False,
+}
+"""What all rounds have in common."""
 
 
 @lru_cache(1)
@@ -224,6 +236,22 @@ def untrained_base(
     return method
 
 
+def rounds_of_base(seed: int = 0, world: ColonoscopyWorld | None = None) -> Iterator[LatentDiffusion]:
+    """The base after each round of its training: the same model each time, which goes on learning when asked for more.
+
+    Args:
+        seed: As for :func:`colonoscopy_base`.
+        world: The seed's pictures and prompts, where they are drawn already.
+    """
+    world = colonoscopy_world(PICTURES, seed=seed, size=SIZE) if world is None else world
+    pictures = colonoscopy_world(PICTURES, seed=seed + 1, size=SIZE, shapes=(*SHAPES, UNSEEN))
+    base = untrained_base(world, first_stage(pictures, seed), text_stage(world, seed), seed)
+    data = lessons_of(base, world, seed)
+    for number, training in enumerate(ROUNDS):
+        base = trained_once(base, data, seed=seed + 1000 * number, **(TRAINING | training))
+        yield base
+
+
 def colonoscopy_base(seed: int = 0) -> LatentDiffusion:
     """A latent diffusion model that draws colonoscopies from prompts and was never shown a depressed polyp.
 
@@ -237,13 +265,7 @@ def colonoscopy_base(seed: int = 0) -> LatentDiffusion:
     Returns:
         The base, in evaluation mode.
     """
-    world = colonoscopy_world(PICTURES, seed=seed, size=SIZE)
-    pictures = colonoscopy_world(PICTURES, seed=seed + 1, size=SIZE, shapes=(*SHAPES, UNSEEN))
-    base = untrained_base(world, first_stage(pictures, seed), text_stage(world, seed), seed)
-    data = lessons_of(base, world, seed)
-    usual: dict[str, Any] = {"batch_size": 48, "lr": 2e-3, "betas": (0.9, 0.99), "ema_decay": 0.99, "progress": False}
-    for number, training in enumerate(ROUNDS):
-        base = trained_once(base, data, seed=seed + 1000 * number, **(usual | training))
+    *_, base = rounds_of_base(seed)
     return base
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from mmlab.bases.colonoscopy import LENGTH, text_settings, text_stage, tokenizer
 from mmlab.bases.colonoscopy_tokens import PICTURES, SIZE, tokenizer_of_pictures
+from mmlab.bases.stages import TextStage
 from mmlab.data.prompts import encode_prompts
 from mmlab.data.tensors import TensorData
 from mmlab.data.worlds.colonoscopy_world import (
@@ -30,6 +31,7 @@ __all__ = [
     "CoarseCode",
     "TokenFamily",
     "coarse_code",
+    "one_stage_writers",
     "token_family",
     "token_lessons",
 ]
@@ -139,28 +141,68 @@ def token_family(seed: int = 0, **training: Any) -> TokenFamily:
         seed: Seed of the world, of the initial weights, and of the trainings.
         **training: Arguments of fit that replace the usual ones of the transformers.
     """
-    world = colonoscopy_world(PICTURES, seed=seed, size=SIZE)
-    pictures = tokenizer_of_pictures(seed)
-    tokens = pictures.encode(world.pictures)
-    coarse = coarse_code(pictures, tokens)
-    rows, ids = token_lessons(world, seed)
-    words, side = text_stage(world, seed).text_encoder, SIZE // 4
-    grids: dict[str, Any] = {"codes": len(pictures.codebook), "grid": (side, side)}
+    lessons = _lessons(seed)
+    coarse = coarse_code(lessons.tokenizer, lessons.tokens)
+    low = coarse.encode(lessons.tokens)
+    side = SIZE // 4
     small: dict[str, Any] = {"codes": COARSE, "grid": (side // 2, side // 2)}
-    second = {"low_codes": COARSE, "low_grid": (side // 2, side // 2)}
-    muses = {"muse": grids, "muse_coarse": small, "muse_fine": grids | second}
-    made: dict[str, Any] = {}
-    low = coarse.encode(tokens)
-    for name, sizes in muses.items():
-        method = Muse.seeded(seed, text_settings(), **sizes, **TRANSFORMER)
-        method.text_encoder.load_state_dict(words.state_dict())
-        items = {"states": method.read(ids), "tokens": (low if name == "muse_coarse" else tokens)[rows]}
-        items |= {"low_tokens": low[rows]} if name == "muse_fine" else {}
-        made[name] = _trained(method, TensorData(items), name, seed, training)
-    writer = CM3Leon.seeded(seed, len(tokenizer()), LENGTH, end=tokenizer().eos_token_id, **grids, **TRANSFORMER)
-    data = TensorData({"input_ids": ids, "tokens": tokens[rows]})
-    made["cm3leon"] = _trained(writer, data, "cm3leon", seed, training)
-    return TokenFamily(pictures, coarse, **made, world=world)
+    second: dict[str, Any] = {"low_codes": COARSE, "low_grid": (side // 2, side // 2)}
+    made: dict[str, Any] = {"muse": _muse(lessons, "muse", seed, training)}
+    made["muse_coarse"] = _muse(lessons, "muse_coarse", seed, training, low, **small)
+    made["muse_fine"] = _muse(lessons, "muse_fine", seed, training, low, **second)
+    made["cm3leon"] = _cm3leon(lessons, seed, training)
+    return TokenFamily(lessons.tokenizer, coarse, **made, world=lessons.world)
+
+
+def one_stage_writers(seed: int = 0, world: ColonoscopyWorld | None = None) -> tuple[VQGAN, Muse, CM3Leon]:
+    """Of :func:`token_family` the tokenizer and what writes its tokens in one stage: the same weights, sooner loaded.
+
+    Args:
+        seed: As there.
+        world: The seed's pictures and prompts, where they are drawn already.
+    """
+    lessons = _lessons(seed, world)
+    return lessons.tokenizer, _muse(lessons, "muse", seed, {}), _cm3leon(lessons, seed, {})
+
+
+class _Lessons(NamedTuple):
+    """What the transformers learn from: a world, its tokens, and which of its pictures go with which prompts."""
+
+    world: ColonoscopyWorld
+    tokenizer: VQGAN
+    tokens: Tensor
+    rows: Tensor
+    ids: Tensor
+    words: TextStage
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {"codes": len(self.tokenizer.codebook), "grid": (SIZE // 4, SIZE // 4)}
+
+
+def _lessons(seed: int, world: ColonoscopyWorld | None = None) -> _Lessons:
+    world = colonoscopy_world(PICTURES, seed=seed, size=SIZE) if world is None else world
+    pictures = tokenizer_of_pictures(seed)
+    tokens, rows_and_ids = pictures.encode(world.pictures), token_lessons(world, seed)
+    return _Lessons(world, pictures, tokens, *rows_and_ids, text_stage(world, seed))
+
+
+def _muse(
+    lessons: _Lessons, name: str, seed: int, training: dict[str, Any], low: Tensor | None = None, **sizes: Any
+) -> Muse:
+    method = Muse.seeded(seed, text_settings(), **(lessons.sizes | sizes), **TRANSFORMER)
+    method.text_encoder.load_state_dict(lessons.words.text_encoder.state_dict())
+    tokens = lessons.tokens if low is None or name != "muse_coarse" else low
+    items = {"states": method.read(lessons.ids), "tokens": tokens[lessons.rows]}
+    items |= {"low_tokens": low[lessons.rows]} if low is not None and name == "muse_fine" else {}
+    return _trained(method, TensorData(items), name, seed, training)
+
+
+def _cm3leon(lessons: _Lessons, seed: int, training: dict[str, Any]) -> CM3Leon:
+    ends = {"end": tokenizer().eos_token_id}
+    method = CM3Leon.seeded(seed, len(tokenizer()), LENGTH, **ends, **lessons.sizes, **TRANSFORMER)
+    data = TensorData({"input_ids": lessons.ids, "tokens": lessons.tokens[lessons.rows]})
+    return _trained(method, data, "cm3leon", seed, training)
 
 
 def _trained(method: M, data: TensorData, name: str, seed: int, training: dict[str, Any]) -> M:
