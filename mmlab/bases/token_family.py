@@ -155,7 +155,7 @@ def token_family(seed: int = 0, **training: Any) -> TokenFamily:
 
 
 def one_stage_writers(seed: int = 0, world: ColonoscopyWorld | None = None) -> tuple[VQGAN, Muse, CM3Leon]:
-    """Of :func:`token_family` the tokenizer and what writes its tokens in one stage: the same weights, sooner loaded.
+    """The tokenizer of :func:`token_family`, and what writes its tokens in one stage: the same weights, sooner loaded.
 
     Args:
         seed: As there.
