@@ -178,7 +178,8 @@ def _holds_prompts(whole: Any) -> bool:
 def _prompted(whole: Any) -> tuple[Any, dict[str, Any]]:
     """Pictures with their prompts as ids, and the networks of the small model that the book draws them with.
 
-    For methods that write words there are ``tokens`` of mean colours: the book's own tokenizer has to be trained.
+    For methods that write words there are ``tokens`` of mean colours: the book's own tokenizer has to be trained. For
+    those that see a picture as well there are the masks of the polyps, as ``hint`` in [0, 1] and ``source`` in [-1, 1].
     """
     from mmlab.bases.colonoscopy import LENGTH, UNET, VAE, text_settings, tokenizer
     from mmlab.data.prompts import encode_prompts
@@ -187,8 +188,12 @@ def _prompted(whole: Any) -> tuple[Any, dict[str, Any]]:
     words = tokenizer()
     ids = encode_prompts([prompt.text for prompt in whole.prompts], words)
     tokens = _colour_words(whole.pictures)
-    items = TensorData({"input_ids": ids, "image": whole.pictures, "tokens": tokens})
-    drawing = {"unet": UNET, "vae": VAE, "text_encoder": text_settings()}
+    hint = whole.masks[:, None].float().expand_as(whole.pictures).contiguous()
+    items = TensorData(
+        {"input_ids": ids, "image": whole.pictures, "tokens": tokens, "hint": hint, "source": hint * 2 - 1}
+    )
+    widths = (8, 16, 24, 32)[: len(VAE["block_out_channels"])]
+    drawing = {"unet": UNET, "vae": VAE, "text_encoder": text_settings(), "widths": widths}
     writing = {"vocabulary": len(words), "length": LENGTH, "end": words.eos_token_id}
     return items, drawing | writing | {"codes": 256, "grid": tuple(tokens.shape[1:])}
 
