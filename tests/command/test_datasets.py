@@ -35,7 +35,9 @@ SMALL = {  # datasets that need no files, as small as is legal
     "omics_world": ("people=40",),
     "planar_world": (),
     "scene_world": ("items=12",),
+    "market_world": (),
     "rumour_world": ("clusters=8",),
+    "signs_world": (),
     "rest_motor_world": ("subjects=12", "regions=24"),
 }
 
