@@ -51,7 +51,7 @@ def check_flat(answer: tuple[Any, Any, Any]) -> Verdict:
     """Check the probabilities of a softmax that knows nothing, V = 62 and N = 6.
 
     Args:
-        answer: Of one piece, of some piece, and of a word with three roads.
+        answer: Probabilities of one piece, of some piece, and of a word with three roads.
     """
     mistakes: list[tuple[str, tuple[float | None, float | None, float | None]]] = [
         ("Words and pieces are in one softmax: there are 68 entries.", (1 / 6, None, None)),
