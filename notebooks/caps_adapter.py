@@ -389,7 +389,7 @@ check_limits((votes, blunt, sharp))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} Keys of captions alone (derive)
+# ```{exercise} Keys of captions alone (think)
 # :label: caps-adapter-captions
 #
 # All captions of class $k$ have one and the same vector $t_k$, and $d = 1$. Show that the cache then changes the scores by a function of the cosines with $t_k$ alone. What has the support become?
@@ -400,7 +400,14 @@ check_limits((votes, blunt, sharp))
 # ```
 #
 # $K_j = f \cdot t_k$ for all $n_k$ items of the class, so $A_k = n_k\, e^{-b(1 - f \cdot t_k)}$. Pictures of the support do not occur. What is left is a second prompt for each class, passed through an exponential; with small $b$ it is, but for a constant, $n_k b\, f \cdot t_k$, which is what an ensemble of prompts adds.
-#
+
+# %%
+near = torch.tensor([0.8, 0.5, 0.2])  # cosines of f with three captions
+two_each = torch.exp(-3 * (1 - near.repeat(2))) @ torch.eye(3).repeat(2, 1)
+assert torch.allclose(two_each, 2 * torch.exp(-3 * (1 - near)))
+say("Two items of each class give twice the exponential of the caption's cosine.")
+
+# %% [markdown]
 # ```{solution-end}
 # ```
 #
