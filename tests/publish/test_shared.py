@@ -83,3 +83,40 @@ def test_only_chapters_that_start_from_it_wait_for_a_training(chapters, monkeypa
     two, one = told.index("two"), told.index("one")
     assert begins < ends < one
     assert (begins < two < ends) == (workers == 2)
+
+
+def test_a_training_waits_for_those_whose_function_it_imports():
+    waits = shared.after(["drawing_gill", "tiny_llava", "scene_reader", "colonoscopy", "drawing_gill"])
+    assert waits == {"colonoscopy": [], "drawing_gill": ["colonoscopy"], "tiny_llava": [], "scene_reader": []}
+    assert next(iter(waits)) == "colonoscopy"  # others wait for it
+    assert shared.after(["drawing_gill"]) == {"drawing_gill": []}  # nothing to wait for: it trains both itself
+
+
+def test_no_worker_waits_for_a_training_that_another_worker_makes(monkeypatch, tmp_path):
+    """While the first of two trainings goes on, the second one that waits for it leaves its worker to a chapter."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "drawn.py").write_text("from mmlab.bases.drawing_gill import drawing_gill\n")
+    (folder / "base.py").write_text("from mmlab.bases.colonoscopy import colonoscopy_base\n")
+    (folder / "plain.py").write_text("x = 1\n")
+    told, plain_ran = [], threading.Event()
+
+    def train(name, stop, say):
+        assert name != "colonoscopy" or plain_ran.wait(10)
+        told.append(name)
+
+    def execute(stem, **_):
+        told.append(stem)
+        if stem == "plain":
+            plain_ran.set()
+        return SimpleNamespace(status="ok", stem=stem)
+
+    monkeypatch.setattr(runner, "train_shared", train)
+    monkeypatch.setattr(runner, "execute", execute)
+    monkeypatch.setattr(runner, "_with_profile", lambda *_: {})
+    monkeypatch.setattr(Chapter, "notebook", None)
+    receipts = runner.execute_all(["drawn", "base", "plain"], root=tmp_path, workers=2, force=True)
+    assert [receipt.stem for receipt in receipts] == ["drawn", "base", "plain"]
+    assert told[:2] == ["plain", "colonoscopy"]
+    assert told.index("drawing_gill") < told.index("drawn")
+    assert set(told) == {"plain", "colonoscopy", "drawing_gill", "drawn", "base"}

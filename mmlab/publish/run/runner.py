@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,15 @@ from mmlab.publish.run.launch import Gpus, Launch, Outcome, Task, here
 from mmlab.publish.run.processes import terminable
 from mmlab.publish.run.receipt import Receipt
 from mmlab.publish.run.returned import examined
-from mmlab.publish.run.shared import needed, train_shared
+from mmlab.publish.run.shared import after, needed, train_shared
 from mmlab.store.lock import InUseError, Lock
 
 _NOT_ENDED = "the run did not come to its end: it is still going on, or was killed."
 
 __all__ = ["RunError", "execute", "execute_all"]
+
+_Node = tuple[str, str]
+"""What is to be done, and its name: ``("train", base)`` or ``("run", stem)``."""
 
 SLACK = 10.0
 """A run is ended when it takes so many times its budget, by the clock: of a slow and busy machine, too."""
@@ -183,10 +187,7 @@ def execute_all(
         workers = len(found)
     place = partial(here, together=max(1, min(workers, len(stems)))) if launch is None else launch
 
-    trainings: dict[str, Future[None]] = {}
-
     def run(stem: str) -> Receipt:
-        wait([trainings[name] for name in shared[stem]])
         try:
             receipt = execute(
                 stem, profile=profile, out=out, timeout=timeout, force=force, root=root, stop=stop, launch=place
@@ -206,21 +207,50 @@ def execute_all(
         given = _with_profile(notebook, profile, {})
         return names if force or cache.fresh(target, chapter.inputs(profile, given)) is None else []
 
-    shared = {stem: starts_from(stem) for stem in stems}
+    trainings = {stem: starts_from(stem) for stem in stems}
+    waits = after([name for names in trainings.values() for name in names])
+    # Trainings first, those that others wait for before the rest; then who needs none.
+    tasks: dict[_Node, Callable[[], Receipt | None]] = {
+        ("train", name): partial(train_shared, name, stop, say) for name in waits
+    } | {("run", stem): partial(run, stem) for stem in sorted(stems, key=lambda stem: bool(trainings[stem]))}
+    plan: TopologicalSorter[_Node] = TopologicalSorter()
+    for kind, name in tasks:
+        plan.add((kind, name), *(("train", first) for first in (waits if kind == "train" else trainings)[name]))
     with terminable(), ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        for name in dict.fromkeys(name for names in shared.values() for name in names):
-            trainings[name] = pool.submit(train_shared, name, stop, say)
-        # Trainings first, then who needs none: nobody waits for a training that has no worker.
-        futures = {stem: pool.submit(run, stem) for stem in sorted(stems, key=lambda stem: bool(shared[stem]))}
         try:
-            receipts = [futures[stem].result() for stem in stems]
+            returned = _in_order(plan, tasks, pool, max(1, workers))
         except BaseException:  # Ctrl-C and SIGTERM too: end what runs, start nothing more
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+    receipts = [receipt for stem in stems if (receipt := returned["run", stem])]
     if failed := [receipt for receipt in receipts if receipt.status != "ok"]:
         raise RunError("\n".join(_sentence(receipt) for receipt in failed), receipts)
     return receipts
+
+
+def _in_order(
+    plan: TopologicalSorter[_Node],
+    tasks: Mapping[_Node, Callable[[], Receipt | None]],
+    pool: ThreadPoolExecutor,
+    workers: int,
+) -> dict[_Node, Receipt | None]:
+    """Do tasks as soon as a worker is free and what they wait for is done: nobody waits with a worker in hand."""
+    plan.prepare()
+    order = list(tasks)
+    ready: list[_Node] = []
+    running: dict[Future[Receipt | None], _Node] = {}
+    returned: dict[_Node, Receipt | None] = {}
+    while plan.is_active():
+        ready = sorted([*ready, *plan.get_ready()], key=order.index)
+        while ready and len(running) < workers:
+            task = ready.pop(0)
+            running[pool.submit(tasks[task])] = task
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            task = running.pop(future)
+            returned[task] = future.result()
+            plan.done(task)
+    return returned
 
 
 def _parameters_cell(notebook: Any) -> str | None:

@@ -17,8 +17,9 @@ from mmlab.publish.chapter import Chapter
 from mmlab.publish.run import key
 from mmlab.syntax import parse
 
-__all__ = ["needed", "shared", "train_shared"]
+__all__ = ["after", "needed", "shared", "train_shared"]
 
+_BASES = Path(bases.__file__).parent
 _CALL = "import sys; from importlib import import_module; getattr(import_module(sys.argv[1]), sys.argv[2])()"
 
 
@@ -28,7 +29,7 @@ def shared() -> dict[str, str]:
 
     It is named in :data:`mmlab.bases.SHARED`, or has the module's own name and needs no argument.
     """
-    paths = sorted(Path(bases.__file__).parent.glob("*.py"))
+    paths = sorted(_BASES.glob("*.py"))
     return {path.stem: path.stem for path in paths if _is_called_alone(path)} | bases.SHARED
 
 
@@ -46,6 +47,33 @@ def needed(chapters: Sequence[Chapter]) -> list[str]:
     """The modules of :mod:`mmlab.bases` that the sources of some chapters name."""
     texts = [chapter.source.read_text(encoding="utf-8-sig") for chapter in chapters]
     return [name for name in shared() if any(f"mmlab.bases.{name} " in text for text in texts)]
+
+
+def after(names: Sequence[str]) -> dict[str, list[str]]:
+    """Which of some trainings each of them waits for: those whose function its module imports.
+
+    Args:
+        names: Modules of :mod:`mmlab.bases`; one that is named twice counts once.
+
+    Returns:
+        By module, the others that come first. The modules that most others wait for stand first.
+    """
+    names = list(dict.fromkeys(names))
+    sources = {name: parse((_BASES / f"{name}.py").read_text(encoding="utf-8"), f"{name}.py") for name in names}
+    imported = {
+        name: {
+            (node.module, alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        for name, tree in sources.items()
+    }
+    waits = {
+        name: [first for first in names if (f"mmlab.bases.{first}", shared()[first]) in imported[name]]
+        for name in names
+    }
+    return dict(sorted(waits.items(), key=lambda item: -sum(item[0] in firsts for firsts in waits.values())))
 
 
 def train_shared(name: str, stop: threading.Event, say: Callable[[str], None] | None = None) -> None:
