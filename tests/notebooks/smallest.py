@@ -62,12 +62,13 @@ def parameters_of(stem: str) -> str | None:
 
 @contextmanager
 def small_figures() -> Iterator[None]:
-    """Figures are laid out and drawn, once and coarsely: ``savefig`` draws twice, to find out where to crop them."""
+    """Figures are drawn once and coarsely, where they stand: to lay one out, its axes are measured over and over."""
     save = Figure.savefig
 
     def coarse(figure: Figure, place: Any, **how: Any) -> None:
         if how.get("format") == "png":
             figure.set_dpi(50)
+            figure.set_layout_engine("none")
             canvas = FigureCanvasAgg(figure)
             canvas.draw()
             Image.fromarray(np.asarray(canvas.buffer_rgba())).save(place, "png")
