@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
+import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -73,36 +74,31 @@ def test_a_command_that_does_not_exist_is_found(line: str, found: str | None) ->
     assert problem(shlex.split(line)) == found
 
 
-def test_the_page_on_own_data_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    program = "\n".join(blocks(ROOT / "book" / "how_to" / "use_your_own_data.md", "python"))
-    done = subprocess.run(
-        [sys.executable, "-W", "error::FutureWarning", "-c", f"{program}\nprint(drawn.shape)"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1] == "torch.Size([20, 20])"
+@pytest.fixture
+def run_page(tmp_path, monkeypatch, capsys):
+    """Run the Python blocks of a page one after the other in an empty folder; gives the lines that they print."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, more: str = "") -> list[str]:
+        program = "\n".join([*blocks(ROOT / "book" / "how_to" / f"{name}.md", "python"), more])
+        module = types.ModuleType(f"page_{name}")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", FutureWarning)
+            exec(compile(program, f"<{name}>", "exec"), vars(module))
+        return capsys.readouterr().out.splitlines()
+
+    return run
 
 
-def run_page(name: str, folder: Path, more: str = "") -> list[str]:
-    """Run the Python blocks of a page one after the other in an empty folder, and give the lines that they print."""
-    program = "\n".join([*blocks(ROOT / "book" / "how_to" / f"{name}.md", "python"), more])
-    done = subprocess.run(
-        [sys.executable, "-W", "error::FutureWarning", "-c", program],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.splitlines()
+def test_the_page_on_own_data_runs_from_top_to_bottom(run_page) -> None:
+    assert run_page("use_your_own_data", "print(drawn.shape)")[-1] == "torch.Size([20, 20])"
 
 
-def test_the_page_on_own_pictures_runs_from_top_to_bottom(tmp_path: Path) -> None:
+def test_the_page_on_own_pictures_runs_from_top_to_bottom(run_page, tmp_path: Path) -> None:
     """From the trained base the loss falls far below that of a guess, and some new pictures are read exactly."""
-    said = run_page("tune_on_your_pictures", tmp_path, "print(history.values()[0], history.values()[-1])")
+    said = run_page("tune_on_your_pictures", "print(history.values()[0], history.values()[-1])")
     share = float(re.findall(r"exactly right: ([0-9.]+)", "\n".join(said))[0])
     first, last = map(float, said[-1].split())
     assert last < 0.1 * first
@@ -111,8 +107,8 @@ def test_the_page_on_own_pictures_runs_from_top_to_bottom(tmp_path: Path) -> Non
     assert {path.name for path in (tmp_path / "out" / "my_adapter").iterdir()} >= {"adapter_model.safetensors"}
 
 
-def test_the_page_on_sharing_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    run_page("share", tmp_path)
+def test_the_page_on_sharing_runs_from_top_to_bottom(run_page, tmp_path: Path) -> None:
+    run_page("share")
     made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").glob("*/*")}
     assert {
         "bridge/model.safetensors",

@@ -6,6 +6,7 @@ import ast
 import html
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -79,13 +80,18 @@ def with_commonmark(stem: str) -> str:
     return "\n".join(shown)
 
 
+@cache
+def exporter():
+    """The converter of nbconvert, made once: it reads all its templates."""
+    nbconvert = pytest.importorskip("nbconvert")
+    return nbconvert.HTMLExporter(template_name="basic", exclude_anchor_links=True)
+
+
 def with_nbconvert(stem: str) -> str:
     """A notebook as HTML by nbconvert, where that is installed: the book itself does not need it."""
-    nbconvert = pytest.importorskip("nbconvert")
     import nbformat
 
-    notebook = nbformat.read(BOOK / "notebooks" / f"{stem}.ipynb", as_version=4)
-    return nbconvert.HTMLExporter(template_name="basic", exclude_anchor_links=True).from_notebook_node(notebook)[0]
+    return exporter().from_notebook_node(nbformat.read(BOOK / "notebooks" / f"{stem}.ipynb", as_version=4))[0]
 
 
 @pytest.mark.parametrize("render", [with_commonmark, with_nbconvert])
