@@ -148,7 +148,8 @@ class Orchestrator(Method):
             own = [self._without(answers, answers == label[:, None], at) for at, answers in enumerate(rounds)]
             right = torch.stack([self._chosen(a, t) == label for a, t in zip(rounds, own, strict=True)])  # (2, N)
             best = own[0].amax(1)
-            tries = torch.cat([torch.tensor([NEVER, 2.0], dtype=torch.float64), best.unique()])
+            # Nobody, or all below one of the trusts, or all; of equals the first, which asks least.
+            tries = torch.tensor(sorted({NEVER, 2.0, *best.tolist()}), dtype=torch.float64)
             scores = torch.stack([torch.where(best < gate, right[1], right[0]).double().mean() for gate in tries])
             self.gate = tries[scores.argmax()]
         return self
