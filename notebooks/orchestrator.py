@@ -554,8 +554,8 @@ say(
 )
 
 # %% [markdown]
-# In the released rows of the paper, of 160 test pictures the search has 96.25 % right and the whole system 85.625 % {cite}`roumeliotis2025orchestrator`. The gain that the paper's abstract states, 77.94 %, is
-# relative to the first round's 48.125 %.
+# In the released rows of the paper, of 160 test pictures the search has 96.25 % right and the whole system 85.625 % {cite}`roumeliotis2025orchestrator`. The gain in the paper's abstract, 77.94 %, is
+# relative to the first round's 48.125 % {cite}`roumeliotis2025orchestrator`.
 #
 # Does this hold for any search? A search over few labelled pictures is weak, and then the agents know something that it does not. Move the slider: it sets the number of labelled pictures, and the curve shows what the threshold
 # does.
