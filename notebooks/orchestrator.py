@@ -374,19 +374,19 @@ table_over_seeds(
 )
 
 # %%
-RIVALS = {
-    "trust-better-agent": "better agent",
-    "trust-most-confident": "most confident",
-    "trust-calibrated-confidence": "calibrated confidence",
-    "trust-naive-bayes": "naive Bayes",
-    "trust-stacking": "stacking",
-    "trust-shuffled-record": "shuffled record",
-}
+RIVALS = (
+    "better agent",
+    "most confident",
+    "calibrated confidence",
+    "naive Bayes",
+    "stacking",
+    "shuffled record",
+)
 say(
     "\n".join(
         "- "
         + claimed(
-            name,
+            f"trust-{rival.lower().replace(' ', '-')}",
             values("trust"),
             values(rival),
             direction="higher",
@@ -394,7 +394,7 @@ say(
             worse=f"*{rival.capitalize()}* is ahead of the record: {{theirs}} against {{ours}}.",
             undecided=f"The record ({{ours}}) and *{rival}* ({{theirs}}) cannot be told apart.",
         )
-        for name, rival in RIVALS.items()
+        for rival in RIVALS
     )
 )
 record(
