@@ -23,8 +23,8 @@
 #
 # - measure what a stated confidence is worth, by three numbers that are easily confused;
 # - decide among agents by their record for the answer that they give, and fit a threshold without seeing the test;
-# - say when the record beats the stated confidence, and when it is the other way round;
-# - print the rows that such a system has to beat: one agent alone, a counted table, and the search alone.
+# - tell from the correlation of confidence with being right whether to go by the record or by the stated confidence;
+# - print the rows that such a system has to be held against: one agent alone, a counted table, and the search alone.
 #
 # You need conditional probability. Reading takes about half an hour.
 
@@ -122,7 +122,7 @@ show(
 #
 # $$t_a(c) = \frac{r_a(c) + m\, p_a}{n_a(c) + m}, \qquad p_a = \frac{1 + \sum_c r_a(c)}{2 + \sum_c n_a(c)}. \tag{4}$$
 #
-# The decision takes the answer with the best record,
+# The decision takes the answer that is trusted most,
 #
 # $$\hat y = \hat y_{a^*}, \qquad a^* = \arg\max_a t_a(\hat y_a), \tag{5}$$
 #
@@ -196,7 +196,7 @@ say(
 # | row | how it decides | fitted on the record |
 # | --- | --- | --- |
 # | agent 1, agent 2 | always that one | nothing |
-# | better agent | the one with more right answers in the record | one bit |
+# | *leading agent* | the one with more right answers in the record | one bit |
 # | most confident | the larger stated confidence | nothing |
 # | calibrated confidence | the larger confidence, after isotonic regression for each agent | a monotone curve each |
 # | trust | (4) and (5) | a count for each agent and answer |
@@ -305,7 +305,7 @@ def tuned(decide, settings, fit, test):
 
 
 RULES = {
-    "better agent": (best_agent, (0,)),
+    "leading agent": (best_agent, (0,)),
     "most confident": (most_confident, (0,)),
     "calibrated confidence": (calibrated, (0,)),
     "trust": (trusted, M),
@@ -338,7 +338,7 @@ def decided(fit, test, seed, agents):
 results, settings = [], []
 for agents in (2, 3):
     for seed, world in worlds.items():
-        fit, test = of_agents(world.record, agents), of_agents(world.test, agents)
+        fit, test = of_agents(world.train, agents), of_agents(world.test, agents)
         found, chosen = decided(fit, test, seed, agents)
         results += [
             {"rule": name, "agents": agents, "seed": seed, "accuracy": value}
@@ -375,7 +375,7 @@ table_over_seeds(
 
 # %%
 RIVALS = (
-    "better agent",
+    "leading agent",
     "most confident",
     "calibrated confidence",
     "naive Bayes",
@@ -398,6 +398,7 @@ say(
     )
 )
 record(
+    budget=budgets.plain(),
     accuracy={f"{agents} agents": {rule: [round(v, 4) for v in values(rule, agents)] for rule in results[results["agents"] == agents]["rule"].unique()} for agents in (2, 3)}
 )  # fmt: skip
 
@@ -413,7 +414,7 @@ dialled = []
 for share in DIAL:
     for seed in range(seeds):
         world = agents_world(seed, candour=(share, share))
-        fit, test = of_agents(world.record, 2), of_agents(world.test, 2)
+        fit, test = of_agents(world.train, 2), of_agents(world.test, 2)
         hits = test["answers"] == test["label"][:, None]
         knows = np.mean(
             [
@@ -484,7 +485,7 @@ claim(
 # %%
 whole = []
 for seed, world in worlds.items():
-    fit, test = of_agents(world.record, 2), of_agents(world.test, 2)
+    fit, test = of_agents(world.train, 2), of_agents(world.test, 2)
     keys = ("answers", "again", "label")
     data = TensorData({k: fit[k] for k in keys})
     for name, gate in {
@@ -567,7 +568,7 @@ curves, alone = {}, {}
 for size in SIZES:
     for seed in range(seeds):
         world = agents_world(seed, index=size)
-        fit, test = of_agents(world.record, 2), of_agents(world.test, 2)
+        fit, test = of_agents(world.train, 2), of_agents(world.test, 2)
         data = TensorData({k: fit[k] for k in ("answers", "again", "label")})
         alone[size, seed] = float(
             (world.test.tensors["answers"][:, 2] == test["label"]).double().mean()
@@ -741,7 +742,7 @@ check_gain((points, relative, errors_gone))
 # :class: dropdown
 # ```
 #
-# All three describe the same two numbers; (b) is the one that sounds best.
+# All three describe the same two numbers; (b) is the largest of them.
 
 # %% tags=["solution:gain"]
 before, after = 48.125, 85.625
@@ -780,7 +781,7 @@ check_two(two_agents)
 # ```
 #
 # (a) $1 - (1-p)^2$. (b) If they agree, take that answer; if they differ, nothing tells them apart, and one of them at random is right as often as the first agent alone. Taking the first agent always is the same rule: where they agree it is their
-# common answer, where they differ it is as good as the other. So (b) is $p$. The ceiling in (a) can be reached only by something that knows more: records that differ between answers, or confidences that follow the picture.
+# common answer, where they differ it is right as often as the other. So (b) is $p$. The ceiling in (a) can be reached only by something that knows more: records that differ between answers, or confidences that follow the picture.
 
 
 # %% tags=["solution:two"]
@@ -814,7 +815,7 @@ check_two(two_agents)
 #
 # - Level, ranking and loud errors of stated confidence are three numbers: ECE, CCC, OCR. For choosing between agents, ranking counts.
 # - The record (4) estimates how often an answer is right *when this agent gives it*: precision, smoothed.
-# - Whether record or stated confidence decides better depends on how far the confidence follows the picture; the figure of the dial shows it.
+# - Whether to go by the record or by the stated confidence depends on how far the confidence follows the picture; the figure of the dial shows it.
 # - A system that asks a search has to be printed beside that search alone.
 # - Everything is fitted on items that neither trained the agents nor measure the result.
 #

@@ -83,7 +83,7 @@ def check_two(answer: Callable[[float, int], tuple[Any, Any]]) -> Verdict:
         return 1 - (1 - p) ** 2
 
     mistakes: list[Mistake] = [
-        ("Both may be wrong at once: one minus the probability of that.", lambda p, k: (min(1.0, 2 * p), p)),
+        ("Both may be wrong at once: one minus the probability of that.", lambda p, k: (2 * p, p)),
         ("When they differ nobody knows who is right: the ceiling is not reached.",
          lambda p, k: (either(p), either(p))),
         ("They may also agree on a wrong class, and when they differ one of them may still be right.",

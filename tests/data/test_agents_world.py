@@ -24,10 +24,10 @@ def test_each_agent_is_good_at_its_own_half(world):
 
 def test_the_parts_share_no_item_and_the_test_is_the_same_for_every_record(world):
     other = agents_world(0, record=50)
-    assert len(other.record) == 50
+    assert len(other.train) == 50
     for key, values in world.test.tensors.items():
         assert torch.equal(values, other.test.tensors[key])
-        assert torch.equal(world.record.tensors[key][:50], other.record.tensors[key])
+        assert torch.equal(world.train.tensors[key][:50], other.train.tensors[key])
     assert len(world.test) == 1797 - 1200
 
 

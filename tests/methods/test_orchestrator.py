@@ -133,7 +133,7 @@ def test_two_halves_of_an_expert_make_one():
 
 def test_on_digits_the_records_are_worth_something_and_those_of_shuffled_items_are_not():
     world = agents_world(0)
-    record, test = world.record.tensors, world.test.tensors
+    record, test = world.train.tensors, world.test.tensors
     two = {"answers": record["answers"][:, :2], "label": record["label"]}
     method = Orchestrator(2, 10).solve(TensorData(two))
     shuffled = Orchestrator(2, 10).solve(TensorData(two | {"label": two["label"].roll(1)}))

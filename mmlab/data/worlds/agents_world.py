@@ -32,11 +32,11 @@ class AgentsWorld:
     the answers after the classes of the nearest pictures were shown (the search says the same again); ``label``.
 
     Attributes:
-        record: Labelled items from which the agents' record may be written.
+        train: Labelled items from which the agents' record may be written; the agents were not trained on them.
         test: Items that measure the result.
     """
 
-    record: TensorData
+    train: TensorData
     test: TensorData
 
 
