@@ -2,13 +2,19 @@
 
 from exercises.harness import ExerciseTests
 
-OVERALL = "(1 + hits.sum(1, keepdim=True)) / (2 + count.sum(1, keepdim=True))"
-
 # Of each check: what is changed in the solution of the chapter, into what, and what the learner is told.
 MISTAKES = {
     "record": [
-        (OVERALL, OVERALL.replace("sum(1", "sum(0"), "not over the agents"),
-        (OVERALL, "hits.sum(1, keepdim=True) / count.sum(1, keepdim=True)", "p_a is smoothed"),
+        (
+            "(1 + hits.sum(1, keepdim=True)) / (2 + count.sum(1, keepdim=True))",
+            "(1 + hits.sum(0, keepdim=True)) / (2 + count.sum(0, keepdim=True))",
+            "not over the agents",
+        ),
+        (
+            "(1 + hits.sum(1, keepdim=True)) / (2 + count.sum(1, keepdim=True))",
+            "hits.sum(1, keepdim=True) / count.sum(1, keepdim=True)",
+            "p_a is smoothed",
+        ),
         ("m * overall", "m", "drawn towards"),
     ],
     "gain": [
