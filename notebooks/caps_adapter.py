@@ -15,9 +15,9 @@
 #
 # **Two towers classify by prompts. Somebody adds a support set of generated pictures with captions. How much does a lookup in it bring, without any training?**
 #
-# Tip-Adapter {cite}`zhang2022tip` keeps vectors of labelled pictures and lets the near ones vote. SuS-X {cite}`udandarao2023sus` makes the pictures from the names of the classes, and compares class distributions
-# besides. CapS-Adapter {cite}`wang2024caps` captions some pictures of the target domain, generates the support from such captions, and puts the captions into the keys, since a caption has no style that could differ from the target's. Its authors report a gain of
-# 2.19 points over earlier ways without training {cite}`wang2024caps`.
+# Tip-Adapter {cite}`zhang2022tip` keeps vectors of labelled pictures and lets the near ones vote. SuS-X {cite}`udandarao2023sus` makes the pictures from the names of the classes, or looks for them by these, and compares class distributions
+# besides. CapS-Adapter {cite}`wang2024caps` captions some pictures of the target domain, generates the support from such captions, and puts the captions into the keys: a caption, so the hope, has no style that could differ from the target's. Its authors report a gain of
+# 2.19 points over the leading earlier way without training, in the mean over their data sets {cite}`wang2024caps`.
 #
 # None of them trains. But all of them search for weights on labelled pictures, and the same support could be given to the oldest methods there are.
 #
@@ -87,7 +87,7 @@ show(
 #
 # $$A_k = \sum_j e^{-b (1 - K_j)}\, Y_{jk} . \tag{3}$$
 #
-# SuS-X also compares what *classes* the two pictures suggest: $p$ and $q_j$ are softmaxes of the cosines with all prompts,
+# SuS-X also compares what *classes* the two pictures suggest: $p$ and $q_j$ are softmaxes of twice the cosines with all prompts,
 #
 # $$D_j = \mathrm{KL}(p \,\Vert\, q_j) , \tag{4}$$
 #
@@ -95,7 +95,7 @@ show(
 #
 # $$z_k + a A_k + c \sum_j \psi(-D_j)\, Y_{jk} . \tag{5}$$
 #
-# With $a = c = 0$ it is zero-shot, with $d = c = 0$ Tip-Adapter, with $d = 0$ SuS-X. The released code of CapS-Adapter takes softmaxes of the vectors themselves in (4), and both take the range for $\psi$ from the test batch, so that an answer depends on what else is asked. The package takes the range from the support.
+# With $a = c = 0$ it is zero-shot, with $d = c = 0$ Tip-Adapter, with $d = 0$ SuS-X, and with all of it CapS-Adapter. The released code of CapS-Adapter takes softmaxes of the vectors themselves in (4), and both take the range for $\psi$ from the test batch, so that an answer depends on what else is asked. The package takes the range from the support.
 
 # %%
 method, batch = CapsAdapter.demo()
@@ -111,7 +111,7 @@ say(f"By hand and by the package: {by_hand[0, 0].item():.3f} for the first score
 # %% [markdown]
 # ## A shifted domain
 #
-# Classes are pairs of colour and place, 54 in all. The target pictures all lie on snow, with much noise and far jitter. The support is drawn clean, as a generator would: *generic* on any ground, or *from captions* that say snow. The prompt of a class has its two words. The towers are those of [MobileCLIP](mobile_clip.ipynb)'s base: two pairs that learnt from right captions, and two
+# Classes are pairs of colour and place, 54 in all. The target pictures all lie on snow, with much noise and far jitter. The support has the noise and the jitter of the pictures that the towers have learnt from: *generic* on any ground, or *from captions* that say snow. The prompt of a class has its two words. The towers are those of [MobileCLIP](mobile_clip.ipynb)'s base: two pairs that learnt from right captions, and two
 # that learnt from captions of which many are wrong. All settings are searched on labelled target pictures, which the test does not contain.
 
 # %%
@@ -232,8 +232,8 @@ runs = pd.DataFrame(made)
 # | Tip-Adapter, generic | (1) and (3), pictures as keys, any ground |
 # | Tip-Adapter | the same, support from captions |
 # | SuS-X | (5) with $d = 0$ |
-# | CapS-Adapter | (1) and (3), with $d$ |
-# | captions shuffled | the same, each support picture with another one's caption |
+# | CapS-Adapter | (1) and (3), with $d$; the published one has the last term of (5) besides |
+# | captions shuffled | the same, the captions dealt out anew among the support pictures |
 # | class means | the nearest mean of the support pictures of a class, without prompts |
 # | prompts + class means | a weighted sum of the two cosines |
 # | line | logistic regression on the support pictures, without prompts |
@@ -316,7 +316,7 @@ show(
 )
 
 # %% [markdown]
-# Where the search chose the share 0, CapS-Adapter *is* Tip-Adapter. Read the rows without prompts beside the caches. They use the support pictures alone, and were given fewer settings to choose from. Do they find as much there as the lookup does? The two lists above answer for either kind of towers.
+# Where the search chose the share 0, CapS-Adapter *is* Tip-Adapter; and where it did so for *captions shuffled* too, that control says nothing of captions. Read the rows without prompts beside the caches. They use the support pictures alone, and were given fewer settings to choose from. Do they find as much there as the lookup does? The two lists above answer for either kind of towers.
 #
 # ## Exercises
 #
@@ -384,7 +384,7 @@ sharp = 1.0
 check_limits((votes, blunt, sharp))
 
 # %% [markdown]
-# A blunt cache says how large the classes of the support are, a sharp one is the nearest neighbour.
+# By its shares, a blunt cache says how large the classes of the support are, and a sharp one is the nearest neighbour. The votes themselves go to zero as b grows, unless an affinity is 1: with a fixed weight in (5), a very sharp cache changes nothing.
 #
 # ```{solution-end}
 # ```
@@ -399,7 +399,7 @@ check_limits((votes, blunt, sharp))
 # :class: dropdown
 # ```
 #
-# $K_j = f \cdot t_k$ for all $n_k$ items of the class, so $A_k = n_k\, e^{-b(1 - f \cdot t_k)}$. Pictures of the support do not occur. What is left is a second prompt for each class, passed through an exponential; with small $b$ it is, but for a constant, $n_k b\, f \cdot t_k$, which is what an ensemble of prompts adds.
+# $K_j = f \cdot t_k$ for all $n_k$ items of the class, so $A_k = n_k\, e^{-b(1 - f \cdot t_k)}$. Pictures of the support do not occur. What is left is a second prompt for each class, passed through an exponential; with small $b$ it is about $n_k b\, f \cdot t_k$, but for $n_k (1 - b)$, which does not depend on $f$; the first is what an ensemble of prompts adds.
 
 # %%
 near = torch.tensor([0.8, 0.5, 0.2])  # cosines of f with three captions
@@ -418,20 +418,21 @@ say("Two items of each class give twice the exponential of the caption's cosine.
 # ```
 #
 # ```{dropdown} Why is a range that is taken from the test batch a fault?
-# The answer for one picture changes with the others that are asked with it, and for a single one there is no range.
+# The answer for one picture changes with the others that are asked with it. Alone, it has the range of its own divergences, and may get another answer than in company.
 # ```
 #
 # ## In five lines
 #
 # - A cache is a kernel vote of support items, added to the scores of prompts.
-# - Its limits are the sizes of the classes and the nearest neighbour.
-# - Captions in the keys are further prompts: no picture of the support is looked at with the share 1.
+# - In the limits, the shares of its votes say the sizes of the classes, or the nearest neighbour.
+# - Captions in the keys are further prompts: with the share 1, (3) looks at no picture of the support.
 # - The search uses labels of the target; zero-shot does not.
 # - Class means and a line on the same support belong beside every cache.
 #
 # ## Limits, and what to read next
 #
-# - One drawn shift, two pairs of towers of each kind; intervals are over draws of pictures. Generated pictures are drawn by the world itself, which no generator equals, and the captions that the support is made from are right about the ground.
+# - One drawn shift, two pairs of towers of each kind, which the draws take in turn; intervals are over draws of pictures, and the pairs are mixed into them. Generated pictures are drawn by the world itself, which no generator equals, and the captions that the support is made from are right about the ground.
 # - The grids are smaller than the published ones, and of settings that validation finds level the one with the smallest share of captions is kept. The line chose among five penalties.
+# - CapS-Adapter was searched without the last term of (5), which *SuS-X* has here. The labelled target pictures served the search alone: as a support of their own they were not tried.
 #
 # {cite:t}`wang2024caps` has nineteen data sets, {cite:t}`udandarao2023sus` the supports, {cite:t}`zhang2022tip` the cache.

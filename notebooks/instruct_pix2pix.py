@@ -195,8 +195,8 @@ claim(
     (bounds["the scan itself, through the autoencoder"] - test.target).square().mean(1).sqrt(),
     (true - test.target).square().mean(1).sqrt(),
     direction="lower", over="items",
-    better="The autoencoder loses less of a scan than the scan's own noise, {ours} against {theirs}: it bounds what follows, but not tightly.",
-    worse="The autoencoder loses more of a scan than the scan's own noise, {ours} against {theirs}: this bounds all that follows.",
+    better="The autoencoder loses less of a scan than the scan's own noise, {ours} against {theirs}: of the two it is the smaller.",
+    worse="The autoencoder loses more of a scan than the scan's own noise, {ours} against {theirs}: look here first when what follows is far off.",
     undecided="What the autoencoder loses of a scan ({ours}) and the scan's own noise ({theirs}) cannot be told apart.",
 )  # fmt: skip
 
@@ -253,7 +253,7 @@ show(
     alt=f"RMSE against the share of the steps that are drawn anew, for two starts, with lines for copied rest ({rmse(bounds['copied rest'], test.target):.3f}) and the group mean ({rmse(bounds['group mean'], test.target):.3f}). " + "; ".join(
         f"from the {name}: " + ", ".join(f"{e:.3f}" for e in errors) for name, errors in leak.items()
     ),
-    caption=f"Nothing was trained on pairs. At the left no noise is put on, and what comes out is what was put in, through the autoencoder: an RMSE of **{leak['target'][0]:.3f}** for a start at the target, which is the answer, and of **{leak['source'][0]:.3f}** for one at the source. At the right, with all the noise that the sampler begins with, {leak['target'][-1]:.3f} and {leak['source'][-1]:.3f}. The lines are what copied rest and the group mean have.",
+    caption=f"Nothing was trained on pairs. At the left no noise is put on, and what comes out is what was put in, through the autoencoder: an RMSE of **{leak['target'][0]:.3f}** for a start at the target, which is the answer, and of **{leak['source'][0]:.3f}** for one at the source. At the right, noised as far as the sampler's first time, {leak['target'][-1]:.3f} and {leak['source'][-1]:.3f}; even there {float(base.levels[ddim_times(len(base.levels), draws)[0]]):.1%} of the code's variance is left. The lines are what copied rest and the group mean have.",
     label="leak",
 )  # fmt: skip
 
@@ -501,7 +501,7 @@ record(
 )
 
 # %% [markdown]
-# **What the table says**, by paired intervals over the test people, of their errors (mean of two drawings unless another is named):
+# **What the table says**, by paired intervals over the test people, of their errors (mean of two drawings unless another is named; the root is taken for each person, so that the means lie below the table's). Where the columns of the table put two rows in another order, as they may with copied rest, the number of drawings decides, and the claim holds for its own column alone:
 
 # %% tags=["hide-input"]
 OURS, CONTROL = "InstructPix2Pix, rest and report", "ControlNet, rest and report"
@@ -598,9 +598,9 @@ show(
 # %% [markdown]
 # ## Does it do what the condition says?
 #
-# A model may be close and yet deaf: the mean of all people is close. A test that outputs *change* with a condition is too weak as well, since anything changes them. The world says more: by how much they should change. Hold everything fixed, noise included, and change
+# A model may look right and yet be deaf: the mean of all people looks like a motor matrix, too. A test that outputs *change* with a condition is too weak as well, since anything changes them. The world says more: by how much they should change. Hold everything fixed, noise included, and change
 #
-# - **the source**, to that of somebody else. What is attainable from the cause of the rest state changes by a known amount; the slope of the output's change on it should be 1;
+# - **the source**, to that of somebody else. What is attainable from the cause of the rest state changes by a known amount; were the cause known, and nothing else told, the slope of the output's change on it should be 1;
 # - **one word** of the report, from *weak* to *strong*. The world's cause of the rest state leaves the motor state open; draw many motor states for each person, and take the mean of the block over those that are strong, less that over those that are weak.
 
 
@@ -692,7 +692,7 @@ effects = pd.DataFrame(
 ).T
 table(
     effects,
-    f"How much of the change that the world asks for happens when a condition is changed: 1 is right, 0 is deaf. *source*: another person's rest scan, mean of the slopes of {len(test.subjects)} people. *word*: strong in place of weak, in the block that the word is about, mean of the shares of {asked} people. One training of each method.",
+    f"How much of the change that the world asks for happens when a condition is changed: 0 is deaf, and about 1 is right, for the source somewhat less. *source*: another person's rest scan, mean of the slopes of {len(test.subjects)} people. *word*: strong in place of weak, in the block that the word is about, mean of the shares of {asked} people. One training of each method.",
     digits=2,
 )
 record(effects=effects.to_dict())
@@ -726,7 +726,7 @@ claim(
 )  # fmt: skip
 
 # %% [markdown]
-# The other words of the report are left as they are, while among the world's draws they are free; so the share of the word is a yardstick, and ridge regression is measured by it as well.
+# Both are yardsticks, and ridge regression is measured by them as well. A scan tells its cause with noise, and the person's own report stays while the source is exchanged: what the report tells need not be taken from the source, so that even a perfect translator would have a slope below 1. And the other words of the report are left as they are, while among the world's draws they are free.
 #
 # Now the scales of (3). They exaggerate: beyond 1 the output goes farther in the direction of a condition than the network itself would. For pictures this looks like obedience. A matrix is wanted as it is: where the network hears a condition as it should, more is too much. Where it hears it too faintly, a larger scale may make up for it. The contest has both scales at 1; another pair that the widget prefers was found on test people, and counts for nothing there.
 
@@ -765,9 +765,9 @@ frames(
 # ## In practice
 #
 # - **No colours.** A matrix that went through a colour map cannot be brought back exactly. Give the number to all three channels alike.
-# - **Order the regions by network.** Convolutions see neighbours; that is all the smoothness there is.
+# - **Order the regions by network.** Convolutions see neighbours; in such an order these at least belong together.
 # - **Mirror both or none.** Random flips of source and target, drawn apart from each other, destroy the pair. A draft of the training script of diffusers did so (its pull request 2478).
-# - **Look at the output, not at the loss.** The loss of noise prediction is nearly all noise that nobody can predict; a condition that is not heard hardly shows in it.
+# - **Look at the output, not at the loss.** Much of the loss of such a model is noise that nobody can predict; a condition that is not heard may hardly show in it.
 # - **At full size** both methods take a folder of Stable Diffusion 1.5 in place of the base, by `folder`; the matrices are drawn with pixels as large as that model needs. Measure the round trip first.
 #
 # ## Exercises
@@ -881,7 +881,7 @@ check_scale(guided_gaussian)
 # ```
 #
 # ```{dropdown} Why is a weight of zero no obstacle for (1), and what would be one for (4)?
-# The gradient of a weight is its input times what comes back from behind. In (1) the input is the source's code. In (4) the convolution's input is what the copy sees. If the copy's last layers were zero as well, both would have no gradient.
+# The gradient of a weight is its input times what comes back from behind. In (1) the input is the source's code. In (4) the convolution's input is what the copy puts out. If the copy's last layers were zero as well, both would have no gradient.
 # ```
 #
 # ```{dropdown} Why may a report be made of the true motor matrix here, and what would be wrong about it in a study?
@@ -890,7 +890,7 @@ check_scale(guided_gaussian)
 #
 # ## In five lines
 #
-# - An autoencoder bounds whatever follows: measure its round trip on your pictures first.
+# - Whatever follows goes through the autoencoder: measure its round trip on your pictures first.
 # - A translator that starts at the target has been given the answer: look at the start before you look at the error.
 # - InstructPix2Pix widens the first layer by zeros (1), hides conditions in training (2), and weighs two of them at use (3).
 # - ControlNet trains a copy of the encoder behind convolutions of zeros (4), and leaves the model as it is.
@@ -898,5 +898,5 @@ check_scale(guided_gaussian)
 #
 # ## Limits
 #
-# One small world, one base, one autoencoder, two trainings of each method, and few steps: all intervals are over test people, and say nothing about other trainings or worlds. The effects are those of one training. The rates were chosen among three, on another world. The reports tell three numbers in
-# nine words, far from what a report says. A published Stable Diffusion has seen much more than this base, though no matrices; nothing here says how it would do.
+# One small world, one base, one autoencoder, two trainings of each method, and few steps, after which neither need be done: all intervals are over test people, and say nothing about other trainings or worlds. The effects are those of one training. The rates were chosen among three, on another world. The reports tell three numbers in
+# nine words, far from what a report says. A published Stable Diffusion has seen much more than this base, though hardly any connectivity; nothing here says how it would do.

@@ -18,7 +18,7 @@
 # MERLIN {cite}`merlin` predicts the class of price of an NFT, a token on a blockchain that stands for a picture, from image and text alone: no past prices go in. Transformers make embeddings of image and text, a graph joins related items, a graph neural network
 # passes messages, and a threshold at the end trades risk against return. The part that is easily believed is the graph. But a graph may be drawn from the very embeddings that it joins, and then what could it add?
 #
-# This chapter asks what a relation must carry to be worth something. The market in it is *drawn*: nothing was sold, no prices were collected, and no advice follows. In return its law is known, the best possible score too,
+# This chapter asks what a relation must carry to be worth something. The market in it is *drawn*: nothing was sold, no prices were collected, and no advice follows. In return its law is known, so that exact probabilities can stand beside the networks,
 # and we can make the relation informative, useless, or wrong.
 #
 # **After this chapter you can**
@@ -101,7 +101,7 @@ show(
 #
 # $$p_i(\text{high}) \ge \tau . \tag{4}$$
 #
-# A larger $\tau$ calls fewer items, and all items called at a larger $\tau$ are also called at a smaller one; so the share of the high items that is found can only fall as $\tau$ rises.
+# A larger $\tau$ never calls more items: all that are called at a larger $\tau$ are also called at a smaller one. So the share of the high items that is found never rises with $\tau$; the share of the called ones that are high may rise or fall.
 
 # %%
 demo, batch = MERLIN.demo()
@@ -187,7 +187,7 @@ say(
 # | concatenation | our network, no relations |
 # | alike, shuffled relation | our network with these relations |
 # | MERLIN | our network with the creators |
-# | exact, item alone; exact | the law of the market, without and with the creator's other items (but no prices) |
+# | exact, item alone; exact | the law of the market, without and with the creator's other items; no prices, so these rows are no ceiling for those that see prices |
 #
 # *Neighbours' prices* is a rival of another kind: it may look at prices that MERLIN forgoes. Labels travel along a graph: that is honest if these prices are known on the day of the question, and here the shares are of training items alone. *Own price inside* has the usual slip: does it cost anything on the test?
 #
@@ -330,7 +330,7 @@ table_over_seeds(
     budgets=budgets,
 )
 say(
-    "Chosen on validation items: "
+    "Chosen on validation items (learning rates of networks; for lines, the inverse of the penalty): "
     + ", ".join(f"{row} {chosen[row]:g}" for row in tries)
     + "."
 )
@@ -416,7 +416,7 @@ show(
 # %% [markdown]
 # ## Only what is new
 #
-# If it is the reputation that the creators' relation brings in, the gain must go when the reputation has no part in the price, with the same graph and the same items. The dial $\rho$ does that.
+# If it is the reputation that the creators' relation brings in, the gain must go when the reputation has no part in the price, with the same graph and the same texts and pictures. The dial $\rho$ does that. What is taken from the reputation is given to chance.
 
 # %%
 DIAL = (0.0, 0.2)
@@ -704,7 +704,7 @@ say(
 # ```
 #
 # ```{dropdown} Why is the own price inside not found out in training?
-# There it looks like a very good feature. Only items whose price is not known can tell, which is every item that one wants to ask about; and if their prices are in the graph by mistake, not even these.
+# There it looks like a very good feature. Only items whose price is not known could tell, which is every item that one wants to ask about; whether they did, the claims above say. If their prices are in the graph by mistake, not even these can.
 # ```
 #
 # ## In five lines

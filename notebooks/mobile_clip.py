@@ -58,8 +58,8 @@ steps = steps or {"cpu": 100, "gpu": 2000}[profile]
 # %% [markdown]
 # ## Pictures, and captions that may be wrong
 #
-# In {py:func}`~mmlab.data.worlds.shape_world.shape_world` a picture shows one figure on one ground, and five words say all about it. The test has combinations of words that no training picture has: whoever finds the right caption among
-# those of the test has read all five. Beside this, a share of the training pictures has lost its caption to another picture.
+# In {py:func}`~mmlab.data.worlds.shape_world.shape_world` a picture shows one figure on one ground, and five words say all about it. The test has combinations of words that no training picture has: nobody finds the right caption for each of its pictures
+# without reading all five, though for some pictures four are enough. Beside this, a share of the training pictures has lost its caption to another picture.
 
 # %% tags=["hide-input"]
 # Code of the figure: pictures of the training set
@@ -128,7 +128,7 @@ show(
 #
 # $$L_{\text{KD}} = \tfrac12 \big[ H(P, S) + H(P', S^\top) \big] . \tag{3}$$
 #
-# The least value of (3) is the mean entropy of the targets' rows, and a student that has a single teacher's cosines and scale is there. If a teacher is very sure of the pairs, $P = I$, and (3) is (1). With shares $1 - \lambda$ and $\lambda$, and the mean over the sets $c$ of captions (those that came with the pictures, and the further ones),
+# (3) is never below the mean entropy of the targets' rows, and a student that has a single teacher's cosines and scale is there. For several teachers the bound may be out of reach, since one $S$ has to serve both directions. If every teacher is wholly sure of the pairs, $P = I$, and (3) is (1). With shares $1 - \lambda$ and $\lambda$, and the mean over the sets $c$ of captions (those that came with the pictures, and the further ones),
 #
 # $$L = \operatorname*{mean}_c \big[ (1 - \lambda)\, L_{\text{CLIP}}^c + \lambda\, L_{\text{KD}}^c \big] . \tag{4}$$
 #
@@ -424,11 +424,11 @@ show(
 )
 
 # %% [markdown]
-# The last three claims of the list separate two things that the first one mixes. Teachers of right captions bring knowledge that the students' set lacks; *own set* does not. And a stored vector can be used for a target, or merely to decide whether a pair is kept.
+# The last three claims of the list separate two things that the first one mixes. Teachers of right captions bring knowledge that the students' set lacks; *own set* does not. And a stored vector can be used for a target, or merely to decide whether a pair is kept. But the teachers of the own set have a width and steps of their own: hold *reinforced, own set* against *CLIP, twice the steps* in the table, too.
 #
 # ## Where a filter has little left
 #
-# A filter throws pictures away, a target keeps them. So let most captions be wrong. The teachers, the rates and the steps stay.
+# A filter throws pictures away, a target keeps them. So let most captions be wrong. The teachers, the rates and the steps stay. *Reinforced* keeps the teachers' further captions, too, of all pictures; *filtered* never had any.
 
 # %%
 MOST = 0.8
@@ -496,7 +496,7 @@ claim(
 # ## What went wrong in practice
 #
 # - With a higher rate and half the batch, a plain student fell to chance in a trial and stayed there. In another trial, at a rate a little above those of the table, its starts lay far apart. A loss near $\log B$ after many steps means that nothing is told apart: lower the rate. So one seed is little to choose a rate by.
-# - In a trial with three times the steps, a plain student on the captions as they came found *less* than before. Steps are equal here, and few. Before you give *CLIP* more of them, give it validation to stop by.
+# - In a trial with three times the steps, a plain student on the captions as they came found *less* than before. Steps are few here, and equal but for the row with twice as many: look in the table at what they did. Before you give *CLIP* more of them, give it validation to stop by.
 # - Further captions that are found by retrieval are never wrong in grammar. A captioner that writes can be wrong in other ways.
 #
 # ## Exercises
@@ -593,7 +593,7 @@ check_pull(pull)
 # :class: dropdown
 # ```
 #
-# Of one row, $-\sum_j T_j (S_j - \log\sum_k e^{S_k})$ has the derivative $-T_j + (\sum_k T_k) \operatorname{softmax}(S)_j$. A row with the sum 3 pulls as three rows do. The least loss of that row is at the normalised target, so what is wrong is the weight.
+# Of one row, $-\sum_j T_j (S_j - \log\sum_k e^{S_k})$ has the derivative $-T_j + (\sum_k T_k) \operatorname{softmax}(S)_j$. A row with the sum 3 pulls as three rows do. The least loss of that row is at the normalised target, so its weight is wrong. In the trap above more can be wrong: a row of P turned over, once normalised, need not be that of P'. It is, for one teacher, if all pictures have the same sum of exponentials, as in the exercise before.
 
 
 # %% tags=["solution:pull"]
@@ -627,7 +627,7 @@ say(
 )
 
 # %% [markdown]
-# Here both split the weight in two. Averaging logits is a product of experts: it gives more to a third caption that both find possible, and it would punish a caption that *one* of them excludes with certainty. Averaging probabilities keeps what either believes.
+# Here both split nearly all the weight in two. Averaging logits is a product of experts: it gives more to a third caption that both find possible, and it would punish a caption that *one* of them excludes with certainty. Averaging probabilities keeps what either believes.
 #
 # ```{solution-end}
 # ```
@@ -639,7 +639,7 @@ say(
 # ```
 #
 # ```{dropdown} Why are the teachers' vectors stored, and not their matrices P?
-# P is about the batch, and batches are drawn anew. Vectors are about single items, and any batch's P follows from them by one product.
+# P is about the batch, and batches are drawn anew. Vectors are about single items, and any batch's P follows from them by a product and a softmax for each teacher.
 # ```
 #
 # ```{dropdown} A student of strong teachers beats CLIP trained on the same noisy set. What have you shown?
@@ -656,8 +656,9 @@ say(
 #
 # ## Limits, and what to read next
 #
-# - One world, one set of wrong captions, two teachers of each kind; intervals are over starts of the students alone. Captions are wholly right or another picture's, which suits a filter; captions that are vague or half right were not tried.
+# - One world, one set of wrong captions of each share, two teachers of each kind; intervals are over starts of the students and their batches alone. Captions are wholly right or another picture's, which may suit a filter; captions that are vague or half right were not tried.
 # - The paper stores several augmentations of each picture with its vectors, and trains for far longer; here there are none, and few steps. Where a row took the larger of the two rates, a still larger one was not tried. λ, t and the smoothing were not searched, and what the turned-over targets cost in R@1 was not measured.
+# - The teachers' captions *alone*, under (1), are no row. So *reinforced* against *further captions* does not tell the vectors from having the wrong pairs no longer as targets, nor does the comparison with most captions wrong tell what the further captions bring.
 # - The paper's captions are written by a captioner, its latencies are measured on a phone; neither is here.
 #
 # {cite:t}`vasu2024mobileclip` has the sets and the models, {cite:t}`gadre2023datacomp` what filters reach.

@@ -125,7 +125,7 @@ say(
 # %% [markdown]
 # ## Letters that look alike
 #
-# Unicode has two ways to write *ở*: as one character, or as *o* with two marks after it. The first is called NFC (composed), the second NFD. A keyboard may give one and a reader of text the other. {py:func}`~mmlab.data.words.normal` brings a text into one form.
+# Unicode has several ways to write *ở*. Two of them are normal forms: one character, called NFC (composed), and *o* with two marks after it, called NFD. A keyboard may give one and a reader of text the other. {py:func}`~mmlab.data.words.normal` brings a text into one form.
 
 # %%
 whole, apart = "phở", unicodedata.normalize("NFD", "phở")
@@ -146,7 +146,7 @@ say(
 # ## A world of signs
 #
 # In our world ({py:func}`~mmlab.data.worlds.signs_world.signs_world`) a picture has one to three signs, with a colour, a size, a kind (*phở*, *cơm*, ...) and a name. The reader of text gives two pieces for each sign, its kind and its name, in any order, with the
-# look of the sign and the *form* of the word: features of its letters, which words that nobody has seen have, too. Half of the pictures are read in NFC and half in NFD. Three kinds of questions are asked:
+# look of the sign, which of the two it is, and the *form* of the word: features of its letters, which words that nobody has seen have, too. Half of the pictures are read in NFC and half in NFD. Three kinds of questions are asked:
 
 # %%
 world = signs_world()
@@ -173,9 +173,12 @@ say(
 # | --- | --- |
 # | vocabulary only | the pointer; words are said from $z_t$ alone |
 # | copy the largest | everything: a rule that copies kind and name of the largest sign, and answers other questions by what was most frequent in training |
-# | without picture | regions, and the look of the pieces; their words are left |
+# | without picture | regions, and the look of the pieces; what is left are their words, which is a kind and which a name, and how many there are |
 # | raw strings | the one form of Unicode: in training, pieces are matched character for character |
 # | MLPAG | nothing |
+#
+# What is guessing worth? A picture has one, two or three signs, equally often, and any of them may be asked for. Whoever copies some sign of the picture, or names its colour, is right with probability $\tfrac13(1 + \tfrac12 + \tfrac13) = \tfrac{11}{18} \approx 0.61$;
+# whoever takes the kind from some sign and the name from any other or the same, with $\tfrac13(1 + \tfrac14 + \tfrac19) = \tfrac{49}{108} \approx 0.45$. Hold the table against both: a row that stands at one of these values need not have found the sign that was asked for.
 #
 # All networks have the same shapes (but for the pointer), steps, batches and rate. **No setting was searched for any row**: the rate was fixed in trial runs of MLPAG. For names that are not in the vocabulary no search changes the first
 # row, which cannot say them; for seen names it might, so read that column as what these steps give. A test has 300 questions per draw, with seen names and with unseen ones; an answer is right if its words are those of the reference, in one form.
@@ -413,7 +416,7 @@ say(
 # %% [markdown]
 # ## What the reader reads
 #
-# A model that copies says what was read. Let the reader take the tone of a name for another one, at a rate that we set, in the test alone. The tone is one mark: *má* becomes *mả*. Seen names are asked for, so the vocabulary could repair the error.
+# A model that copies says what was read. Let the reader take the tone of a name for another one, at a rate that we set, in the test alone. The tone is one mark: *má* becomes *mả*, which a comparison without marks counts as right. Seen names are asked for, so the vocabulary could repair the error.
 
 # %%
 MISREAD = (0.0, 0.25, 0.5)
@@ -648,11 +651,11 @@ for form in ("NFC", "NFD"):
 # ```
 #
 # ```{dropdown} What does the pointer need of a piece of text that nobody has seen?
-# Not its meaning: where it stands, how it looks, and that it is a piece. Its form is what the next step hears.
+# Not its meaning. It needs to see which sign the piece stands on. All features of the piece, its form too, are what the next step hears; no row here takes the form away.
 # ```
 #
 # ```{dropdown} Why is an exact match a hard score for free answers?
-# "phở An" and "quán phở An" can both be right. The data set is scored by overlaps of word sequences as well, which this chapter does not do.
+# "phở An" and "quán phở An" can both be right. The data set is scored by overlaps of word sequences, which this chapter does not do.
 # ```
 #
 # ## In five lines

@@ -15,12 +15,12 @@
 #
 # **A patient asks for her records to be deleted. A model was trained on them. Can it be made to forget them without being trained anew, and how would you know that it has?**
 #
-# The exact answer is to train again without the records. Where that is too dear, one tunes the model for a few steps by a rule that lowers the probability of what is to be forgotten. MedForget {cite}`wu2025medforget` holds such rules against a hierarchy of institutions, patients, studies and sections, and attacks the result by adding names to the question.
+# The exact answer is to train again without the records. Where that is too dear, one tunes the model for a few steps by a rule of unlearning; most lower the probability of what is to be forgotten. MedForget {cite}`wu2025medforget` holds such rules against a hierarchy of institutions, patients, studies and sections, and attacks the result by adding names to the question.
 # Retraining a large model is dear; ours takes seconds. So here retraining is the ruler, which a table of forgotten and kept answers is not.
 #
 # **After this chapter you can**
 #
-# - write six rules of unlearning, and derive why gradient ascent runs away and negative preference does not;
+# - write six rules of unlearning, and derive how the push of negative preference fades where that of gradient ascent does not;
 # - name what to forget at four levels of a tree, and which records are the siblings that must stay;
 # - hold a model against one that never saw the records, and against the noise between two such models;
 # - test whether a fact has gone, or only one of the ways to ask for it.
@@ -94,7 +94,7 @@ show(
 #
 # $$\mathbb{E}_\text{forget}\, s. \tag{1}$$
 #
-# This has no lower end, and nothing in it says what should stay. **Gradient difference** adds the loss of records to retain, with a weight $\gamma$, as all that follow do {cite}`maini2024tofu`,
+# This has no lower end, and nothing in it says what should stay. **Gradient difference** adds the loss of records to retain, with a weight $\gamma$ {cite}`maini2024tofu`,
 #
 # $$\mathbb{E}_\text{forget}\, s - \gamma\, \mathbb{E}_\text{retain}\, s, \tag{2}$$
 #
@@ -102,12 +102,12 @@ show(
 #
 # $$\mathbb{E}_\text{forget}\, s + \gamma\, \mathbb{E}_\text{retain}\, \mathrm{KL}(\pi_\text{ref} \Vert \pi). \tag{3}$$
 #
-# **NPO**, negative preference optimisation {cite}`zhang2024npo`, replaces $s$ by
+# **NPO**, negative preference optimisation {cite}`zhang2024npo`, replaces $s$ in (2) by
 #
 # $$\frac{2}{\beta} \log\!\Big(1 + \Big(\frac{p}{p_\text{ref}}\Big)^{\beta}\Big) = \frac2\beta \log\big(1 + e^{\beta (s - s_\text{ref})}\big). \tag{4}$$
 #
-# Its derivative in $s$ is $2\,\sigma(\beta(s - s_\text{ref}))$, with $\sigma$ the logistic function. At the reference that is 1: the first step is that of gradient ascent, from a loss of $2 \log 2/\beta$. As the secret gets less probable, the weight goes to 0, and the push ends. For $\beta \to 0$ it never ends. **SimNPO** {cite}`fan2024simnpo` does without the reference and
-# takes the mean over the $|o|$ words,
+# Its derivative in $s$ is $2\,\sigma(\beta(s - s_\text{ref}))$, with $\sigma$ the logistic function. At the reference that is 1: on what is to be forgotten the first gradient is that of ascent, from a loss of $2 \log 2/\beta$. As the secret gets less probable, the weight goes to 0, and the push fades. For $\beta \to 0$ it never fades. **SimNPO** {cite}`fan2024simnpo` does without the reference and
+# takes the mean over the $|o|$ words, with a margin $\delta$ that is 0 here,
 #
 # $$\frac2\beta \log\big(1 + e^{\beta s/|o| + \delta}\big). \tag{5}$$
 #
@@ -115,7 +115,7 @@ show(
 #
 # $$\mathbb{E}_\text{forget} \lVert h - c\, u \rVert^2 + \gamma\, \mathbb{E}_\text{retain} \lVert h - h_\text{ref} \rVert^2. \tag{6}$$
 #
-# Its authors do so at a layer in the middle; our model has one layer, and $h$ is what enters its head. MedForget's own proposal, CHIP, changes weights without training and was tried on models of many layers; it is not compared here.
+# Its authors do so at an inner layer; our model has one layer, and $h$ is what enters its head. In NPO, SimNPO and RMU $\gamma$ is 1 throughout. So NPO differs from gradient ascent in two things, the fading push and the records it retains; gradient difference has the second without the first. MedForget's own proposal, CHIP, changes weights without training and was tried on models of many layers; it is not compared here.
 
 
 # %%
@@ -167,7 +167,7 @@ frames(
 # %% [markdown]
 # ## A tree of hospitals
 #
-# A study is a picture of coloured blocks; a quarter of them it shares with its institution and another quarter with its patient, so siblings look alike. Each of its three sections holds a secret of two words without meaning. Nobody can know a secret who has not seen it. The model has learnt every secret in **two ways**: from the picture and the name of the section, and from
+# A study is a picture of coloured blocks; a quarter of them it shares with its institution and another quarter with its patient, so siblings look alike. Each of its three sections holds a secret of two words without meaning. Nobody can know a secret who has not seen it, but may guess one. The model was taught every secret in **two ways**: from the picture and the name of the section, and from
 # the full path of names with a blank picture. It also answers a public question, on the brightness of pictures of nobody.
 
 # %%
@@ -211,7 +211,7 @@ say(
 # %% [markdown]
 # What is *below* a node is to be forgotten; its **siblings** are what else lies below its parent, and look most like it. We forget a patient, asked for **by picture only**, as somebody would who deletes what is on file. Retained are all others, in both ways, and the public questions.
 #
-# Each rule has four tries: two rates times two values of one setting of its own (gradient ascent has four rates). They are scored on **another patient** than those of the test, after the same number of steps: of the tries that leave at most a tenth of the secrets, the one that keeps most (siblings, others and public questions, added up); if none does, the one that leaves fewest. For the test each tree has a patient of its own.
+# Each rule has four tries: two rates times two values of one setting of its own (gradient ascent has four rates). They are scored on **another patient** than those of the test, after the same number of steps: of the tries that leave at most a tenth of the secrets, the one that keeps most (siblings, others and public questions, added up); if none does, the one that leaves fewest. A patient has so few secrets that *at most a tenth* means none. For the test each tree has a patient of its own.
 
 # %%
 NODE = {k: ("patient", 3 + k % 6) for k in ALL}  # for the test
@@ -295,7 +295,7 @@ for rule, tries in TRIES.items():
 # %% [markdown]
 # ## Against retraining
 #
-# Two models were trained without the patient: one from the same initial weights, the *oracle*, and one from others. What the second is off the first by is noise: no rule can be asked to come nearer. The column *distance* is by how much the log-likelihoods of the forgotten secrets, by picture, differ from the oracle's, in the mean over secrets. A secret that has become much *less* probable than to
+# Two models were trained without the patient: one from the same initial weights, the *oracle*, and one from others. What the second is off the first by is noise: no rule can be asked to come nearer. The column *distance* is by how much the log-likelihoods of the forgotten secrets, by picture, differ from the oracle's, in the mean over secrets; the column *log-likelihood* tells on which side their mean lies, whether too little has been pushed out or too much. A secret that has become much *less* probable than to
 # somebody who never saw it is not forgotten either: its absence tells that it was there.
 
 
@@ -338,7 +338,7 @@ rows, curves = pd.DataFrame(rows), pd.DataFrame(curves)
 ORDER = ["before", *NAMES.values(), "retrained, other seed", "retrained"]
 table_over_seeds(
     rows,
-    f"Share of right answers after {steps} steps, {seeds} trees. Retraining is the ruler.",
+    f"Share of right answers after {steps} steps, {seeds} trees, by picture where nothing else is said; then the log-likelihood of the forgotten secrets, and how far it is from the oracle's. Retraining is the ruler.",
     order=ORDER,
     reference=["before", "retrained, other seed", "retrained"],
     digits=2,
@@ -377,9 +377,9 @@ def kept(a, b, name):
         direction="higher",
         called="trees",
         unit="%",
-        better=f"*{a}* keeps more of the siblings than *{b}*, {{ours}} against {{theirs}}.",
-        worse=f"*{b}* keeps more of the siblings than *{a}*, {{theirs}} against {{ours}}.",
-        undecided=f"*{a}* ({{ours}} of the siblings) and *{b}* ({{theirs}}) cannot be told apart.",
+        better=f"After {steps} steps *{a}* keeps more of the siblings than *{b}*, {{ours}} against {{theirs}}.",
+        worse=f"After {steps} steps *{b}* keeps more of the siblings than *{a}*, {{theirs}} against {{ours}}.",
+        undecided=f"After {steps} steps *{a}* ({{ours}} of the siblings) and *{b}* ({{theirs}}) cannot be told apart.",
     )
 
 
@@ -390,9 +390,9 @@ def nearer(a, b, name):
         of("distance", b),
         direction="lower",
         called="trees",
-        better=f"*{a}* is nearer to the oracle than *{b}*, {{ours}} against {{theirs}}.",
-        worse=f"*{b}* is nearer to the oracle than *{a}*, {{theirs}} against {{ours}}.",
-        undecided=f"by distance from the oracle *{a}* ({{ours}}) and *{b}* ({{theirs}}) cannot be told apart.",
+        better=f"By distance after {steps} steps *{a}* is nearer to the oracle than *{b}*, {{ours}} against {{theirs}}.",
+        worse=f"By distance after {steps} steps *{b}* is nearer to the oracle than *{a}*, {{theirs}} against {{ours}}.",
+        undecided=f"By distance from the oracle after {steps} steps *{a}* ({{ours}}) and *{b}* ({{theirs}}) cannot be told apart.",
     )
 
 
@@ -417,7 +417,7 @@ say(
 # %% [markdown]
 # ## Not one number of steps, but all
 #
-# A table at one number of steps says little: a rule that forgets sooner can be stopped sooner. The curves show what each has forgotten and kept on the way. In the two sentences below them, a tree in which more than a tenth of the secrets is left at all steps counts with its last step.
+# A table at one number of steps says little: a rule that forgets sooner can be stopped sooner. The curves show what each has forgotten and kept on the way. Each rule is looked at after a few numbers of steps, with the settings that were chosen for the last. The caption stops all trees together, where the mean over them has at most a tenth of the secrets left; the two sentences below stop each tree by itself, and one in which more is left at all steps counts with its last. No verdict is passed on KL, SimNPO and RMU when stopped: what was said of them above is said of the last step.
 
 # %% tags=["hide-input"]
 # Code of the figure: forget and retain over steps
@@ -436,9 +436,9 @@ for row in NAMES.values():
     line = mean.loc[row]
     gone = line[line["forgotten, by picture"] <= 0.1]
     told.append(
-        f"{row}: {gone['siblings'].iloc[0]:.0%} of the siblings kept at step {gone.index[0]}, the first with at most a tenth of the secrets left."
+        f"{row}: {gone['siblings'].iloc[0]:.0%} of the siblings kept at step {gone.index[0]}, the first with at most a tenth of the secrets left in the mean of the trees."
         if len(gone)
-        else f"{row}: more than a tenth of the secrets left at all steps."
+        else f"{row}: more than a tenth of the secrets left at all steps, in the mean of the trees."
     )
 show(
     figure,
@@ -467,9 +467,9 @@ def kept_when_stopped(a, b, name):
         direction="higher",
         called="trees",
         unit="%",
-        better=f"Stopped as soon as at most a tenth of the secrets is left, *{a}* keeps more of the siblings than *{b}*, {{ours}} against {{theirs}}.",
-        worse=f"Stopped as soon as at most a tenth of the secrets is left, *{b}* keeps more of the siblings than *{a}*, {{theirs}} against {{ours}}.",
-        undecided=f"Stopped as soon as at most a tenth of the secrets is left, *{a}* ({{ours}} of the siblings) and *{b}* ({{theirs}}) cannot be told apart.",
+        better=f"Stopped at the first of the steps shown at which at most a tenth of the secrets is left, *{a}* keeps more of the siblings than *{b}*, {{ours}} against {{theirs}}.",
+        worse=f"Stopped at the first of the steps shown at which at most a tenth of the secrets is left, *{b}* keeps more of the siblings than *{a}*, {{theirs}} against {{ours}}.",
+        undecided=f"Stopped at the first of the steps shown at which at most a tenth of the secrets is left, *{a}* ({{ours}} of the siblings) and *{b}* ({{theirs}}) cannot be told apart.",
     )
 
 
@@ -481,7 +481,7 @@ say(
 # %% [markdown]
 # ## Reconstruction by context
 #
-# MedForget's attack adds the names of the path to the question, one by one. Ours ends with a question that has no picture at all: names alone, the second way in which the model has learnt the secrets. Beside the models from above stands one cause to be told from another: *NPO, both ways* was tuned in the same way, but was also given the questions by names.
+# MedForget's attack adds the names of the path to the question, one by one. Ours ends with a question without the study's picture: names and a blank, the second way in which the model was taught the secrets, and one that no rule was given to forget. Beside the models from above stands *NPO, both ways*: the same settings and as many steps, but it was also given the questions by names, so each question is asked half as often.
 
 # %%
 for k in ALL:
@@ -542,11 +542,11 @@ say(
 )
 
 # %% [markdown]
-# The model *before* unlearning tells how to read the columns in the middle: picture and a part of the path is a question that it was never asked, and what it cannot answer itself cannot come back.
+# The model *before* unlearning tells how to read the columns in the middle: the picture with names beside it is a question that it was never asked, and where even it seldom answers, the silence of another model says little.
 #
 # ## Other levels
 #
-# The same rule at the settings that were chosen for a patient, on other nodes: a section is one secret, an institution a third of all.
+# NPO at the settings that were chosen for a patient, on other nodes: a section is one secret, an institution a third of all.
 
 # %%
 levels = []
@@ -574,7 +574,7 @@ say(
         worse="By names alone more secrets come back of an institution than of a patient, {ours} against {theirs}.",
         undecided="By names alone what comes back of an institution ({ours}) and of a patient ({theirs}) cannot be told apart.",
     )
-    + " An institution has three times as many secrets, so in the same number of steps each is asked a third as often: that may be all there is to it. MedForget reports that models unlearnt at a coarse level resist its attack, and those at a fine level do not {cite}`wu2025medforget`."
+    + " An institution has three times as many secrets, so in the same number of steps each is asked a third as often: no run here tells that from the level. MedForget reports that models unlearnt at a coarse level resist its attack, and those at a fine level do not {cite}`wu2025medforget`."
 )
 
 # %% [markdown]
@@ -708,7 +708,7 @@ check_fall(fall)
 #
 # ## In five lines
 #
-# - Gradient ascent has no lower end; NPO has the same first step, and its push fades by a logistic weight.
+# - Gradient ascent has no lower end; NPO begins with the same push on what is to be forgotten, which then fades by a logistic weight.
 # - Report siblings by themselves, and forgetting and keeping over steps, not at one.
 # - Where retraining can be afforded, even on a small model, it is the ruler; measure likelihoods, not answers alone.
 # - Ask for the fact in every way in which it was learnt, and for the same from the model before.
@@ -716,7 +716,10 @@ check_fall(fall)
 #
 # ## Limits, and what to read next
 #
-# - One small recurrent model that learnt its secrets by heart; trees of a few dozen records, so a single secret is a sixth of a patient. Intervals are over trees.
+# - One kind of small recurrent model that was taught its secrets by heart; trees of a few dozen records, and a single secret is a sixth of a patient. Intervals are over trees, each with one patient.
+# - **The rule that chooses settings was changed after a full run on the test patients had been seen.** Under the rule before, NPO's lead over gradient difference on siblings was decided in its favour; what the present rule says of the two is in the list above. So a verdict here may depend on how settings are chosen, and none was planned beforehand: they want new trees to confirm them.
+# - Settings were chosen on one patient of the first tree, whose other records and public questions are in the test too. Four tries are few: with two values of a setting every choice lies at an edge of what was tried, and what lies beyond is not known.
+# - RMU was tried narrowly. The states of our model lie between -1 and 1, so the longer of its two lengths cannot be reached, and $\gamma$, which its authors set far higher {cite}`li2024wmdp`, is left at 1. So a verdict on RMU is one on this $\gamma$: how it would do at others is open.
 # - Retraining is an oracle up to its seed. That a model is near to it on these questions does not prove that nothing is left: other questions, or its weights, may tell.
 # - The unlearner here may use all retained records. With a part of them, or none, the order of the rules may be another.
 # - The pictures are drawn blocks; nothing here is a medical device or legal advice.

@@ -154,7 +154,7 @@ y = {name: last_state(frozen, i) for name, i in ids.items()}
 e = {name: embed(w.pictures) for name, w in worlds.items()}
 taught = {"source": last_state(frozen, lesson_ids), "target": e["train"][shown_rows]}  # fmt: skip
 say(
-    f"A text is {y['train'].shape[1]} numbers and a picture {LENGTH_OF_EMBEDDING}, with {embed.kept:.0%} of the variance of its features. All models of this chapter learn from {len(four.world)} pictures."
+    f"A text is {y['train'].shape[1]} numbers and a picture {LENGTH_OF_EMBEDDING}, with {embed.kept:.0%} of the variance of its features. All generators and priors of this chapter learn from {len(four.world)} pictures; the autoencoder, the network that makes $e$ and the judge learnt from others."
 )
 
 # %% [markdown]
@@ -175,7 +175,7 @@ say(
 linear = linear_prior(taught["source"], taught["target"])
 left_open = linear.covariance.trace() / taught["target"].var(0).sum()
 say(
-    f"By a linear map the text tells {1 - left_open:.0%} of the variance of the training embeddings; {left_open:.0%} stay open."
+    f"By a linear map the text tells {1 - left_open:.0%} of the variance of the training embeddings; {left_open:.0%} stay open. Most texts in training tell everything about their picture; those of validation and test tell a part."
 )
 
 # %% [markdown]
@@ -230,7 +230,7 @@ say(
 # | linear prior | a draw from (2) |
 # | untrained prior | the diffusion prior before training, which is (2) in the sampler's few steps: what these do, without what is learnt |
 # | diffusion prior | trained by (6) |
-# | guided | the same with (7), at the scale that shows most facts on validation prompts |
+# | guided | the same with (7), at that scale beyond 1 that shows most facts on validation prompts |
 # | nearest text | no model: the picture of the training prompt whose embedding is nearest, of equally near ones a random one; it is its own nearest picture |
 #
 # *cosine*, with the embedding of the real picture, asks for one good guess, as a CLIP score does. *energy* is the energy distance between the laws given the text
@@ -367,7 +367,7 @@ claim(
 claim(
     "prior-cosine-linear-mean", of("diffusion prior", "cosine"), of("linear, mean", "cosine"), direction="higher", digits=3,
     better="- By cosine a draw of the diffusion prior is the better guess than the linear mean, {ours} against {theirs}.",
-    worse="- By cosine the linear mean is the better guess, {theirs} against {ours}: one that asks for a single guess should choose a mean.",
+    worse="- By cosine the linear mean is the better guess, {theirs} against {ours}: whoever is judged so should give the mean.",
     undecided="- By cosine a draw of the diffusion prior ({ours}) and the linear mean ({theirs}) cannot be told apart.",
 )  # fmt: skip
 by_prompt = {"over": "items", "called": "prompts", "unit": "%", "direction": "higher"}  # fmt: skip
@@ -874,7 +874,8 @@ for name in FAMILIES:
 
 # %% [markdown]
 # Where budgets are nearer to each other: the U-Nets of latent diffusion and of the decoder after their first rounds, which are equally long; and that round of latent diffusion whose training
-# took a time most like that of Muse, or of CM3Leon.
+# took a time most like that of Muse, or of CM3Leon. Rounds before the last differ in more than their length: their rate does not fall at the end, as that of the token
+# models does, and their settings were found for the full training.
 
 # %% tags=["hide-input"]
 rounds = [f"latent diffusion, round {i + 1}" for i in range(len(AFTER) - 1)]
@@ -895,7 +896,7 @@ for name in ("Muse", "CM3Leon"):
     )  # fmt: skip
 
 # %% [markdown]
-# And inside Kandinsky: which half is short of what?
+# And inside Kandinsky: which half is short of what? What the decoder makes leaves through the autoencoder, so that its losses are among those of the last line: hold them against *real, through the autoencoder* in the table.
 
 # %% tags=["hide-input"]
 claim(
@@ -918,13 +919,14 @@ claim(
 )  # fmt: skip
 claim(
     "facts-real-embedding-real", shares("real, through the decoder"), shares("real"), **by_prompt,
-    better="- Through embedding and decoder, real pictures show more than they do themselves, {ours} against {theirs}.",
-    worse="- Through embedding and decoder, real pictures lose facts, {ours} is left of {theirs}.",
-    undecided="- What embedding and decoder leave of real pictures ({ours}) and the pictures themselves ({theirs}) cannot be told apart.",
+    better="- Through embedding, decoder and autoencoder, real pictures show more than they do themselves, {ours} against {theirs}.",
+    worse="- Through embedding, decoder and autoencoder, real pictures lose facts, {ours} is left of {theirs}.",
+    undecided="- What embedding, decoder and autoencoder leave of real pictures ({ours}) and the pictures themselves ({theirs}) cannot be told apart.",
 )  # fmt: skip
 
 # %% [markdown]
-# Are they copies? A new real picture also has a nearest training picture. It goes through the same first stage first, since autoencoders smooth, and smooth pictures are near to everything.
+# Are they copies? A new real picture also has a nearest training picture. It goes through the same first stage first, since autoencoders smooth, and smooth pictures are near to everything. To be nearer than these would be a sign of copies; to be further is no proof of
+# the contrary, since what is drawn badly is far from everything, too.
 
 # %% tags=["hide-input"]
 for name, stage in (
@@ -966,7 +968,7 @@ frames(
 # - **Scale of the embedding.** Diffusion assumes data about as wide as its noise. The prior divides $e$ by its scale and multiplies at the end; without it the schedule (3) starts too late or
 #   too early.
 # - **A decoder trained on real embeddings sees drawn ones.** The rows *real, through the decoder* and *Kandinsky* are that step apart.
-# - **A mean is no picture.** Among linear maps, (1) has the least squared error; it is no law. Compare *energy* and *cosine* above before choosing by one number.
+# - **A mean is no picture.** Among linear maps, (1) aims at the least squared error; it is no law. Compare *energy* and *cosine* above before choosing by one number.
 # - **The judge.** It has learnt real drawings only. What it reads off torn or smooth ones is less certain, and *FD-reader* uses its features: it is no FID, and comparable only within this table.
 # - **What is shared is not free.** Columns *before* and *training* are apart because a first stage can serve many generators.
 #
@@ -1080,7 +1082,7 @@ def two(x, a, level):
 check_two(two)
 
 # %% [markdown]
-# At a time with little noise left the tangent decides for one of the two, and the linear prediction lies between them. A draw has twice the squared error of the mean and is a picture; the mean is none.
+# As the noise gets less, the tangent decides for one of the two long before the linear prediction does. A draw has twice the squared error of the mean and is a picture; the mean is none.
 #
 # ```{solution-end}
 # ```
@@ -1092,7 +1094,7 @@ check_two(two)
 # ```
 #
 # ```{dropdown} A linear prior has the lower Fréchet distance and a diffusion prior is preferred by people. Can both be?
-# Yes: these ask for different things. One compares sets of pictures as wholes, the other single pictures with their prompts.
+# Yes: these ask for different things. One compares sets of pictures as wholes, the other single pictures with their prompts. What this chapter's rows have, the columns *FD-reader* and *facts* tell; its linear row paints the mean and draws nothing from (2).
 # ```
 #
 # ```{dropdown} Two generators, the same seconds of training. Is the comparison fair?
@@ -1109,9 +1111,9 @@ check_two(two)
 #
 # ## Limits, and what to read next
 #
-# One training of each generator, small pictures, prompts from templates: intervals are over prompts, not over trainings, and say nothing of photographs or of free text. They are not
+# One training of each generator, small pictures, prompts from templates: intervals are over prompts, not over trainings, and say nothing of photographs or of free text; those on the prior's energy and cosine are over its trainings and draws, on one set of prompts. They are not
 # corrected for the number of claims. Nearly all networks have one learning rate that was searched for none of the four families; only the prior's was. Settings were searched on few prompts, and rows of a shorter
-# training had no search of their own; where the chosen setting is the last that was tried, more of it may show more. Seconds are of one thread of one machine; where many tokens are looked at at once the order may change. The embedding is not CLIP's, and has seen labels of facts; the text
+# training had no search of their own; where the chosen setting is the last that was tried, more of it may show more. Seconds are of one thread of one machine, from a few steps of each network, so that small differences are chance; where many tokens are looked at at once the order may change. The embedding is not CLIP's, and has seen labels of facts; the text
 # encoder has, too. No T5 was tried, nor any encoder that has read other text. Kandinsky's own prior is a transformer over the tokens of the text {cite}`razzhigaev2023kandinsky`, its image encoder is CLIP's, and its
 # autoencoder is quantised.
 #
