@@ -652,9 +652,9 @@ say(
 # Any table will do in which each agent has a column and one for its confidence, the layout of the paper's result files:
 #
 # ```python
-# from mmlab.data.sets.agent_answers import agent_answers
+# from mmlab.data.sets.agent_answers import read_agent_answers
 #
-# found = agent_answers("predictions.csv", ["Qwen_1", "GPT_1", "RAG"])
+# found = read_agent_answers("predictions.csv", ["Qwen_1", "GPT_1", "RAG"])
 # half = torch.randperm(len(found.items), generator=torch.Generator().manual_seed(0)).argsort() % 2 == 0
 # ```
 #

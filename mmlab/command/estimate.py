@@ -69,6 +69,8 @@ def plan(method: Method, items: Any, *, steps: int, batch_size: int, average: bo
 
 def _activations(method: Method, batch: Batch, seed: int) -> int:
     """Bytes that autograd keeps for the backward pass of one batch; of several objectives the largest."""
+    with torch.no_grad():  # as mmlab.fit does
+        batch = method.prepare(batch, torch.Generator(method.device).manual_seed(seed))
     own = {p.untyped_storage().data_ptr() for p in [*method.parameters(), *batch.values()]}
     largest = 0
     for objective in method.objectives():

@@ -42,9 +42,21 @@ def build(stem: str, data: Data, settings: Iterable[str] = (), seed: int = 0) ->
     cls = load(stem)
     _check_inputs(stem, data)
     fixed = {**cls.arguments_for(data.train[0]), **_classes(cls, data), **_asked(cls, data)}
+    _check_modalities(stem, data, fixed)
     arguments = {**fixed, **parse(cls, settings)}
     check_complete(cls, arguments, "--set")
     return cls.seeded(seed, **arguments)
+
+
+def _check_modalities(stem: str, data: Data, fixed: dict[str, Any]) -> None:
+    """Refuse data of which a key, taken for a modality, holds marks or a single number."""
+    shapes = fixed.get("shapes") or ({fixed["modality"]: fixed["shape"]} if "modality" in fixed else {})
+    for name, shape in shapes.items():
+        value = data.train[0][name]
+        if not len(shape) or not value.is_floating_point():
+            what = str(value.dtype).removeprefix("torch.") if len(shape) else "a single number"
+            told = f"{stem} takes all that is no label for a modality, and {data.name} gives {name} as {what}"
+            raise ValueError(f"{told}: give vectors of float32, or leave it out.")
 
 
 def _asked(cls: type[Method], data: Data) -> dict[str, Any]:

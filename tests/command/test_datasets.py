@@ -38,6 +38,10 @@ SMALL = {  # datasets that need no files, as small as is legal
     "market_world": (),
     "rumour_world": ("clusters=8",),
     "signs_world": (),
+    "shape_world": (),
+    "agents_world": ("record=20",),
+    "hospital_world": (),
+    "plotted_series": (),
     "rest_motor_world": ("subjects=12", "regions=24"),
 }
 

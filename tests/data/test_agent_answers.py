@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmlab.data.sets.agent_answers import agent_answers
+from mmlab.data.sets.agent_answers import read_agent_answers
 from mmlab.methods.orchestrator import Orchestrator
 
 HEADER = "id,Image,Category,RAG,RAG_confidence,Qwen,Qwen_reason,Qwen_confidence,Qwen_time,GPT,GPT_reason,GPT_confidence"
@@ -24,7 +24,7 @@ def written(tmp_path):
 
 
 def test_reads_every_agent_with_a_confidence(written):
-    found = agent_answers(written(*ROWS))
+    found = read_agent_answers(written(*ROWS))
     assert found.agents == ("RAG", "Qwen", "GPT")
     assert found.classes == ("black-rot", "healthy", "mildew", "rust", "scab")  # one that no item has is a class too
     assert found.items.tensors["label"].tolist() == [3, 1, 4]
@@ -33,7 +33,7 @@ def test_reads_every_agent_with_a_confidence(written):
 
 
 def test_the_method_is_solved_from_it(written):
-    found = agent_answers(written(*ROWS), ["GPT", "Qwen"])
+    found = read_agent_answers(written(*ROWS), ["GPT", "Qwen"])
     method = Orchestrator(agents=2, classes=len(found.classes)).solve(found.items)
     assert method.predict(found.items.tensors).argmax(1).tolist() == found.items.tensors["answers"][:, 0].tolist()
 
@@ -51,11 +51,11 @@ def test_the_method_is_solved_from_it(written):
 )
 def test_what_is_wrong_is_named(written, rows, more, told):
     with pytest.raises(ValueError, match=told):
-        agent_answers(written(*rows, **more))
+        read_agent_answers(written(*rows, **more))
 
 
 def test_an_agent_that_is_not_there_is_named(written):
     with pytest.raises(ValueError, match="no agent 'qwen': did you mean 'Qwen'"):
-        agent_answers(written(*ROWS), ["qwen"])
+        read_agent_answers(written(*ROWS), ["qwen"])
     with pytest.raises(ValueError, match="no agent 'Image'"):
-        agent_answers(written(*ROWS), ["Image"])
+        read_agent_answers(written(*ROWS), ["Image"])

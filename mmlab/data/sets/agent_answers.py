@@ -16,7 +16,7 @@ from mmlab.data.tensors import TensorData
 from mmlab.paths import expand
 from mmlab.wording import nearest
 
-__all__ = ["AgentAnswers", "agent_answers"]
+__all__ = ["AgentAnswers", "read_agent_answers"]
 
 _SUFFIX = "_confidence"
 
@@ -36,7 +36,7 @@ class AgentAnswers:
     classes: tuple[str, ...]
 
 
-def agent_answers(path: str | Path, agents: list[str] | None = None, label: str = "Category") -> AgentAnswers:
+def read_agent_answers(path: str | Path, agents: list[str] | None = None, label: str = "Category") -> AgentAnswers:
     """Read a table of answers.
 
     A class that only an agent names, and no item has, is a class too: such an answer is wrong.
