@@ -6,14 +6,14 @@ Symbols as in :mod:`mmlab.methods.grpo`; L is the most words of an answer, and t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from mmlab.card import Card, Claim
 from mmlab.method import Batch
-from mmlab.methods.grpo import GRPO, Deviation
+from mmlab.methods.grpo import GRPO
 
 __all__ = ["DAPO", "length_penalty", "with_spread"]
 
@@ -87,7 +87,7 @@ class DAPO(GRPO):
         words: int = 6,
         clip: float = 0.2,
         clip_high: float = 0.28,
-        deviation: Deviation = "unbiased",
+        deviation: Literal["unbiased", "biased", "none"] = "unbiased",
         updates: int = 2,
         form: float = 0.1,
         rounds: int = 1,
