@@ -125,6 +125,11 @@ Step = Callable[[Path], Any]
 
 # What the message says; how to get it; how to follow it.
 TRIALS: dict[str, tuple[str, Step, Step]] = {
+    "a loss without rollouts": (
+        "call prepare(batch, rng)",
+        lambda f: unanswered(lambda method, batch: batch),
+        lambda f: unanswered(lambda method, batch: method.prepare(batch, torch.Generator())),
+    ),
     "leave subjects out": (
         "pass strict=False",
         lambda f: ConnectomePairs.join({1: EYE, 2: EYE}, {1: EYE}, REGIONS),
@@ -329,6 +334,13 @@ def encoded(width: int) -> Any:
 def masked(change: Callable[[torch.Tensor], torch.Tensor]) -> TensorData:
     _, batch = load("unimodal").demo()
     return TensorData(batch | {"image_present": change(batch["image_present"].long())})
+
+
+def unanswered(change: Callable[[Any, Any], Any]) -> None:
+    """GRPO's loss of prompts that have no answers yet."""
+    method, batch = load("grpo").demo()
+    asked = {key: batch[key] for key in ("input_ids", "length", "images", "answer")}
+    method.loss(change(method, asked), torch.Generator())
 
 
 def tokens(change: Callable[[torch.Tensor], torch.Tensor]) -> TensorData:
