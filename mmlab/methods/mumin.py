@@ -24,7 +24,7 @@ def weighted_cross_entropy(logits: Tensor, label: Tensor, weight: float) -> Tens
     """Cross-entropy in which an item of class 0, the rarer one, counts so many times.
 
     Args:
-        logits: (B, 2).
+        logits: (B, classes).
         label: (B,), 1 for misinformation.
         weight: ω.
     """
@@ -42,6 +42,7 @@ class MuMiN(Method):
         width: Hidden features D.
         factual_weight: ω, the weight of an item of the class 0; below 1 if it is the more frequent one.
         normalise: Whether there are layer norms.
+        classes: Verdicts, 2 in the paper; 0 is "factual".
 
     Raises:
         ValueError: If the weight is not positive.
@@ -73,6 +74,7 @@ class MuMiN(Method):
         width: int = 24,
         factual_weight: float = 1.0,
         normalise: bool = True,
+        classes: int = 2,
     ) -> None:
         super().__init__()
         if not factual_weight > 0:
@@ -82,10 +84,10 @@ class MuMiN(Method):
         near = {name: sizes[name] for name in ("authors", "pictures")}
         self.tweet = SageLayer(sizes["tweets"], near, width, normalise)
         self.claim = SageLayer(sizes["claim"], {"tweets": width}, width, normalise)
-        self.head = nn.Linear(width, 2)
+        self.head = nn.Linear(width, classes)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, 2).
+        """Logits (B, classes).
 
         Args:
             batch: ``claim`` (B, C), ``tweets`` (B, N, D), ``authors`` (B, N, E), ``pictures`` (B, N, P), and which
@@ -111,7 +113,7 @@ class MuMiN(Method):
         return {"loss": weighted_cross_entropy(self(batch), batch["label"], self.factual_weight)}
 
     def predict(self, batch: Batch) -> Tensor:
-        """Probabilities (B, 2) of factual and misinformation.
+        """Probabilities (B, classes) of factual and misinformation.
 
         Args:
             batch: As for :meth:`forward`.
