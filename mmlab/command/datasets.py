@@ -99,7 +99,8 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
     check_complete(function, chosen, "--data-set")
     whole = function(**chosen)
     whole = getattr(whole, "pairs", whole)  # a synthetic world also holds its truth
-    arguments: dict[str, Any] = {}
+    asked = getattr(whole, "arguments", None)
+    arguments = dict(asked) if isinstance(asked, Mapping) else {}
     if _holds_talk(whole):
         whole, arguments = _talk(whole)
     if _holds_prompts(whole):

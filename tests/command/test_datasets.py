@@ -21,6 +21,7 @@ DATA = Path(__file__).parents[2] / "mmlab" / "data"
 
 SMALL = {  # datasets that need no files, as small as is legal
     "catalogue_world": (),
+    "field_guide_world": ("pictures=20", "lessons=20"),
     "follow_up_world": (),
     "shape_texture_world": (),
     "privileged_world": (),

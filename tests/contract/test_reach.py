@@ -54,13 +54,16 @@ def superclasses(stem: str) -> set[str]:
 
 @cache
 def expected(stem: str) -> set[str]:
-    """Stems of the methods that a chapter imports, alone or through its exercises and bases, and what they subclass."""
+    """Stems of the methods that a chapter imports, alone or through exercises and bases, and what those subclass."""
     targets = set(imported(ast.parse((ROOT / "notebooks" / f"{stem}.py").read_text(encoding="utf-8"))).values())
-    for target in list(targets):
-        parts = target.split(".")
+    open_ = list(targets)
+    while open_:
+        parts = open_.pop().split(".")
         if len(parts) > 2 and parts[1] in SHARED:
             for path in (ROOT / "mmlab" / parts[1]).glob(f"{parts[2]}.py"):
-                targets |= set(imported(ast.parse(path.read_text(encoding="utf-8"))).values())
+                new = set(imported(ast.parse(path.read_text(encoding="utf-8"))).values()) - targets
+                targets |= new
+                open_ += new
     found, queue = set(), list(methods_in(targets))
     while queue:
         method = queue.pop()
