@@ -32,17 +32,13 @@ def naming(where: object) -> Iterator[None]:
 def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """The end of an error's sentence: the nearest known name, or all of them.
 
-    A name that holds all the words that were typed is nearer than one that has more letters in common.
-
     Args:
         name: What was asked for.
         known: What there is.
         otherwise: What to say in place of all of them, where they are too many.
     """
     known = list(known)
-    words = set(name.split("_"))
-    whole = [other for other in known if words <= set(other.split("_"))]
-    near = difflib.get_close_matches(name, whole or known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else otherwise or f"there are {', '.join(known) or 'none'}."
 
 

@@ -93,7 +93,9 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
     if name.startswith(FOLDER):
         return _own(name, settings, test_share, seed)
     if name not in datasets():
-        raise ValueError(f"There is no dataset {name!r} to train on: {nearest(name, [*datasets(), FOLDER])}")
+        words, known = set(name.split("_")), [*datasets(), FOLDER]
+        whole = [other for other in known if words <= set(other.split("_"))]  # nearer than more letters in common
+        raise ValueError(f"There is no dataset {name!r} to train on: {nearest(name, whole or known)}")
     function = getattr(importlib.import_module(_homes()[name]), name)
     chosen = parse(function, settings)
     check_complete(function, chosen, "--data-set")
