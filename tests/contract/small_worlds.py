@@ -1,0 +1,28 @@
+"""Settings of the datasets that need no files, as small as is legal."""
+
+SMALL: dict[str, tuple[str, ...]] = {
+    "catalogue_world": (),
+    "field_guide_world": ("pictures=20", "lessons=20"),
+    "follow_up_world": (),
+    "shape_texture_world": (),
+    "privileged_world": (),
+    "av_mnist_mini": ("origin=synthetic", "train=30", "validation=10", "test=10"),
+    "conditional_laws_world": ("count=60",),
+    "colonoscopy_world": ("pictures=12",),
+    "coloured_digits_world": (),
+    "dependency_world": ("items=60",),
+    "described_connectomes": ("people=20",),
+    "diagnosis_world": ("regions=4",),
+    "mini_memes": ("items=30",),
+    "omics_world": ("people=40",),
+    "planar_world": (),
+    "scene_world": ("items=12",),
+    "market_world": (),
+    "rumour_world": ("clusters=8",),
+    "signs_world": (),
+    "shape_world": (),
+    "agents_world": ("record=20",),
+    "hospital_world": (),
+    "plotted_series": (),
+    "rest_motor_world": ("subjects=12", "regions=24"),
+}
