@@ -3,6 +3,7 @@
 SMALL: dict[str, tuple[str, ...]] = {
     "catalogue_world": (),
     "field_guide_world": ("pictures=20", "lessons=20"),
+    "cohort_world": (),
     "follow_up_world": (),
     "shape_texture_world": (),
     "privileged_world": (),
