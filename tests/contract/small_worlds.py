@@ -21,6 +21,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "market_world": (),
     "rumour_world": ("clusters=8",),
     "signs_world": (),
+    "tweets_world": (),
     "shape_world": (),
     "agents_world": ("record=20",),
     "hospital_world": (),
