@@ -643,9 +643,20 @@ check_degenerate((frequent, macro, right))
 # :label: language-wider
 #
 # Let (5) be the score. (a) Show that the same evidence $c$ for both languages narrows the gap. (b) A second reading has noise that is independent of the first, and the tweet's own vagueness is 0: then it doubles the evidence of each language. Show that the gap can widen, and
-# for which $E_l < E_{\text{en}}$ it does so, in the limit of a small difference.
+# for which $E_l < E_{\text{en}}$ it does so, in the limit of a small difference. Write the factor by which a small gap widens at evidence $E$.
 # ```
-#
+
+# %% tags=["stub:widening"]
+from mmlab.exercises.language_disparity import check_widening
+
+
+def widening(evidence):
+    return ...
+
+
+check_widening(widening)
+
+# %% [markdown]
 # ```{solution-start} language-wider
 # :class: dropdown
 # ```
@@ -658,6 +669,14 @@ check_degenerate((frequent, macro, right))
 #
 # which is above 1 for $E < 4 \log 2$. Where texts tell little, two readings of them widen the gap; where they tell much, two readings narrow it.
 
+
+# %% tags=["solution:widening"]
+def widening(evidence):
+    return 2**0.5 * np.exp(-evidence / 8)
+
+
+check_widening(widening)
+
 # %%
 for evidence in (1.0, 4 * np.log(2), 5.0):
     near = [
@@ -665,7 +684,7 @@ for evidence in (1.0, 4 * np.log(2), 5.0):
         for k in (1, 2)
     ]
     say(
-        f"At E = {evidence:.2f} a small gap is {near[1] / near[0]:.3f} times as wide after a second reading; the formula gives {np.sqrt(2) * np.exp(-evidence / 8):.3f}."
+        f"At E = {evidence:.2f} a small gap is {near[1] / near[0]:.3f} times as wide after a second reading; the formula gives {widening(evidence):.3f}."
     )
 
 # %% [markdown]

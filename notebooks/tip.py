@@ -877,9 +877,20 @@ check_nothing((contrast_of_nothing, matching_of_nothing, category_of_nothing))
 # :label: tip-matching
 #
 # Pairs $(x, t)$ of picture and table have the law $p(x, t)$. Let wrong tables be drawn from $q(t \mid x)$ and wrong pictures from $q(x \mid t)$. Which $p^\star(x, t)$ minimises (5)? What is its log-odds if wrong partners are drawn evenly from the marginal laws, and what do
-# hard ones (4) take away from it?
+# hard ones (4) take away from it? Write the log-odds for finite laws: `joint` is $p(x, t)$, a matrix; the others are $q(t \mid x)$ and $q(x \mid t)$ at the same places.
 # ```
-#
+
+# %% tags=["stub:log_odds"]
+from mmlab.exercises.tip import check_log_odds
+
+
+def log_odds(joint, table_given_picture, picture_given_table):
+    return ...
+
+
+check_log_odds(log_odds)
+
+# %% [markdown]
 # ```{solution-start} tip-matching
 # :class: dropdown
 # ```
@@ -889,13 +900,27 @@ check_nothing((contrast_of_nothing, matching_of_nothing, category_of_nothing))
 # $$\log \frac{p^\star}{1 - p^\star} = \log \frac{p(x, t)}{p(x)\, q(t \mid x) + p(t)\, q(x \mid t)} .$$
 #
 # With even draws, $q(t \mid x) = p(t)$, this is the pointwise mutual information less $\log 2$. Hard partners are drawn where $s$ is high. If $s$ already is the pointwise mutual information, $q(t \mid x) \propto p(t)\,e^{s}$ is $p(t \mid x)$ itself, and the log-odds is $-\log 2$ for every pair: what the contrast
-# knows, the matching no longer needs to say. A sum over three states shows both.
+# knows, the matching no longer needs to say. A law of three states shows both.
+
+
+# %% tags=["solution:log_odds"]
+def log_odds(joint, table_given_picture, picture_given_table):
+    px, pt = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
+    wrong = px * table_given_picture + pt * picture_given_table
+    return (joint / wrong).log()
+
+
+check_log_odds(log_odds)
 
 # %%
 joint = torch.tensor([[0.3, 0.05, 0.05], [0.02, 0.2, 0.08], [0.05, 0.05, 0.2]])
 px, pt = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
-for name, q in {"even": (pt, px), "hard": (joint / px, joint / pt)}.items():
-    odds = (joint / (px * q[0] + pt * q[1])).log()
+laws = {
+    "even": (pt.expand_as(joint), px.expand_as(joint)),
+    "hard": (joint / px, joint / pt),
+}
+for name, (t_given_x, x_given_t) in laws.items():
+    odds = log_odds(joint, t_given_x, x_given_t)
     say(
         f"With {name} partners the optimal log-odds goes from {odds.min():.2f} to {odds.max():.2f}."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_closed", "check_degenerate"]
+__all__ = ["check_closed", "check_degenerate", "check_widening"]
 
 Three = tuple[Tensor, Tensor, Tensor]
 
@@ -92,4 +93,29 @@ def check_degenerate(answer: tuple[Any, Any, Any]) -> Verdict:
         parts=["the F1 of the frequent class", "the macro-F1", "the accuracy"],
         right="A macro-F1 of this size is an alarm: count the classes that are named.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
+    )
+
+
+def check_widening(answer: Callable[[float], Any]) -> Verdict:
+    """Check the factor by which a second reading widens a small gap.
+
+    Args:
+        answer: A function of the evidence E of one reading to the factor.
+    """
+    mistakes: list[Mistake] = [
+        ("You left out that the difference in evidence doubles, too.", lambda e: math.exp(-e / 8) / math.sqrt(2)),
+        ("This is the ratio of the normal densities alone: the root of E below them changes as well.",
+         lambda e: 2 * math.exp(-e / 8)),
+        ("In (5) stands half of the root of E: its square is a quarter of E, and the density halves that.",
+         lambda e: math.sqrt(2) * math.exp(-e / 2)),
+        ("This falls too fast: of the exponent at 2 E, take the one at E away.",
+         lambda e: math.sqrt(2) * math.exp(-e / 4)),
+    ]  # fmt: skip
+    return judge(
+        answer,
+        lambda e: math.sqrt(2) * math.exp(-e / 8),
+        [(0.5,), (2.0,), (6.0,)],
+        parts=["the factor"],
+        right="Above 1 for evidence below 4 log 2.",
+        mistakes=mistakes,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmlab.exercises.verdict import Mistake, Verdict, judge
 
-__all__ = ["check_nothing", "check_numbers"]
+__all__ = ["check_log_odds", "check_nothing", "check_numbers"]
 
 
 def check_numbers(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
@@ -50,6 +50,59 @@ def check_numbers(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict
         cases,
         parts=["the cost"],
         right="Cells that are not hidden count nowhere, and a batch without hidden cells costs nothing.",
+        mistakes=mistakes,
+    )
+
+
+def check_log_odds(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Verdict:
+    """Check the log-odds of the optimal matching.
+
+    Args:
+        answer: A function of p(x, t), of q(t | x) and of q(x | t), (X, T) each, to the log-odds (X, T).
+    """
+
+    def marginals(joint: Tensor) -> tuple[Tensor, Tensor]:
+        return joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
+
+    def right(joint: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        px, pt = marginals(joint)
+        return (joint / (px * a + pt * b)).log()
+
+    def bare(joint: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return (joint / (a + b)).log()
+
+    def swapped(joint: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        px, pt = marginals(joint)
+        return (joint / (pt * a + px * b)).log()
+
+    def even(joint: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        px, pt = marginals(joint)
+        return (joint / (2 * px * pt)).log()
+
+    def one(joint: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return (joint / (marginals(joint)[0] * a)).log()
+
+    def share(joint: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return right(joint, a, b).sigmoid()
+
+    mistakes: list[Mistake] = [
+        ("The wrong table is drawn *for a picture*: weigh q(t | x) by p(x), and q(x | t) by p(t).", bare),
+        ("The weights are exchanged: q(t | x) goes with p(x).", swapped),
+        ("This is for even draws: put the laws of the wrong partners in.", even),
+        ("There are two wrong pairs, and you took one.", one),
+        ("This is the probability: its log-odds is asked for.", share),
+    ]
+    rng = torch.Generator().manual_seed(0)
+    cases = []
+    for shape in ((3, 4), (5, 2)):
+        joint, a, b = torch.rand(3, *shape, generator=rng) + 0.1
+        cases.append((joint / joint.sum(), a / a.sum(1, keepdim=True), b / b.sum(0, keepdim=True)))
+    return judge(
+        answer,
+        right,
+        cases,
+        parts=["the log-odds"],
+        right="The harder the wrong partners, the less is left for the matching to say.",
         mistakes=mistakes,
     )
 

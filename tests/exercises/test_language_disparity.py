@@ -9,6 +9,12 @@ MISTAKES = {
         ("1 - after / before", "before - after", "points closed"),
         ("1 - after / before", "(1 - (english_both - other_both) / (english_text - other_text)).mean()", "averaged"),
     ],
+    "widening": [
+        ("2**0.5 * ", "0.5**0.5 * ", "doubles, too"),
+        ("2**0.5 * ", "2 * ", "densities alone"),
+        ("evidence / 8", "evidence / 2", "half of the root"),
+        ("evidence / 8", "evidence / 4", "falls too fast"),
+    ],
     "degenerate": [
         ("2 * p / (1 + p)", "(1 + p) / 2", "arithmetic"),
         ("frequent / 5", "frequent", "all five count"),

@@ -9,6 +9,12 @@ MISTAKES = {
         (" / hidden.sum().clamp(min=1)", "", "This is the sum"),
         (".square()", ".abs()", "absolute error"),
     ],
+    "log_odds": [
+        ("px * table_given_picture + pt * picture_given_table", "table_given_picture + picture_given_table", "for a"),
+        ("px * table_given_picture + pt * picture_given_table", "2 * px * pt", "even draws"),
+        ("px * table_given_picture + pt * picture_given_table", "px * table_given_picture", "you took one"),
+        ("(joint / wrong).log()", "(joint / wrong).log().sigmoid()", "probability"),
+    ],
     "nothing": [
         ("math.log(48)", "math.log(47)", "among the 48"),
         ("math.log(48)", "2 * math.log(48)", "do not add"),
