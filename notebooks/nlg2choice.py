@@ -13,15 +13,15 @@
 # %% [markdown]
 # # Describe first, then choose: nlg2choice
 #
-# **A model describes pictures well, and has read which description belongs to which name. You show it a picture and sixteen names. Do you ask for the letter of an option, for the name, or for a description?**
+# **A model describes pictures, and has read which description belongs to which name. You show it a picture and sixteen names. Do you ask for the letter of an option, for the name, or for a description?**
 #
-# A language model that sees can be scored on multiple choice in many ways: read the letter that it writes, compare the probabilities of letters, or those of the names. They disagree, most of all where there are hundreds of similar names. nlg2choice {cite}`lawrence2025speak` asks an open question first, and then lets the same model,
-# without the picture, say nothing but a name from the list. This chapter writes that second step down, and compares it with what one would do otherwise, a dictionary included.
+# A language model that sees can be scored on multiple choice in many ways: read the letter that it writes, compare the probabilities of letters, or those of the names. They need not agree. nlg2choice {cite}`lawrence2025speak` asks an open question first, and then lets the same model,
+# without the picture, say nothing but a name from the list. This chapter writes that second step down, and compares it with what one would do otherwise, a dictionary included. The paper's open question asks for the species; ours asks for a description, so that all knowledge of names is left to the second step.
 #
 # **After this chapter you can**
 #
 # - score a list of names with a language model: by sum, per word, per byte, and in a tree;
-# - say why names of a tree can be scored from their first words alone, and when a tree misleads;
+# - say why names of a tree can be scored from their first words alone, and when a tree may mislead;
 # - read letters and names from answers, and count what cannot be read;
 # - tell what a second, blind step adds to a description, and what it cannot.
 #
@@ -106,7 +106,7 @@ arrows = [
 show(
     diagram(boxes, arrows),
     alt="A drawing: a picture and an open question go to a model, which writes a description. The description goes to the same model without the picture. A tree of names says which word may follow, and a name comes out.",
-    caption="The picture is read once. What the description does not say, the second step cannot know.",
+    caption="The picture is read once, and neither step trains the model. What the description does not say, the second step cannot know.",
 )
 
 # %% [markdown]
@@ -114,23 +114,23 @@ show(
 #
 # $$\hat c = \arg\max_c\, p(c \mid a), \tag{1}$$
 #
-# where only names may be said. Let $A(c_{<t})$ be the words with which some name goes on after the prefix $c_{<t}$. At each place the model's law is cut to them and made to sum to 1,
+# where only names may be said. Names as rows of words form a tree: they share its branches as far as they begin alike. A node of it is a beginning, or prefix, $c_{<t}$, and its branches are the words $A(c_{<t})$ with which some name goes on. At each node the model's law, its probabilities of the next word, is cut to them and made to sum to 1,
 #
 # $$p(c \mid a) = \prod_{t=1}^{n} \frac{\pi(c_t \mid a, c_{<t})}{\sum_{w \in A(c_{<t})} \pi(w \mid a, c_{<t})}. \tag{2}$$
 #
-# Summed over all names this is 1: at every node of the tree the factors of its branches sum to 1. Where a prefix is left with a single name, every later factor has one word above and the same word below. So with $d(c)$ the number of words after which $c$ is alone,
+# Summed over all names this is 1: at every node the factors of the branches sum to 1. Where a prefix is left with a single name, every later factor has one word above and the same word below. So with $d(c)$ the number of words, the end included if need be, after which $c$ is alone,
 #
-# $$p(c \mid a) = \prod_{t=1}^{d(c)} \frac{\pi(c_t \mid a, c_{<t})}{\sum_{w \in A(c_{<t})} \pi(w \mid a, c_{<t})}: \tag{3}$$
+# $$p(c \mid a) = \prod_{t=1}^{d(c)} \frac{\pi(c_t \mid a, c_{<t})}{\sum_{w \in A(c_{<t})} \pi(w \mid a, c_{<t})}. \tag{3}$$
 #
-# stopping early is exact. Without the denominators it is not: the product over the first words is then an upper bound of the product over all.
+# Stopping early is exact. Without the denominators it is not: the product over the first words is then an upper bound of the product over all.
 #
-# Two cautions. Following the most probable branch need not find the most probable name: a genus may have the larger probability and divide it among many species. And (2) is not $\pi(c \mid a) / \sum_{c'} \pi(c' \mid a)$. A node that the model considers unlikely gives its whole probability to its branches all the same; the last exercise has numbers.
+# Two cautions. Following the most probable branch need not find the most probable name: a first word, say that of a genus, may have the larger probability and divide it among many species. And (2) is not $\pi(c \mid a) / \sum_{c'} \pi(c' \mid a)$. After some prefix the model may want to say hardly any word that the tree allows there; the node divides its whole probability among its branches all the same. The last exercise has numbers.
 #
 # Why not marginalise? By the law of total probability a name has $p(c \mid x) = \sum_a \pi(a \mid x)\, p(c \mid a)$ if it depends on the picture through the description alone. (1) keeps one term of this sum. A mean over drawn descriptions estimates the whole of it, at the price of so many more descriptions; it has a row below.
 #
 # ## A field guide
 #
-# A figure's species follows from its colour and shape by a table, and has a name that cannot be guessed from them ({py:mod}`~mmlab.data.worlds.field_guide_world`). The genera have one, two, five and eight species, and one name begins another. A small recurrent model has learnt, before this chapter begins, to describe pictures and to give names to *descriptions*, and to choose letters for them. No picture was named to it.
+# A figure's species follows from its colour and shape by a table, and has a name that cannot be guessed from them ({py:mod}`~mmlab.data.worlds.field_guide_world`). The genera have one, two, five and eight species, and one name begins another. For each seed a small recurrent model, the *reader*, has had lessons before this chapter begins, that is, questions with their answers: to describe pictures, and to give names, and letters of names, to *descriptions*. No picture was named to it.
 
 # %%
 readers = guide_readers(seeds)
@@ -140,10 +140,10 @@ worlds = {
     for n in named
     for seed in range(seeds)
 }
+shown = worlds[named[0], 0].test.tensors
 
 # %% tags=["hide-input"]
 # Code of the figure: pictures with what should be said of them
-shown = worlds[named[0], 0].test.tensors
 figure = Figure(figsize=(6.6, 1.9), layout="constrained")
 told = []
 for i, axes in enumerate(figure.subplots(1, 4)):
@@ -165,7 +165,7 @@ show(
 nodes = {tuple(row[: t + 1]) for row in trie.rows.tolist() for t in range(len(row)) if t == 0 or row[t - 1] != END}  # fmt: skip
 say(
     f"After *mu kor* may come {' or '.join('the end' if w == END else f'*{WORDS[w]}*' for w in trie.allowed([WORDS.index('mu'), WORDS.index('kor')]))}: an end is a word like others, or the two names could not be told apart. "
-    f"All names have {int(trie.ended().sum())} words with their ends; {int(trie.depth.sum())} of them are needed by (3), and the tree has {len(nodes)} branches."
+    f"Counted name by name, there are {int(trie.ended().sum())} words with the ends, of which (3) needs {int(trie.depth.sum())}. Beginnings that are shared counted once, the whole tree has {len(nodes)} branches."
 )
 
 # %% [markdown]
@@ -218,21 +218,21 @@ say(
 # %% [markdown]
 # ## The rivals
 #
-# The readers now get lessons with *named pictures*: one, eight or sixty-four of each species, along with what they learnt before, in the same number of steps for every row. Whoever asks for the name in sight of the picture has only these; the description needs none of them.
+# The readers now get lessons with *named pictures*: one, eight or sixty-four of each species, along with what they learnt before, in the same number of steps for every row; they ask for a picture's description twice as often as for its name. Naming in sight of the picture is practised on the named pictures alone; a description needs none of them. All readers of the table have had these lessons, though: what nlg2choice does before them is not measured here.
 #
 # | row | what is asked | with the picture |
 # | --- | --- | --- |
 # | direct, tree | the name, by (2) | yes |
-# | direct, sum / per word / per byte | the name with the largest $\log\pi(c \mid x)$, as it is, or divided by its number of words or bytes | yes |
+# | direct, sum / per word / per byte | the name with the largest $\log\pi(c \mid x)$, here with the question for the name in $x$, as it is, or divided by the number of its words, the end included, or bytes | yes |
 # | direct, free | the name, freely; what is no name is wrong | yes |
 # | nlg2choice | a description, then the name by (2) | in the first step |
-# | 8 descriptions | the same, the mean of (2) over eight drawn descriptions | in the first step |
-# | dictionary | a description; its words for colour and shape are looked up in a table | in the first step |
-# | probe | nothing: logistic regression on the reader's picture vector, fitted on the named pictures | yes |
-# | other pictures | nlg2choice with the description of another picture: a control | no |
-# | true description | (2) after the description of the lessons: the ceiling of the second step | no |
+# | 8 descriptions | the same, the mean of (2) over eight descriptions, drawn word by word | in the first step |
+# | dictionary | a description; its words for colour and shape are looked up in the true table, which the reader had to learn from texts | in the first step |
+# | probe | nothing: logistic regression on the reader's picture vector as it was before these lessons, fitted on the named pictures | yes |
+# | other pictures | nlg2choice with the description of another picture, whose name is the same now and then: a control | no |
+# | true description | (2) after the right description: the second step after a first one without error | no |
 #
-# All rows of a seed ask the same reader. The learning rate of its lessons is the one with which *direct, tree* has most right on the validation pictures of the first seed, so the search is made for the rival; the probe chooses its penalty on validation pictures, too.
+# All rows of a seed but the probe ask the same reader. The learning rate of its lessons is the one with which *direct, tree* has most right on the validation pictures of the first seed, so the search is made for the rival; the probe chooses its penalty on the validation pictures of each seed. For both searches names of validation pictures have to be known, beyond those that are counted as named.
 
 
 # %%
@@ -393,12 +393,17 @@ spent["probe"] = Spent(None, 16 * 65, ("penalty",), 4)  # a line for each specie
 budgets = Budgets("nlg2choice", spent)
 table_over_seeds(
     found[found["named"] == middle][["method", "seed", "accuracy"]],
-    f"Accuracy among sixteen names on 150 test pictures, {middle} named pictures of each species; {seeds} seeds.",
+    f"Accuracy among sixteen names on {len(shown['label'])} test pictures, {middle} named pictures of each species. Chance is 1/16. Parameters: what is trained or fitted for the row; the probe reads a vector of the reader's. *True description* is there for reference.",
     best={"accuracy": "higher"},
     reference=["true description"],
     digits=2,
     order=order,
     budgets=budgets,
+)
+say(
+    "Learning rates that were chosen: "
+    + ", ".join(f"{chosen[n]:g} with {n} named" for n in named)
+    + f", of {', '.join(f'{rate:g}' for rate in rates)}. Where it is the smallest or the largest, one beyond might suit naming in sight of the picture better."
 )
 
 
@@ -422,35 +427,35 @@ claim(
     values("nlg2choice"),
     values("probe"),
     direction="higher",
-    better="It is ahead of the probe on the same named pictures: {ours} against {theirs}.",
+    better="Describing first is ahead of the probe on the same named pictures: {ours} against {theirs}.",
     worse="The probe on the same named pictures is ahead: {theirs} against {ours}.",
-    undecided="It ({ours}) and the probe on the same named pictures ({theirs}) cannot be told apart.",
+    undecided="Describing first ({ours}) and the probe on the same named pictures ({theirs}) cannot be told apart.",
 )
 claim(
     "nlg2choice-dictionary",
     values("nlg2choice"),
     values("dictionary"),
     direction="higher",
-    better="It is ahead of looking the description up in a table: {ours} against {theirs}.",
-    worse="Looking the description up in a table is ahead of the second step: {theirs} against {ours}.",
-    undecided="Its second step ({ours}) and a table in which the description is looked up ({theirs}) cannot be told apart.",
+    better="The second step is ahead of looking the same description up in a table: {ours} against {theirs}.",
+    worse="Looking the same description up in a table is ahead of the second step: {theirs} against {ours}.",
+    undecided="The second step ({ours}) and a table in which the same description is looked up ({theirs}) cannot be told apart.",
 )
 claim(
     "nlg2choice-shuffled",
     values("nlg2choice"),
     values("other pictures"),
     direction="higher",
-    better="With the description of another picture it falls to {theirs}, from {ours}.",
-    worse="With the description of another picture it rises to {theirs}, from {ours}.",
-    undecided="With the description of its own picture ({ours}) and with another's ({theirs}) it cannot be told apart.",
+    better="With the description of another picture nlg2choice falls to {theirs}, from {ours}.",
+    worse="With the description of another picture nlg2choice rises to {theirs}, from {ours}.",
+    undecided="nlg2choice with the description of the picture itself ({ours}) and with another's ({theirs}) cannot be told apart.",
 )
 claim(
     "nlg2choice-eight",
     values("8 descriptions"),
     values("nlg2choice"),
     direction="higher",
-    better="A mean over eight drawn descriptions is ahead of one: {ours} against {theirs}.",
-    worse="A mean over eight drawn descriptions is behind one: {ours} against {theirs}.",
+    better="A mean over eight drawn descriptions is ahead of the most probable one: {ours} against {theirs}.",
+    worse="A mean over eight drawn descriptions is behind the most probable one: {ours} against {theirs}.",
     undecided="A mean over eight drawn descriptions ({ours}) and the most probable one ({theirs}) cannot be told apart.",
 )
 say(
@@ -472,7 +477,7 @@ say(
 # %% [markdown]
 # ## How many named pictures does it take?
 #
-# The description needs no named picture, so it is the naming in sight of the picture that should gain from more of them. Move the slider.
+# The description needs no named picture, so it is the naming in sight of the picture that should gain from more of them, and the probe. Move the slider.
 
 # %%
 mean = found.groupby(["method", "named"])["accuracy"].mean()
@@ -503,7 +508,7 @@ frames(
     {"named pictures": list(named)},
     draw=draw_rows,
     alt=say_rows,
-    caption="Mean accuracy over seeds on the test pictures. Grey: the second step after the description of the lessons.",
+    caption="Mean accuracy over seeds on the test pictures; chance is 1/16. Intervals of the differences stand below. Grey: the second step after the right description.",
     start={"named pictures": middle},
     label="nlg2choice-named",
 )
@@ -525,9 +530,12 @@ say(
 )
 
 # %% [markdown]
+# Hold *direct, tree* against the probe, too. Where the probe is ahead, the picture vector from before the lessons tells more of the species than the reader has learnt to say; then more steps, or a larger share of names among the lessons, are the next thing to try. We have not tried them: the lists above speak of readers with just this much practice.
+#
 # ## Four options with letters
 #
-# Benchmarks offer a few options and ask for a letter. Our readers have had lessons on letters, too, with descriptions and with the named pictures. The names among the four are scored by (2), restricted to them.
+# Benchmarks offer a few options and ask for a letter. Our readers have had lessons on letters, too, with descriptions and with the named pictures. *Letter*: the picture and four names with letters are shown, and the most probable of the four letters is taken. *Description, then letter*: the reader's own description and the four names, without the picture.
+# For *direct, tree* and *nlg2choice* names are scored by (2) in the tree of all sixteen, and the best of the four is taken.
 
 # %%
 table_over_seeds(
@@ -553,14 +561,14 @@ claim(
     direction="higher",
     better="The letter is better than a guess: {ours} against {theirs}.",
     worse="The letter is worse than a guess: {ours} against {theirs}.",
-    undecided="The letter ({ours}) and a guess ({theirs}) cannot be told apart: after all lessons, these readers' letters tell nothing of the pictures.",
+    undecided="The letter ({ours}) and a guess ({theirs}) cannot be told apart: nothing shows that these readers have learnt letters, and it is no feat to be ahead of them.",
 )
 claim(
     "direct-letter",
     values("direct, tree", of=four_found),
     values("letter", of=four_found),
     direction="higher",
-    better="So is scoring names in sight of the picture: {ours} against {theirs}.",
+    better="Scoring names in sight of the picture is ahead of the letter: {ours} against {theirs}.",
     worse="Scoring names in sight of the picture is behind the letter: {ours} against {theirs}.",
     undecided="Scoring names in sight of the picture ({ours}) and the letter ({theirs}) cannot be told apart.",
 )
@@ -569,9 +577,9 @@ claim(
     values("nlg2choice", named[-1], four_found),
     values("direct, tree", named[-1], four_found),
     direction="higher",
-    better=f"Among four options and with {named[-1]} named pictures of each species, describing first is still ahead of naming: {{ours}} against {{theirs}}.",
+    better=f"Among four options and with {named[-1]} named pictures of each species, describing first is ahead of naming in sight of the picture: {{ours}} against {{theirs}}.",
     worse=f"Among four options and with {named[-1]} named pictures of each species, naming in sight of the picture is ahead of describing first: {{theirs}} against {{ours}}.",
-    undecided=f"Among four options and with {named[-1]} named pictures of each species, describing first ({{ours}}) and naming ({{theirs}}) cannot be told apart.",
+    undecided=f"Among four options and with {named[-1]} named pictures of each species, describing first ({{ours}}) and naming in sight of the picture ({{theirs}}) cannot be told apart.",
 )
 record(
     budget=budgets.plain(),
@@ -585,13 +593,13 @@ record(
 #
 # ## Answers that cannot be read
 #
-# Whoever reads answers has to say what happens to those that mean nothing, or two things. Leaving them out of the denominator raises the share.
+# Whoever reads answers has to say what happens to those that mean nothing, or two things. Leaving them out of the denominator can raise the share, and never lowers it.
 
 # %%
 read = pd.DataFrame(free_read).groupby(["row", "named pictures"]).mean()
 table(
     read,
-    "Names that readers write freely, with all questions in the denominator; last, what is printed if unreadable and ambiguous answers are left out. 0: before the lessons with named pictures. Test pictures, mean over seeds.",
+    "Names that readers write freely, with all questions in the denominator; last, what is printed if unreadable and ambiguous answers are left out. Named pictures are those of each species; 0: before the lessons with them. Test pictures, mean over seeds; the last column is 0 for a seed in which nothing can be read.",
     digits=2,
 )
 samples = ["(B)", "Answer: C.", "B) a red circle", "neither"]
@@ -616,11 +624,11 @@ say(
 # method.predict(prompts)  # (B, K)
 # ```
 #
-# With tokens in place of words, names share beginnings that mean nothing (*Ac-adian*, *Ac-orn*). (2) and (3) stay as they are.
+# With tokens in place of words, names may share beginnings that mean nothing (*Ac-adian*, *Ac-orn*). (2) and (3) stay as they are.
 #
 # ## What went wrong on the way
 #
-# - The paper's second prompt lists the names. Our readers were never shown a list, and put into the prompt it would only be noise to them. What they know of names they have from lessons; where a model knows none, a tree only says which names there are.
+# - The paper's second prompt lists the names. Our readers were never shown more than four names at once, and those only to choose a letter; we left the list out, and have not tried it. What they know of names they have from lessons; where a model knows none, a tree only says which names there are.
 # - We first scored names without their ends. *mu kor* was then the beginning of *mu kor var*, and always at least as probable.
 #
 # ## Exercises
@@ -685,7 +693,7 @@ check_read((over_all, over_read, by_lot))
 # :class: dropdown
 # ```
 #
-# Published tables use all three. They differ most for models that refuse or ramble, so they can turn the order of two models.
+# All three can be printed as "accuracy". They differ most for models that refuse or ramble, so they can turn the order of two models.
 
 # %% tags=["solution:read"]
 over_all = 56 / 100
@@ -744,22 +752,21 @@ check_mislead((by_sum, by_tree, turns_at))
 # ```
 #
 # ```{dropdown} The second step gets a wrong description. Can it still name the picture?
-# Only if the error does not matter for the name, such as a wrong place: it sees the description alone.
+# If the error does not matter for the name, such as a wrong place; otherwise by luck. It sees the description alone.
 # ```
 #
 # ```{dropdown} Which row of the table tells whether the language model is needed in the second step?
-# *Dictionary*: it has the same description, and a table in place of the model.
+# *Dictionary*: it has the same description, and the true table in place of the model.
 # ```
 #
 # ## In five lines
 #
 # - nlg2choice asks for a description, and then lets the model say a name from a tree, without the picture.
 # - In a tree each word's probability is divided among the words that may stand there, so names are scored from their first words.
-# - It carries what a model has read to pictures that nobody named; what a description leaves out is lost.
-# - Its rivals are a table that is looked up, and a probe on named pictures; with many of these the choice has to be measured.
-# - Letters, sums, words and bytes are different questions: print which one was asked, and what could not be read.
+# - It brings what a model has read of names to a picture, by the description alone; what that leaves out is lost.
+# - Its rivals are a table that is looked up, and a probe on named pictures, which can win once there are enough of these: put both beside it, over several numbers of named pictures.
+# - Letters, sums, words and bytes are different questions, even where their scores cannot be told apart: print which one was asked, and what could not be read.
 #
 # ## Limits
 #
-# The pictures are drawn, a description has five words, and colour and shape decide the name, so a table of sixteen rows is all that is to be known. In a real field guide descriptions are long, incomplete and synonymous, and no table reads them. The model has less than 50,000 weights, and learns letters badly; nothing here says how a large one
-# would answer. Each seed has its own pictures, reader and lessons, and there are few seeds.
+# The pictures are drawn, a description has five words, and colour and shape decide the name, so a table of sixteen rows is all that is to be known. In a real field guide descriptions are long, incomplete and synonymous, and a table of two words would not do. The model is very small; whether it has learnt letters at all is asked above. That a tree misleads is shown by an exercise, not by the run. Each seed has its own pictures, reader and lessons, and there are few seeds.
