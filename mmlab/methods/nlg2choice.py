@@ -42,7 +42,7 @@ class Nlg2Choice(Method):
 
     Source:
         Lawrence et al. 2025, "You May Speak Freely"; no code is public. There the second prompt lists the names; here
-        the list is the tree alone, and a model that was taught no name from texts cannot use it.
+        the list is the tree alone: it says which names there are, and the model has to know what they mean.
     """
 
     card = Card(
@@ -54,7 +54,8 @@ class Nlg2Choice(Method):
         outputs=("label",),
         claims=(
             Claim("accuracy", "direct constrained decoding", "higher", name="nlg2choice-direct"),
-            Claim("accuracy", "option letter", "higher", name="nlg2choice-letter"),
+            Claim("accuracy", "direct decoding, practised", "higher", name="nlg2choice-practised"),
+            Claim("accuracy", "practised, before any named picture", "higher", name="nlg2choice-none"),
             Claim("accuracy", "probe on named pictures", "higher", name="nlg2choice-probe"),
             Claim("accuracy", "dictionary look-up", "higher", name="nlg2choice-dictionary"),
             Claim("accuracy", "answers of other pictures", "higher", kind="sanity", name="nlg2choice-shuffled"),
