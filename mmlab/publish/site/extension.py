@@ -13,6 +13,7 @@ _STAR = re.compile(r"(?<![\w*\\])\*(?=\w+[,)\]])")
 
 def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.connect("config-inited", _name_other_sections_only)
     app.connect("html-page-context", _without_thebe, priority=900)  # after those that add scripts
     app.connect("env-get-updated", _restore_numbers, priority=100)  # before Sphinx numbers figures, and after it
     app.connect("env-get-updated", _number_exercises, priority=900)
@@ -20,6 +21,16 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon reads it
     app.connect("autodoc-process-signature", _signature_of_constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _name_other_sections_only(app: Any, config: Any) -> None:
+    """In a page's sidebar, list the pages below a page only where the reader is among them.
+
+    Listing all of them makes the renderer copy the headings of every page for each page: two fifths of its time, and it
+    grows with the square of their number.
+    """
+    if config.html_theme == "sphinx_book_theme":
+        config.html_theme_options["collapse_navbar"] = True
 
 
 def _restore_numbers(app: Any, env: Any) -> list[str]:
