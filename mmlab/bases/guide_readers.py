@@ -6,6 +6,7 @@ from typing import Any
 
 from mmlab.bases.series_writer import Imitation
 from mmlab.data.worlds.field_guide_world import END, LONGEST, WORDS, field_guide_world
+from mmlab.train.fit import fit
 from mmlab.train.once import trained_once
 
 __all__ = ["READER", "guide_readers", "taught"]
@@ -51,8 +52,8 @@ def taught(reader: Imitation, lessons: Any, seed: int = 0, steps: int = 150, lr:
     """
     copy = Imitation.seeded(seed, READER, **_RULES)
     copy.load_state_dict(reader.state_dict())
-    settings = _training(steps, lr)
-    return trained_once(copy, lessons, **settings, seed=seed, report=lambda line: None).eval()
+    fit(copy, lessons, **_training(steps, lr), seed=seed)
+    return copy.eval()
 
 
 def _training(steps: int, lr: float) -> dict[str, Any]:
