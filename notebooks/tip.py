@@ -116,7 +116,7 @@ show(
 #
 # $$e_j = \mathrm{norm}\big(c_j + \{E_{o_j + x_j} \text{ or } w x_j + b \text{ if } k_j = 1, \text{ else } m\}\big). \tag{1}$$
 #
-# All categories of all columns share one table $E$, in which column $j$ begins at $o_j$. A class token $e_0$ stands before them. In the table's own transformer nobody looks at a hole but the hole itself:
+# All categories of all columns share one table $E$, in which column $j$ begins at $o_j$. A class token $e_0$, which is learnt too and is always known, stands before them; it gathers what the whole table says. In the table's own transformer nobody looks at a hole but the hole itself:
 #
 # $$i \text{ sees } j \iff k_j = 1 \text{ or } i = j, \qquad k_0 = 1. \tag{2}$$
 #
@@ -241,10 +241,10 @@ say(
 #
 # ## A cohort whose law is known
 #
-# Each person of the world ({py:func}`~mmlab.data.worlds.cohort_world.cohort_world`) has a diagnosis (4), a build (3) and a habit (3), which makes 36 states. The table has three columns with categories and three with numbers, each of which depends on one or two of the three. The picture has
+# Each person of the world ({py:func}`~mmlab.data.worlds.cohort_world.cohort_world`) has a diagnosis (4), a build (3) and a habit (3), which makes 36 states. The table has three columns with categories and three with numbers, each of which depends on one, two or all of the three. The picture has
 # a pattern that depends on all of them. But it may lie in any quarter of the picture, and the other quarters are noise, as what matters in a scan need not lie in the same place.
 #
-# There are 800 people to learn from, of whom 120 have a diagnosis. Each person lacks a share of the cells between 0 and 0.7, completely at random. The test has 1,000 other people, with four shares. Since the states can be counted, Bayes' rule gives the optimal answer
+# There are 800 people to learn from, of whom 120 have a diagnosis. For each of them a share between 0 and 0.7 is drawn, and each cell is unknown with that probability, whatever it holds. The test has 1,000 other people, four times over: the cells are the same, and more of them are unknown each time. Since the states can be counted, Bayes' rule gives the optimal answer
 # for every class and every hidden cell, with the picture or without: the row *law*.
 
 # %%
@@ -268,23 +268,26 @@ say(
 )
 
 # %% [markdown]
+# Hold the two numbers side by side before you read on. The pattern is made of diagnosis, build *and* habit, and its noise is small: who reads it rightly knows the state almost surely, and the known cells have almost nothing to add, be it to the diagnosis or to another cell. So what is difficult in this world is to learn to read
+# the picture from few people. What holes cost somebody who *needs* the cells is not put to the test.
+#
 # ## The rivals
 #
 # | row | what it does |
 # | --- | --- |
 # | mode | says the most frequent category of the column, and the mean of the numbers |
-# | line | logistic or ridge regression for each column, on the pixels and the other cells; a hole is 0, with a flag |
+# | line | logistic or ridge regression for each column, on the pixels and the other cells; a hole is 0, with a flag. A quarter of the known cells is hidden for the fit, once, so that about half are unknown as at the test |
 # | boosted trees | the same with boosted trees, which take a hole as a hole |
 # | line, told where | the line, but it gets only the quarter of the picture with the most energy: somebody told it how the world works |
 # | trees, told where | likewise |
 # | shuffled picture | TIP, but at the test each person has another person's picture |
 # | shuffled pairs | TIP, pre-trained with wrong pairs of picture and table |
-# | TIP | (7), then (8) |
+# | TIP | (7) for the cells; (7), then (8) for the classes |
 # | law | the best possible |
 #
 # For the classes, lines and trees learn from the 120 people with a label, and there are two further rows: *from scratch* is TIP's network with (8) alone, and *filled, then a line* uses the other people as dully as one can: the lines for the columns, fitted to all people, fill the holes first.
 #
-# **Budgets.** Lines choose among three penalties and trees among three numbers of rounds, on 300 validation people, by the mean over draws. TIP's pre-training has one learning rate, not searched. Fine-tuning chooses among two rates. *From scratch* chooses among the same two, and
+# **Budgets.** Lines choose among three penalties and trees among three numbers of rounds, on 300 validation people, by the mean over draws. (Their penalty is given as scikit-learn's $C$, with $1/C$ for the ridge: a small number is a strong penalty.) For the cells the accuracy of the categories chooses, and its choice serves the numbers too. TIP's pre-training has one learning rate, not searched. Fine-tuning chooses among two rates, by the accuracy of the diagnosis. *From scratch* chooses among the same two, and
 # a third setting: half the lower rate, for as many steps as pre-training and fine-tuning together. All networks of a kind are trained side by side; the draws of (4) and of what is hidden come with the data for that.
 
 
@@ -401,7 +404,7 @@ def fitted(kind, x, y, classes):
 
 
 def with_holes(people, seed):
-    """The same people, with half of their known cells hidden, as TIP sees them."""
+    """The same people, with a quarter of their known cells hidden: about half are unknown then."""
     rng = torch.Generator().manual_seed(seed)
     known = people["table_known"]
     known = known & (torch.rand(known.shape, generator=rng) < 0.75)
@@ -491,7 +494,7 @@ filled = pd.DataFrame(filled)
 # %% [markdown]
 # ## Filling the holes
 #
-# Half of the cells of each test person are unknown. Every row guesses them from the picture and the other half. (A column can only hold its own categories, so TIP's probabilities are cut to these.)
+# Each cell of the test people is unknown with probability one half. Every row but the *mode* guesses it from the picture and the cells that are known. (A column can only hold its own categories, so TIP's probabilities are cut to these.)
 
 # %% tags=["hide-input"]
 # Code of the table
@@ -507,7 +510,7 @@ budgets = Budgets(
 )
 table_over_seeds(
     filled,
-    f"Unknown cells of the test people, half of all. Accuracy over the categories; of the numbers the share of their variance that is left over. TIP after {steps} steps of pre-training, without a label.",
+    f"Unknown cells of the test people, half of all. Accuracy over the categories; of the numbers the share of their variance that is left over: the mean leaves 1, a row that misleads leaves more. TIP after {steps} steps of pre-training, without a label.",
     best={"accuracy": "higher", "variance left": "lower"},
     reference=["mode", "law"],
     digits=3,
@@ -571,11 +574,15 @@ show(
 )
 
 # %% [markdown]
-# *Shuffled picture* is the control for the picture: the network is the same, and only the picture is a stranger's. *Shuffled pairs* never had a picture that belonged to the table, so its cells come from cells. And the two rows that were told where to look say what the secret of this world is worth. A network that cuts the picture into patches and treats all of them alike is halfway to the secret; the rows *line* and *boosted trees* get 64 pixels in which the pattern moves about.
+# Two controls take the picture away, each in its own way. *Shuffled picture* is the same network with a stranger's picture. That does not keep silent, it says something false, and a network that trusts pictures may then be right less often than the mode. So this row shows *that* TIP looks at the picture, and overstates what the look is worth. *Shuffled pairs*
+# never had a picture that belonged to the table, so what it knows of cells it has from cells; but it is another network.
+#
+# The two rows that were told where to look say what the secret of this world is worth to a line and to trees. TIP was told a part of the secret, too. Its patches are 4 pixels wide, which are just the four quarters, and one small network reads them all: it has to learn which of four to trust, and never where a pattern begins.
+# *Line* and *boosted trees* get 64 pixels in which the pattern moves about. How much of what lies between them and TIP is owed to this gift? Patches of another size would say; they were not run.
 #
 # ## Diagnoses, with up to seven tenths of the cells unknown
 #
-# Now the 120 labels. Each row learns once, from people with all shares of holes, and is tested at four.
+# Now the 120 labels. Each row learns once, from people with all shares of holes, and is tested at four. Remember that the picture nearly settles the diagnosis: look how little the row *law* moves from the first share to the last.
 
 # %%
 RATES, SLOW = (2e-2, 4e-2), 1e-2
@@ -791,7 +798,10 @@ show(
 )
 
 # %% [markdown]
-# Pre-training was given three losses at once, and no run on this page takes them apart. Nor does one say whether the gain is that of more steps on *pictures*: *shuffled pairs* has seen the same pictures and tables as often, only not together.
+# Read the lists in this order. Does TIP differ from its network *from scratch*? If the two cannot be told apart, this run has found no use of pre-training for the diagnosis, whatever it did for the cells. If they can: does TIP also differ from *shuffled pairs*, which has seen the same pictures and tables as often, only not together? What those
+# two share is not owed to the pairs. It may be owed to more steps, or to what pictures and tables show each alone.
+#
+# The three losses of pre-training were given at once, and no run on this page takes them apart. Nor was a row run that reads the picture and never the form.
 #
 # ## What goes wrong in practice
 #
@@ -842,7 +852,7 @@ check_numbers(cost_of_numbers)
 # ```{exercise} What nothing looks like (compute)
 # :label: tip-nothing
 #
-# A network has learnt nothing but frequencies. What is, in nats, (a) the contrast (3) in a batch of 48, if all cosines are equal; (b) the matching loss (5), if it always says the share of right pairs; (c) the
+# A network knows nothing of the person before it. What is, in nats, (a) the contrast (3) in a batch of 48, if all cosines are equal; (b) the matching loss (5), if it always says the share of right pairs; (c) the
 # cost of a category in (6), if the guess is even over all ten categories of the union?
 # ```
 
@@ -899,7 +909,7 @@ check_log_odds(log_odds)
 #
 # $$\log \frac{p^\star}{1 - p^\star} = \log \frac{p(x, t)}{p(x)\, q(t \mid x) + p(t)\, q(x \mid t)} .$$
 #
-# With even draws, $q(t \mid x) = p(t)$, this is the pointwise mutual information less $\log 2$. Hard partners are drawn where $s$ is high. If $s$ already is the pointwise mutual information, $q(t \mid x) \propto p(t)\,e^{s}$ is $p(t \mid x)$ itself, and the log-odds is $-\log 2$ for every pair: what the contrast
+# With even draws, $q(t \mid x) = p(t)$, this is the pointwise mutual information less $\log 2$. Hard partners are drawn where $s$ is high. If $s$ already is the pointwise mutual information, the batch is large, and the small constant in (4) is left out, $q(t \mid x) \propto p(t)\,e^{s}$ is $p(t \mid x)$ itself, and the log-odds is $-\log 2$ for every pair: what the contrast
 # knows, the matching no longer needs to say. A law of three states shows both.
 
 
@@ -932,7 +942,7 @@ for name, (t_given_x, x_given_t) in laws.items():
 # ## Check yourself
 #
 # ```{dropdown} Why is a hole a token at all, if nobody may look at it?
-# Because it may look at others: its own row of (2) is open, and in the second transformer all are. That token is where the guess for the cell is read.
+# Because it may look at others: its own row of (2) is open, and in the second transformer everybody looks at everybody. That token is where the guess for the cell is read.
 # ```
 #
 # ```{dropdown} Why three heads and not only the one that has seen both?
@@ -949,12 +959,13 @@ for name, (t_given_x, x_given_t) in laws.items():
 # - Contrast asks who belongs to whom, matching asks it again of hard pairs, and hidden cells ask what the picture says of the table.
 # - A mean over an empty set is 0 by decree. Without the decree it is NaN, and one batch ends the training.
 # - Hold filled cells against the mode, a stranger's picture, lines and trees for each column, and, where there is one, the law.
-# - Tell a line the secret of the world, too: part of what a network learns is what somebody could have told it.
+# - Tell a line the secret of the world, too, and ask what the network was told: patches that fit the pattern are a hint.
 #
 # ## Limits, and what to read next
 #
 # - The world is small and its holes are fair. The paper's data are cardiac scans and pictures of cars, with up to 75 columns {cite}`tip`; its tables could not be checked, so none of its numbers is printed.
-# - Every row chose among two or three settings. TIP's width, rate of pre-training and weights in (7) were not searched, nor were the leaves of the trees.
+# - The picture nearly settles diagnosis and cells in this world, so it cannot show what picture and form add to each other; a noisier picture could.
+# - For the cells lines and trees chose among three settings and TIP had one; for the classes it was two or three. Where the chosen setting is the end of its range, a wider range might hold another. TIP's width, patches, rate of pre-training and weights in (7) were not searched, nor were the leaves of the trees.
 # - A tabular foundation model, which fills holes after training on many tables, was not run here.
 #
 # [CLIMATv2](climat.ipynb) reads picture and table with agents that ask questions; [Stacking](text_tabular.ipynb) puts trees and a network side by side.
