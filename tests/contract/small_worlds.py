@@ -25,6 +25,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "shape_world": (),
     "agents_world": ("record=20",),
     "hospital_world": (),
+    "headset_world": ("people=[3,2,2]",),
     "plotted_series": (),
     "rest_motor_world": ("subjects=12", "regions=24"),
 }
