@@ -170,7 +170,7 @@ say(
 #
 # Of a stranger's face, the numbers $a$ of emotion $e$ are normal with mean $w_e$ and the variance of person and face together, the same for all numbers and independent. Who reads the numbers that are seen, without error, knows
 #
-# $$p(e \mid a) \propto \exp\Big( -\frac{1}{2 (s^2 + t^2)} \sum_{k \text{ seen}} (a_k - w_{ek})^2 \Big) . \tag{4}$$
+# $$p(e \mid a) \propto \exp\Big( -\frac{1}{2 (s^2 + t^2)} \sum_{k \text{ seen}} (a_k - w_{ek})^2 \Big) .$$
 #
 # This is Bayes' rule for the law of the world: in the long run it is the ceiling of every classifier of single faces, and one that reads pixels has noise besides.
 
@@ -180,7 +180,7 @@ BOTH = ("picture", "depth")
 
 
 def ceiling(part, names, headset):
-    """Accuracy of (4) with what these modalities show."""
+    """Accuracy of the posterior with what these modalities show."""
     places = [k for name in names for k in SEEN[name] if not headset or k >= 4]
     found = posterior(part.numbers, places).argmax(1) == part.label
     return float(found.float().mean())
@@ -217,7 +217,7 @@ say(
 # | mean face | *without boxes*, with the mean face put into the hole of the test |
 # | as it is | *without boxes*, shown the headset and not told of it |
 # | ridge line | least squares on the inputs (1) of both maps |
-# | closed form | (4), both maps |
+# | closed form | the posterior above, both maps |
 #
 # *Mean face* is the simplest way to remove a headset. *As it is* shows what a model does that nobody prepared. *Product* trains the two modalities apart and multiplies at the end.
 #
@@ -694,7 +694,7 @@ check_posterior((both, one, right))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} When the product is all (derive)
+# ```{exercise} When the product is all (think)
 # :label: headset-product
 #
 # Show that with equally frequent emotions the normalised product of $p(e \mid \text{picture})$ and $p(e \mid \text{depth})$ is $p(e \mid \text{both})$ if the two are independent *given the emotion*. Is that so in this world, for the numbers? And if a person's offset moved cheeks and mouth together?
