@@ -202,9 +202,9 @@ say(
 # | --- | --- | --- |
 # | classes alone | nothing | where a student is without any answers; it may smooth its labels |
 # | answers shuffled | the answers to another training picture, any | what more outputs do, whatever they say |
-# | table of another class | each class has the mean answers of some other class | what any fixed code of the classes does |
+# | table of another class | each class has the mean answers of another class: the list of classes is shifted by a number of places that is drawn once for all | what a fixed code of the classes does whose answers do not fit the pictures |
 # | table of the classes | the mean answers over all pictures with the same label | whether the picture matters beyond its label |
-# | distilled classes | nothing; a second cross-entropy of the classes, with the law that the same answers give | distillation {cite}`hinton2015distilling` from the same teacher |
+# | distilled classes | nothing; a second cross-entropy of the classes, with the law that the same answers give | distillation {cite}`hinton2015distilling` from the same teacher, without a temperature |
 # | MaKD | the answers to the picture itself | |
 #
 # And there are two kinds of labels: **right**, and **wrong**, where three in ten training labels are drawn anew. The teacher sees no label.
@@ -404,9 +404,9 @@ show(
 # %% [markdown]
 # ## What it was
 #
-# Read the lists from the inside out. *Answers shuffled* has the same outputs and the same weights to choose from as MaKD, and lacks only that an answer belongs to its picture; *table of another class* keeps a fixed code for each label, and lacks the meaning, which is what classes share. What is left between MaKD and *table of the classes* is what an answer says of a picture beyond its label. In this world a class fixes all twelve answers, so with right labels there is nothing to find but the teacher's doubts. With wrong labels the answers are about the picture all the same, and the table is handed out by label.
+# *Answers shuffled* has the same outputs and the same weights to choose from as MaKD, and lacks only that an answer belongs to its picture; *table of another class* keeps a fixed code for each label, whose answers do not fit what is seen. The list of classes is in order of shape, colour and place, so a shift of it leaves a good part of which classes share an answer: the row takes the fit away, and not all of the likeness of classes. A random order of the rows would take both. What is left between MaKD and *table of the classes* is what an answer says of a picture beyond its label. In this world a class fixes all twelve answers, so with right labels there is nothing to find but the teacher's doubts and errors. With wrong labels the answers are about the picture all the same, and the table is handed out by label.
 #
-# Hold *distilled classes* beside MaKD under either kind of labels. It uses the very same twelve numbers, put together to a law of the classes, and a student of the plain form. A teacher that names classes badly, as those of the paper, could not be used so; this one can.
+# Hold *distilled classes* beside MaKD under either kind of labels. It uses the very same twelve numbers, put together to a law of the classes, and a student of the plain form. This teacher is sure: nearly all of its law is on one class. So with right labels the law says little that the label does not, while the twelve answers, one by one, say which classes are alike. Distillation is commonly done with a *temperature*, which flattens laws until the other classes can be told apart, too {cite}`hinton2015distilling`. No row here does that, so whether it would close the gap to MaKD with right labels is open. Neither does a row here tell what either is worth with a teacher that names classes badly, as those of the paper.
 #
 # ## Exercises
 #
@@ -534,15 +534,16 @@ check_table(table_error)
 #
 # - MaKD adds outputs that imitate soft answers to questions; they are dropped in use.
 # - The gradient of an answer ends where the student gives the same share, not at yes.
-# - Shuffled answers test whether content matters, a table of other classes whether meaning does, the classes' own table whether the picture does.
+# - Shuffled answers test whether content matters, a table of other classes in random order whether meaning does, the classes' own table whether the picture does.
 # - A table of the classes goes by the label, and inherits its errors; answers to a picture do not.
 # - Where the answers determine the class, distil the class, too, and compare.
 #
 # ## Limits, and what to read next
 #
 # - The teacher of this page was trained on this very world and is right nearly always; nothing here says what answers are worth that are often wrong, which is the case of the paper {cite}`makd`.
+# - *Table of another class* is shifted and not in random order, and *distilled classes* has no temperature: both rivals may be too weak or too strong for what their rows are to tell.
 # - One rate, 0.01, for all students, which came from trying *classes alone* in advance. Validation pictures are more than a user with four pictures a class would have.
-# - The published loss was used with fifty questions, a weight of 4 and long training on photographs. Our students are small, trained for a few seconds, and the weights tried reach further; beyond the largest of them the optimiser, which rescales gradients, sees hardly more than the further outputs' loss.
+# - The published loss was used with fifty questions, a weight of 4 and long training on photographs. Our students are small, trained for a few seconds, and the weights tried reach further; at the largest of them the student's features are shaped nearly by the further outputs' loss alone, and only the outputs of the classes by the labels.
 # - Intervals are over draws of the training pictures and starts; there is one teacher.
 #
 # {cite:t}`makd` has the questions and the photographs, {cite:t}`lavid` a table without a picture, {cite:t}`hinton2015distilling` distillation.

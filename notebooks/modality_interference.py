@@ -107,7 +107,7 @@ show(
 #
 # $$D = \mathrm{KL}\big(p(\cdot \mid x') \,\Vert\, p(\cdot \mid x)\big), \tag{3}$$
 #
-# where $p(\cdot \mid x)$ gets no gradient. In all, with weights $w$ and $\lambda$,
+# where $p(\cdot \mid x)$ gets no gradient. In all, with weights $w$ and $\lambda$, and $E'$ the vectors of $x'$,
 #
 # $$L = \tfrac12\big[\mathrm{CE}(E) + \mathrm{CE}(E')\big] + \lambda D + w\, \mathrm{CE}(E + \delta). \tag{4}$$
 #
@@ -250,17 +250,19 @@ READER = {"words": len(WORDS), "picture": [3, 16, 16], "width": 48}
 # %% [markdown]
 # ## The rows
 #
-# All start from the same model of their world, and take the same steps on the same questions. The published $\varepsilon$ belongs to another model's vectors, so each row searches: two settings, by the accuracy under the changes of tuning, in a further world. **No unseen change takes part in a choice.**
+# All start from the same model of their world, and take the same steps on the same questions. The published $\varepsilon$ belongs to another model's vectors, so each row searches for itself: two settings, by the accuracy under the changes of tuning, in a further world. **No unseen change takes part in a choice.** As published, $a$ is $100\,\varepsilon$. A question that needs both modalities has no place that may move, and its copy is itself.
 #
 # | row | what it is tuned with | what is searched |
 # | --- | --- | --- |
 # | before | nothing | |
 # | clean data | the questions as they are | the rate |
-# | noise of the same size | the same, and (4) with $K = 0$ | $\varepsilon$ |
-# | masked ascent | the same, and (4) with $K = 2$ | $\varepsilon$ |
+# | noise of the same size | the same, and the last term of (4) with $K = 0$ | $\varepsilon$ |
+# | masked ascent | the same, and the last term of (4) with $K = 2$ | $\varepsilon$ |
 # | augmentation | each question and its changed copy | the rate |
 # | augmentation, consistency | the same, and $D$ | $\lambda$ |
 # | all three | all of (4) | $\varepsilon$, with $\lambda = 1$ |
+#
+# *Noise of the same size* is that only where it chose the same $\varepsilon$ as *masked ascent*, which the line of choices below tells. With so few worlds intervals are wide: *cannot be told apart* beside a difference of many points says that the worlds are too few, and not that two rows are equal.
 
 # %%
 RATES, RADII, AGREE = (3e-3, 1e-2), (0.5, 2.0), (0.1, 1.0)
@@ -469,7 +471,7 @@ show(
 # %% [markdown]
 # ## What does the model look at?
 #
-# {py:func}`~mmlab.compare.ablation.ablate` asks a model about the same items with the right input, with blank and noisy ones, and with another item's, for every part of the input. Here the parts are the picture, the question and the hint, of questions about the picture with a wrong hint before them. If the hint is ignored, a blank one should change nothing; the picture should not be ignored.
+# {py:func}`~mmlab.compare.ablation.ablate` asks a model about the same items with the right input, with blank and noisy ones, and with another item's, for every part of the input. Here the parts are the picture, the question and the hint, of questions about the picture with a wrong hint before them. The hint has the wording of the copies, so to the rows that were tuned with these it is a seen change. If the hint is ignored, a blank one should change nothing; the picture should not be ignored.
 
 # %%
 HINT = "hint : {} ."
@@ -531,7 +533,7 @@ say("\n".join(f"- {line}" for lines in looks for line in lines))
 
 
 # %% [markdown]
-# A model that follows hints can be right more often with the hint *blank* than as given, since ours are wrong.
+# A model that follows hints can be right more often with the hint *blank* than as given, since ours are wrong. And since they *always* are, a model could also gain by them: it need only avoid the word that a hint names. That would show in the first table as more right answers under the change that tuning has seen (*picture, seen*) than without it (*picture*), and here as a loss by the blank hint.
 #
 # ## Exercises
 #
@@ -591,7 +593,7 @@ check_bounds(bounds)
 # :class: dropdown
 # ```
 #
-# An item that is right on one side only has changed, and there are at least $|a - b|$ of these: $R \ge |a - b|$, with equality if all that are wrong on both sides give one and the same wrong answer. An item that is right on both sides has not changed, and there are at least $a + b - 1$ of these; all others may have, if two wrong answers can differ. So $R \le \min(1,\, 2 - a - b)$. With two answers, those that are wrong on both sides are the same as well. Let $s$ be the share that is right on both sides: $R = a + b - 2s$, and $s \ge \max(0, a + b - 1)$, so $R \le \min(a + b,\, 2 - a - b)$.
+# An item that is right on one side only has changed, and there are at least $|a - b|$ of these: $R \ge |a - b|$, with equality if the change only spoils right answers or only mends wrong ones, and whoever is wrong on both sides gives the same wrong answer twice. An item that is right on both sides has not changed, and there are at least $a + b - 1$ of these; all others may have, if two wrong answers can differ. So $R \le \min(1,\, 2 - a - b)$. With two answers, those that are wrong on both sides are the same as well. Let $s$ be the share that is right on both sides: $R = a + b - 2s$, and $s \ge \max(0, a + b - 1)$, so $R \le \min(a + b,\, 2 - a - b)$.
 
 
 # %% tags=["solution:bounds"]
@@ -657,10 +659,12 @@ check_linear((masked, free))
 #
 # ## Limits, and what to read next
 #
-# - A small recurrent model and a drawn world. The interference is large here since the model has never met a distractor.
+# - A small recurrent model and a drawn world. Before tuning the model has never met a distractor; how large interference is in one that has met some, by chance, in its training is not asked here.
+# - All distractors of questions about the picture are wrong. Hints that are as often right as wrong would tell a model that ignores them from one that avoids what they name.
+# - For a question about the picture the mask covers all its words, also those that say what is asked. At the published $\varepsilon$ that hardly matters; a shift of the size of our words' vectors may hide whether colour or place is meant. A mask on the distractor alone, in the changed copy, was not tried.
 # - The picture comes last in our prompts; where it stands may decide which modality interferes.
-# - Two settings a row are few: each choice lies at an end of what was tried. The rates of the rows with noise or consistency were not searched. A first full run, with three settings and longer tuning, had the picture and the text taken together in each sentence; they were taken apart after it, for interference differs more between worlds on the text's side. Settings were chosen by the changes of tuning, which suits the rows that are tuned with them.
-# - Rows with the ascent compute more: each of its steps costs a pass and a gradient.
+# - Two settings a row are few: each choice lies at an end of what was tried, and where it is the larger of two radii, larger ones are not known. The rates of the rows with noise or consistency were not searched. A first full run, with three settings and longer tuning, had the picture and the text taken together in each sentence; they were taken apart after it, for interference differs more between worlds on the text's side. Settings were chosen by the changes of tuning, which suits the rows that are tuned with them.
+# - Equal steps are not equal work: rows with copies read each question twice, and each step of the ascent costs a pass and a gradient.
 # - Intervals are over worlds, each with one model and 150 questions a kind.
 #
 # {cite:t}`cai2025interference` have the photographs and the large models, {cite:t}`madry2018towards` the ascent.

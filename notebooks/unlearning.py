@@ -110,11 +110,11 @@ show(
 #
 # $$\frac2\beta \log\big(1 + e^{\beta s/|o| + \delta}\big). \tag{5}$$
 #
-# **RMU** {cite}`li2024wmdp` leaves probabilities alone. It pushes the states $h$ inside the model towards a random direction $u$ of length $c$ at forgotten answers, and holds them at retained ones:
+# **RMU** {cite}`li2024wmdp` leaves probabilities alone. At forgotten answers it pushes the states $h$ inside the model towards a vector of length $c$ in a random direction $u$, which has length 1, and at retained ones it holds them:
 #
 # $$\mathbb{E}_\text{forget} \lVert h - c\, u \rVert^2 + \gamma\, \mathbb{E}_\text{retain} \lVert h - h_\text{ref} \rVert^2. \tag{6}$$
 #
-# Its authors do so at an inner layer; our model has one layer, and $h$ is what enters its head. In NPO and SimNPO $\gamma$ is 1 throughout, KL and RMU are tried with larger ones. So NPO differs from gradient ascent in two things, the fading push and the records it retains; gradient difference has the second without the first. MedForget's own proposal, CHIP, changes weights without training and was tried on models of many layers; it is not compared here.
+# Its authors do so at an inner layer; our model has one layer, and $h$ is what enters its head. (The package takes the mean over the entries of $h$, which divides both terms alike.) In NPO and SimNPO $\gamma$ is 1 throughout; gradient difference is tried with 1 and a larger one, KL and RMU with larger ones. So NPO differs from gradient ascent in two things, the fading push and the records it retains. Gradient difference with $\gamma = 1$ has the second without the first; where it chose the larger one, it differs from NPO in two things as well. MedForget's own proposal, CHIP, changes weights without training and was tried on models of many layers; it is not compared here.
 
 
 # %%
@@ -159,7 +159,7 @@ frames(
     {"β": [0.05, 0.1, 0.2, 0.5, 1.0]},
     draw=draw_push,
     alt=say_push,
-    caption="The derivative of (4), over the distance from the reference.",
+    caption="The derivative of (4), over how far the log-likelihood has fallen below the reference's. Dashed: that of gradient ascent, which is 1.",
     start={"β": 0.5},
 )
 
@@ -202,9 +202,9 @@ for way in ways:
     )
 first = model_of(memory[0])
 say(
-    f"One record of {len(tree.where)}, in its two ways (▢ is the picture, the study's own or a blank one):\n\n"
+    f"One record of the first tree's {len(tree.where)}, in its two ways (▢ is the picture, the study's own or a blank one):\n\n"
     + "\n".join(shown)
-    + f"\n\nThe model answers {right(first, ways[0]):.0%} of the records by picture and {right(first, ways[1]):.0%} by names; {right(first, tree.public_test):.0%} of the public questions on new pictures."
+    + f"\n\nThe model of this tree answers {right(first, ways[0]):.0%} of the records by picture and {right(first, ways[1]):.0%} by names; {right(first, tree.public_test):.0%} of the public questions on new pictures."
 )
 
 # %% [markdown]
@@ -535,9 +535,9 @@ def brought_back(a, b, name):
         direction="lower",
         called="trees",
         unit="%",
-        better=f"by names alone fewer secrets come back from *{a}* than from *{b}*, {{ours}} against {{theirs}}.",
-        worse=f"by names alone more secrets come back from *{a}* than from *{b}*, {{ours}} against {{theirs}}.",
-        undecided=f"by names alone *{a}* ({{ours}} of the secrets) and *{b}* ({{theirs}}) cannot be told apart.",
+        better=f"By names alone fewer secrets come back from *{a}* than from *{b}*, {{ours}} against {{theirs}}.",
+        worse=f"By names alone more secrets come back from *{a}* than from *{b}*, {{ours}} against {{theirs}}.",
+        undecided=f"By names alone *{a}* ({{ours}} of the secrets) and *{b}* ({{theirs}}) cannot be told apart.",
     )
 
 
@@ -593,7 +593,7 @@ say(
 # %% [markdown]
 # ## Which part is tuned
 #
-# Large models are seldom tuned whole. Here NPO, at the settings that were chosen for all weights, tunes the *connector* alone, which makes a vector of a picture, or all *but the connector*.
+# Of large models often only a part is tuned. Here NPO tunes the *connector* alone, which makes a vector of a picture, or *all but the connector*: at the settings that were chosen for all weights. What a part does at settings of its own is not asked.
 
 # %%
 PARTS = {"connector": ("encoder",), "all but the connector": ("embedding", "reader", "head")}  # fmt: skip
@@ -621,9 +621,9 @@ def by_part(name, part, column, what):
         direction="lower" if "forgotten" in column else "higher",
         called="trees",
         unit="%",
-        better=f"{what}: {{ours}} with the *{part}* tuned, {{theirs}} with *all weights*, in favour of the part.",
-        worse=f"{what}: {{ours}} with the *{part}* tuned, {{theirs}} with *all weights*, in favour of all.",
-        undecided=f"{what}: the *{part}* ({{ours}}) and *all weights* ({{theirs}}) cannot be told apart.",
+        better=f"{what}: {{ours}} with *{part}* tuned, {{theirs}} with *all weights*, in favour of the part.",
+        worse=f"{what}: {{ours}} with *{part}* tuned, {{theirs}} with *all weights*, in favour of all.",
+        undecided=f"{what}: *{part}* ({{ours}}) and *all weights* ({{theirs}}) cannot be told apart.",
     )
 
 
@@ -640,7 +640,7 @@ say(
 )  # fmt: skip
 
 # %% [markdown]
-# Questions by names come with a blank picture, whose vector the connector makes as well; the words themselves do not pass through it.
+# Questions by names come with a blank picture, whose vector the connector makes as well; the words themselves do not pass through it. So secrets that are gone by picture and come back by names were not taken out of the model: it no longer gets to them from her pictures.
 #
 # ## Exercises
 #
@@ -782,10 +782,10 @@ check_fall(fall)
 #
 # - One kind of small recurrent model that was taught its secrets by heart; trees of a few dozen records, and a single secret is a sixth of a patient. Intervals are over trees, each with one patient.
 # - **The rule that chooses settings was changed after a full run on the test patients had been seen.** Under the rule before, NPO's lead over gradient difference on siblings was decided in its favour; what the present rule says of the two is in the list above. So a verdict here may depend on how settings are chosen, and none was planned beforehand: they want new trees to confirm them.
-# - Settings were chosen on one patient of the first tree, whose other records and public questions are in the test too. Four tries are few: with two values of a setting every choice lies at an edge of what was tried, and what lies beyond is not known.
+# - Settings were chosen on one patient of the first tree, whose other records and public questions are in the test too. Four tries are few: with two values of a setting every choice lies at an edge of what was tried, and what lies beyond is not known. They were chosen by answers, and the distance from the oracle had no part in it: a choice may push no further than until the answers are wrong, or much further, as the column *log-likelihood* tells, and other settings of the same rule may be nearer. How the distance goes over the steps is not shown.
 # - KL and RMU were tried with two values of $\gamma$, which RMU's authors set far higher still {cite}`li2024wmdp`, and RMU with one length of its vector. **These values were taken after a probe of RMU with a heavier $\gamma$ on such trees;** NPO and SimNPO searched β instead and have $\gamma = 1$. So a verdict between them is one on these values.
 # - Retraining is an oracle up to its seed. That a model is near to it on these questions does not prove that nothing is left: other questions, or its weights, may tell.
 # - The unlearner here may use all retained records. With a part of them, or none, the order of the rules may be another.
 # - The pictures are drawn blocks; nothing here is a medical device or legal advice.
 #
-# {cite:t}`wu2025medforget` have the hierarchy and the attack, {cite:t}`zhang2024npo` the theory of why ascent collapses, {cite:t}`maini2024tofu` the test bed that most rules are compared on.
+# {cite:t}`wu2025medforget` have the hierarchy and the attack, {cite:t}`zhang2024npo` the theory of why ascent collapses, {cite:t}`maini2024tofu` a test bed on which many rules are compared.
