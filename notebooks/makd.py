@@ -202,35 +202,46 @@ say(
 # | --- | --- | --- |
 # | classes alone | nothing | where a student is without any answers; it may smooth its labels |
 # | answers shuffled | the answers to another training picture, any | what more outputs do, whatever they say |
-# | table of another class | each class has the mean answers of another class: the list of classes is shifted by a number of places that is drawn once for all | what a fixed code of the classes does whose answers do not fit the pictures |
+# | table of another class | each class has the mean answers of another class, by an order that is drawn once for all and leaves no class its own | what a fixed code of the classes does whose answers do not fit the pictures |
 # | table of the classes | the mean answers over all pictures with the same label | whether the picture matters beyond its label |
-# | distilled classes | nothing; a second cross-entropy of the classes, with the law that the same answers give | distillation {cite}`hinton2015distilling` from the same teacher, without a temperature |
+# | distilled classes | nothing; a second cross-entropy of the classes, with the law that the same answers give, flattened by a temperature of 1, 2 or 4 | distillation {cite}`hinton2015distilling` from the same teacher |
 # | MaKD | the answers to the picture itself | |
 #
 # And there are two kinds of labels: **right**, and **wrong**, where three in ten training labels are drawn anew. The teacher sees no label.
 #
-# Each row has seven settings to choose from, the weight α, or for *classes alone* how much labels are smoothed, by its accuracy on 640 pictures of one further draw. That is done for each kind of labels by itself.
+# Each row has seven settings to choose from, the weight α, for *classes alone* how much labels are smoothed, for *distilled classes* pairs of temperature and weight, by its accuracy on 640 pictures of one further draw. That is done for each kind of labels by itself.
 
 # %%
 WRONG = 0.3
 WEIGHTS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 SMOOTH = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+DISTIL = (
+    (1.0, 1.0),
+    (1.0, 16.0),
+    (2.0, 4.0),
+    (2.0, 16.0),
+    (4.0, 4.0),
+    (4.0, 16.0),
+    (4.0, 64.0),
+)  # temperature, weight
+SETTINGS = {"classes alone": SMOOTH, "distilled classes": DISTIL}
 KINDS = {"right labels": 0.0, "wrong labels": WRONG}
 
 
 class Student(MaKD):
     """MaKD whose classes may be smoothed, and distilled."""
 
-    def __init__(self, smooth=0.0, distil=0.0, **arguments):
+    def __init__(self, smooth=0.0, distil=(1.0, 0.0), **arguments):
         super().__init__([3, 16, 16], CLASSES, 12, encoder="perceptron", width=32, **arguments)  # fmt: skip
-        self.register_buffer("dials", torch.tensor([smooth, distil]))
+        self.register_buffer("dials", torch.tensor([smooth, *distil]))
 
     def loss(self, batch, rng):
         z, answers = self.outputs(batch)
-        log_p, (smooth, distil) = z.log_softmax(-1), self.dials
+        log_p, (smooth, T, distil) = z.log_softmax(-1), self.dials
         one = F.one_hot(batch["label"], CLASSES) * (1 - smooth) + smooth / CLASSES
         classes = -(one * log_p).sum(-1).mean()
-        again = -(batch["law"] * log_p).sum(-1).mean()
+        flat = (batch["law"].clamp(min=1e-9).log() / T).softmax(-1)
+        again = -(T**2) * (flat * (z / T).log_softmax(-1)).sum(-1).mean()
         aspects = aspect_loss(answers, batch["aspects"])
         return {"loss": classes + self.alpha * aspects + distil * again}
 
@@ -243,7 +254,11 @@ def given(row, kind, d):
     label[again] = torch.randint(CLASSES, (int(again.sum()),), generator=rng)
     one = F.one_hot(label, CLASSES).float()
     means = one.T @ q / one.sum(0).clamp(min=1)[:, None]
-    others = means.roll(int(torch.randint(1, CLASSES, (), generator=rng)), 0)
+    order = torch.randperm(CLASSES, generator=rng)
+    others = torch.empty_like(means)
+    others[order] = means[
+        order.roll(1)
+    ]  # one round through all classes: none gets its own
     aspects = {
         "answers shuffled": q[torch.randperm(len(q), generator=rng)],
         "table of the classes": means[label],
@@ -277,7 +292,7 @@ tried = accuracies(
         (row, kind, setting, PILOT)
         for row in ROWS
         for kind in KINDS
-        for setting in (SMOOTH if row == "classes alone" else WEIGHTS)
+        for setting in SETTINGS.get(row, WEIGHTS)
     ]
 )
 chosen = {}
@@ -304,7 +319,7 @@ runs = pd.DataFrame(
 parameters = sum(p.numel() for p in student("MaKD", 4.0, 0).parameters())
 budgets = Budgets(
     "MaKD",
-    {row: Spent(steps, parameters, ("smoothing" if row == "classes alone" else "weight",), len(WEIGHTS)) for row in ROWS},
+    {row: Spent(steps, parameters, {"classes alone": ("smoothing",), "distilled classes": ("temperature", "weight")}.get(row, ("weight",)), len(WEIGHTS)) for row in ROWS},
 )  # fmt: skip
 wide = runs.pivot(
     index=["method", "seed"], columns="labels", values="accuracy"
@@ -316,12 +331,22 @@ table_over_seeds(
     order=ROWS,
     budgets=budgets,
 )
-ends = [f"*{row}* with {kind}" for (row, kind), (setting, _) in chosen.items() if setting == (SMOOTH if row == "classes alone" else WEIGHTS)[-1]]  # fmt: skip
+ends = [f"*{row}* with {kind}" for (row, kind), (setting, _) in chosen.items() if setting == SETTINGS.get(row, WEIGHTS)[-1]]  # fmt: skip
+
+
+def told(setting):
+    return (
+        f"{setting[1]:g} at temperature {setting[0]:g}"
+        if isinstance(setting, tuple)
+        else f"{setting:g}"
+    )
+
+
 say(
     "Chosen: "
     + "; ".join(
         f"with {kind} "
-        + ", ".join(f"*{row}* {chosen[row, kind][0]:g}" for row in ROWS)
+        + ", ".join(f"*{row}* {told(chosen[row, kind][0])}" for row in ROWS)
         for kind in KINDS
     )
     + ". For *classes alone* this is the smoothing, else the weight. "
@@ -385,11 +410,11 @@ search = pd.DataFrame(
     [
         {"method": row, "weight": setting, kind: score}
         for (row, kind, setting, _), score in tried.items()
-        if row != "classes alone"
+        if row not in SETTINGS
     ]
 )
 search = search.groupby(["method", "weight"], sort=False).max().reset_index()
-tops = {kind: {row: search.loc[search[search["method"] == row][kind].idxmax(), "weight"] for row in ROWS[1:]} for kind in KINDS}  # fmt: skip
+tops = {kind: {row: search.loc[search[search["method"] == row][kind].idxmax(), "weight"] for row in ROWS if row not in SETTINGS} for kind in KINDS}  # fmt: skip
 show(
     lines(search, "weight", list(KINDS), log_x=True),
     alt="Accuracy on the pictures that settings are chosen on, over the weight, for right and for wrong labels. Highest at: "
@@ -398,15 +423,15 @@ show(
         for kind in KINDS
     )
     + ".",
-    caption="The search: one student a point, on the draw that nothing else uses. Where a line ends at its highest point, the weights tried may have ended too early.",
+    caption="The search of the rows that have a weight alone: one student a point, on the draw that nothing else uses. Where a line ends at its highest point, the weights tried may have ended too early.",
 )
 
 # %% [markdown]
 # ## What it was
 #
-# *Answers shuffled* has the same outputs and the same weights to choose from as MaKD, and lacks only that an answer belongs to its picture; *table of another class* keeps a fixed code for each label, whose answers do not fit what is seen. The list of classes is in order of shape, colour and place, so a shift of it leaves a good part of which classes share an answer: the row takes the fit away, and not all of the likeness of classes. A random order of the rows would take both. What is left between MaKD and *table of the classes* is what an answer says of a picture beyond its label. In this world a class fixes all twelve answers, so with right labels there is nothing to find but the teacher's doubts and errors. With wrong labels the answers are about the picture all the same, and the table is handed out by label.
+# *Answers shuffled* has the same outputs and the same weights to choose from as MaKD, and lacks only that an answer belongs to its picture; *table of another class* keeps a fixed code for each label, whose answers do not fit what is seen. Its order is random, so both are taken away: that an answer fits, and which classes are alike. What is left between MaKD and *table of the classes* is what an answer says of a picture beyond its label. In this world a class fixes all twelve answers, so with right labels there is nothing to find but the teacher's doubts and errors. With wrong labels the answers are about the picture all the same, and the table is handed out by label.
 #
-# Hold *distilled classes* beside MaKD under either kind of labels. It uses the very same twelve numbers, put together to a law of the classes, and a student of the plain form. This teacher is sure: nearly all of its law is on one class. So with right labels the law says little that the label does not, while the twelve answers, one by one, say which classes are alike. Distillation is commonly done with a *temperature*, which flattens laws until the other classes can be told apart, too {cite}`hinton2015distilling`. No row here does that, so whether it would close the gap to MaKD with right labels is open. Neither does a row here tell what either is worth with a teacher that names classes badly, as those of the paper.
+# Hold *distilled classes* beside MaKD under either kind of labels. It uses the very same twelve numbers, put together to a law of the classes, and a student of the plain form. This teacher is sure: nearly all of its law is on one class. So with right labels the law as it is says little that the label does not, while the twelve answers, one by one, say which classes are alike. A *temperature* flattens laws until the other classes can be told apart, too {cite}`hinton2015distilling`, and the row may choose one. No row here tells what either is worth with a teacher that names classes badly, as those of the paper.
 #
 # ## Exercises
 #
@@ -541,7 +566,7 @@ check_table(table_error)
 # ## Limits, and what to read next
 #
 # - The teacher of this page was trained on this very world and is right nearly always; nothing here says what answers are worth that are often wrong, which is the case of the paper {cite}`makd`.
-# - *Table of another class* is shifted and not in random order, and *distilled classes* has no temperature: both rivals may be too weak or too strong for what their rows are to tell.
+# - *Distilled classes* chooses among seven pairs of temperature and weight, MaKD among seven weights: a finer search may move either.
 # - One rate, 0.01, for all students, which came from trying *classes alone* in advance. Validation pictures are more than a user with four pictures a class would have.
 # - The published loss was used with fifty questions, a weight of 4 and long training on photographs. Our students are small, trained for a few seconds, and the weights tried reach further; at the largest of them the student's features are shaped nearly by the further outputs' loss alone, and only the outputs of the classes by the labels.
 # - Intervals are over draws of the training pictures and starts; there is one teacher.
