@@ -283,7 +283,7 @@ record(accuracy_elsewhere={way: [round(v, 4) for v in elsewhere(way)] for way in
 #
 # $$L_h = \operatorname*{mean}_{n \in \mathcal E} \lVert \hat z_n(h) - z_n \rVert^2 / D. \tag{6}$$
 #
-# The copy follows the encoder, $\bar\theta \leftarrow \mu \bar\theta + (1 - \mu)\, \theta$, with $\mu$ below 1 (7):
+# The copy follows the encoder: after each step $\bar\theta \leftarrow \mu \bar\theta + (1 - \mu)\, \theta$ with $\mu$ below 1, so that after $t$ steps
 #
 # $$\bar\theta_t = \mu^t\, \bar\theta_0 + (1 - \mu) \textstyle\sum_{k < t} \mu^k\, \theta_{t - k}. \tag{7}$$
 #

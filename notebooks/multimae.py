@@ -491,7 +491,7 @@ say("\n".join(f"- {sentence}" for sentence in said))
 
 # %% [markdown]
 # The first line says that the image is used. The lines on *nearest copies* and the *Gaussian* ask for more: is anything learned that a memory of the training items, or their covariance, does not hold? The blurred picture is a linear function of the image, which suits the Gaussian; the edges
-# are not. The last line but two is the price of doing all directions with one network, at this number of steps and with twelve tokens.
+# are not. The last line but two holds one network for all directions, trained on parts, against one that was trained for this direction with the whole image in view.
 
 # %% tags=["hide-input"]
 # Code of the figure
