@@ -23,7 +23,7 @@ from mmlab.wording import require_at_least
 __all__ = ["DURATION", "FREQUENCIES", "BrainWorld", "brain_world"]
 
 FREQUENCIES = (0.03, 0.05, 0.08, 0.12)
-"""Of the four rhythms, in Hz."""
+"""Frequencies of the four rhythms, in Hz."""
 
 DURATION = 35.28
 """Seconds that a patch lasts: 48 samples at a repetition time of 0.735 s."""
