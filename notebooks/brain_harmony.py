@@ -535,7 +535,7 @@ check_samples((usual, slower, seen))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} When the kernel is exact (derive)
+# ```{exercise} When the kernel is exact (think)
 # :label: brain-harmony-exact
 #
 # Hard. Show that $w' = w M^{+}$ makes $w' M x = w x$ for all $x$ if $M$ has full column rank. If it has not, for which $x$ does it hold for every $w$? And show that of all $w'$ with the smallest $\lVert w' M - w \rVert$ it has the least norm. Does the *stretched kernel* have any of this?
@@ -547,8 +547,18 @@ check_samples((usual, slower, seen))
 #
 # With full column rank $M^{+} = (M^\top M)^{-1} M^\top$, so $M^{+} M = I$. In general $P = M^{+} M$ is the orthogonal projection on the row space of $M$, and $w' M x = w P x$: right for every $w$ exactly if $P x = x$, that is for $x$ in the row space of $M$, such as the waves that the shrunk grid can hold.
 # Solutions of least squares differ by rows $v$ with $v M = 0$. As $M^{+} = (M^\top M)^{+} M^\top$, each row of $w M^{+}$ is a combination of columns of $M$, transposed, and so orthogonal to every such $v$: adding one makes the norm larger. The stretched kernel is $\frac{p}{p'} w M^\top$. It is
-# a Riemann sum of the same integral, right as far as kernel and signal are smooth, and exact for nothing else.
-#
+# a Riemann sum of the same integral, right as far as kernel and signal are smooth, and in general not exact.
+
+# %%
+M = resize_matrix(48, 24)
+inside = M.T @ torch.randn(24, generator=rng)  # in the row space
+asked, answered = kernel @ inside, resize_kernel(kernel, 24) @ M @ inside
+plain = stretched(kernel, 24) @ M @ inside
+say(
+    f"Shrunk to 24 samples, for a signal of the row space: relative error {(answered - asked).norm() / asked.norm():.1e} of (2), {(plain - asked).norm() / asked.norm():.1e} of the stretched kernel."
+)
+
+# %% [markdown]
 # ```{solution-end}
 # ```
 #
@@ -564,7 +574,14 @@ check_samples((usual, slower, seen))
 #
 # A small code keeps what explains most of the error it is asked for: whatever varies most and in most tokens. If the label depends on that, good; if it hangs on a weak thing in few tokens, such as a pattern in the structure beside many tokens of series, it is what is left out first. The phases of the waves vary
 # from person to person and mean nothing here. Principal components have the same weakness. One could weigh the two kinds alike, or ask for what both share, as in [MDiCo](mdico.ipynb).
-#
+
+# %%
+regions, patches = FORM["function"]
+say(
+    f"Here {regions * patches} tokens are of the series and {FORM['structure'][0]} of the structure."
+)
+
+# %% [markdown]
 # ```{solution-end}
 # ```
 #

@@ -693,7 +693,7 @@ check_counts((middle, deviation, steadier))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} What the best filler gives (derive)
+# ```{exercise} What the best filler gives (think)
 # :label: multimae-best
 #
 # Hard. A filler sees the visible values $v$ and answers $f(v)$ for a hidden value $x$. Which $f$ makes the expected squared error smallest, which the absolute one, which the cross-entropy? Show that for jointly Gaussian values the first is linear in $v$, and say when a masked autoencoder can have a smaller error than the row *Gaussian*.
@@ -707,7 +707,20 @@ check_counts((middle, deviation, steadier))
 #
 # Put $r = x - \Sigma_{xv} \Sigma_{vv}^{-1} v$ (all centred). Then $E[r v^\top] = \Sigma_{xv} - \Sigma_{xv} = 0$, and jointly Gaussian values without correlation are independent, so $E[x \mid v] = \Sigma_{xv} \Sigma_{vv}^{-1} v + E[r]$, linear in $v$. For any law with these moments the same formula is the *linear* filler of least squared error. So an autoencoder can have less as far as $E[x \mid v]$ is not linear
 # (edges are a root of squares), given enough items and steps; and it does so for every mask with one network, where the Gaussian solves a system for each.
-#
+
+# %%
+draws = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
+v, x = (
+    draws[:, 0],
+    draws[:, 0] ** 2 + 0.1 * draws[:, 1],
+)  # x depends on v, without correlation
+slope = (v * (x - x.mean())).mean() / v.square().mean()
+linear = (x - x.mean() - slope * v).square().mean()
+say(
+    f"With x = v² and a little noise the linear filler errs by {linear:.2f}, the conditional mean by {(x - v**2).square().mean():.2f}."
+)
+
+# %% [markdown]
 # ```{solution-end}
 # ```
 #
@@ -722,7 +735,18 @@ check_counts((middle, deviation, steadier))
 # ```
 #
 # In training it says which features of the photograph are worth keeping: those that tell depth. The network that guessed it has seen labels, so their knowledge passes on. At test a guessed depth beside its photograph adds no information; a measured one does. To tell the two apart, give the encoder measured depth, guessed depth, and none.
-#
+
+# %%
+both = torch.cat([test["image"].flatten(1), test["blur"].flatten(1)], 1).double()
+ranks = [
+    int(torch.linalg.matrix_rank(part - part.mean(0), rtol=1e-5))
+    for part in (both[:, :64], both)
+]
+say(
+    f"Here the blurred copy is a linear function of the image: the images have rank {ranks[0]}, images and copies together {ranks[1]}."
+)
+
+# %% [markdown]
 # ```{solution-end}
 # ```
 #
