@@ -7,6 +7,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "follow_up_world": (),
     "shape_texture_world": (),
     "privileged_world": (),
+    "brain_world": (),
+    "digit_views": ("train=60", "validation=20"),
     "av_mnist_mini": ("origin=synthetic", "train=30", "validation=10", "test=10"),
     "conditional_laws_world": ("count=60",),
     "colonoscopy_world": ("pictures=12",),
