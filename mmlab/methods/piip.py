@@ -120,6 +120,8 @@ class PIIP(Method):
     ) -> None:
         super().__init__()
         self.shape, self.classes, self.patch = tuple(shape), classes, patch
+        if len(self.shape) != 3:
+            raise ValueError(f"PIIP takes pictures of channels, height and width, not data of shape {list(shape)}.")
         channels, *sides = shape
         self.branches = [(int(width), int(reduction)) for width, reduction in branches]
         if not self.branches:
