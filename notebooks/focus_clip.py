@@ -64,7 +64,7 @@ steps = steps or {"cpu": 80, "gpu": 2000}[profile]
 # %% [markdown]
 # ## Two figures, one caption
 #
-# Each picture of {py:func}`~mmlab.data.worlds.shape_world.shape_world` has one figure that its caption tells of, and here a second one, elsewhere on the same ground, of which it says nothing. The heat map is a hill about the first. The test asks with pictures and captions alone, of combinations of facts that training never showed. Which of two figures is meant cannot be seen then; but
+# Each picture of {py:func}`~mmlab.data.worlds.shape_world.shape_world` has one figure that its caption tells of, and here a second one, elsewhere on the same ground, of which it says nothing. The heat map is a hill about the first. The test asks with pictures and captions alone, of combinations of facts that training never showed. Which of two figures is meant cannot be seen then, except in the few pictures in a thousand where the two overlap, since the one that is meant is painted last; but
 # the other one's caption is seldom among the candidates.
 
 # %%
@@ -119,7 +119,7 @@ show(
     alt="Four pictures with two figures each, the heat map of each, a hill about one figure, and the picture with all but this figure turned half-way to grey. Captions: "
     + "; ".join(caption_of(world.facts["train"][n]) for n in range(4))
     + ".",
-    caption="Training items. The caption above tells of the figure below the hill.",
+    caption="Training items, from the top: picture, heat map, and (1) with α = 0.5. The caption above tells of the figure below the hill.",
 )
 
 # %% [markdown]
@@ -157,7 +157,7 @@ show(
 #
 # $$\ell(a, b) = -\frac{1}{2B} \sum_{k=1}^{2B} \log \frac{\exp(\cos(w_k, w_{k'}) / \tau)}{\sum_{m \ne k} \exp(\cos(w_k, w_m) / \tau)} . \tag{2}$$
 #
-# That is not InfoNCE: rows of the *same* modality stand in the denominator, so two pictures are pushed apart as much as a picture and a strange caption are. The loss adds up all pairs,
+# That is not InfoNCE: rows of the *same* modality stand in the denominator, so two pictures are pushed apart by the same formula as a picture and a strange caption are. The loss adds up all pairs,
 #
 # $$L = \ell(r, u) + \ell(r, v) + \ell(u, v) . \tag{3}$$
 #
@@ -194,10 +194,10 @@ say(f"By hand and by the package (3) is {found.item():.4f} on the demo.")
 # | extra plain view | the picture with more noise |
 # | heat of others | (1), with the heat map of another picture |
 # | pair | none: $\ell(u, v)$ |
-# | pair, twice the steps | none; the picture tower works on as many pictures as in the rows above |
+# | pair, twice the steps | none; the picture tower works on as many pictures as in the first three rows, the caption tower on twice as many captions |
 # | told in the test | *FocusCLIP*, asked with blended pictures: what nobody has |
 #
-# *Extra plain view* has all terms of (3) and no idea where to look. *Heat of others* blends as much away, in the wrong place.
+# *Extra plain view* has all terms of (3) and no idea where to look. *Heat of others* blends as much away, in a place that has nothing to do with the caption.
 #
 # **Budgets.** All rows have the same towers, starts, batches, rate and, but for the one that says so, steps. *FocusCLIP*, *extra plain view* and *pair* choose τ among two, by R@5 on validation combinations with the first seed; the others take over what the row that they resemble chose. R@5 is the mean of both directions.
 
@@ -333,7 +333,7 @@ show(
 )
 
 # %% [markdown]
-# Read the list from its third line. The first two say whether FocusCLIP as a whole is worth its price. The third and the fourth ask whether it is the heat map: a plain view has the terms and not the map, and a map of others has the blending and not the place.
+# Read the list from its third line. The first two say whether FocusCLIP as a whole is worth its price. The third and the fourth ask whether it is the heat map: a plain view has the terms and not the map, and a map of others has the blending and not the place. The fifth and the sixth say what either brings beside *pair* all the same.
 #
 # Turn α. What does the tower see of a training picture?
 
@@ -448,14 +448,14 @@ check_alike((one, three, info))
 # ```{exercise} A view that says nothing new (think)
 # :label: focus-clip-same
 #
-# Let $r = u$ for all items. Show that $\ell(r, u)$ is least where the vectors of different items lie as far apart as they can, whatever the captions. Why may such a term help, and why does it speak against calling the gain of a heat map *attention*?
+# Let $r = u$ for all items. Show that $\ell(r, u)$ is least where the vectors of different items lie as far apart as they can, whatever the captions. Why may such a term help, and why does it speak against calling the whole gain beside *pair* attention?
 # ```
 #
 # ```{solution-start} focus-clip-same
 # :class: dropdown
 # ```
 #
-# The numerator is $e^{1/\tau}$ for every row, so only the denominators are left: $\ell(u, u) = \frac1B \sum_i \log\big( e^{1/\tau} + 2 \sum_{j \ne i} e^{\cos(u_i, u_j)/\tau} \big) - 1/\tau$, which falls as the cosines of different items fall. No caption occurs. Spreading pictures keeps the tower from mapping them all to one place, and makes it use more of what it sees. Any third view brings that, whether its heat map is right, wrong or absent.
+# The numerator is $e^{1/\tau}$ for every row, so only the denominators are left: $\ell(u, u) = \frac1B \sum_i \log\big( e^{1/\tau} + 2 \sum_{j \ne i} e^{\cos(u_i, u_j)/\tau} \big) - 1/\tau$, which falls as the cosines of different items fall. No caption occurs. Spreading pictures keeps the tower from mapping them all to one place, and may make it use more of what it sees; no run here separates that from other effects of a further term. A third view of any kind brings such a term, whether its heat map is right, wrong or absent: only what *FocusCLIP* has beyond these views can come of where somebody looked.
 
 # %%
 w = F.normalize(torch.randn(6, 4), dim=1)
@@ -471,7 +471,7 @@ say("The closed form of the solution is that of the loss on six random vectors."
 # ## Check yourself
 #
 # ```{dropdown} The heat map is gone in use. How could it help there at all?
-# Only by what the towers have learnt: which parts of a picture captions tell of. Where two figures are alike in kind, as here, nothing in a new picture says which one is meant.
+# Only by what the towers have learnt. Where subject and surroundings differ in kind, that may be which parts of a picture captions tell of. Here the two figures are alike in kind, and a new picture does not say which one is meant: what is left is a lesson with less in it that the caption does not tell of. Whether that is the cause, no run here says.
 # ```
 #
 # ```{dropdown} Why is twice the steps a rival?
@@ -484,11 +484,11 @@ say("The closed form of the solution is that of the loss on six random vectors."
 # - NT-Xent compares rows of one modality with each other, too; InfoNCE does not.
 # - Three views give three terms, one of which does not look at captions.
 # - An extra plain view and the heat maps of others tell the terms from the map.
-# - Count the passes of the tower: a second view costs as much as a second step.
+# - Count the passes of the towers: a second view costs the picture tower as much as a second step.
 #
 # ## Limits, and what to read next
 #
-# - One world with one further figure, small towers, few steps, two temperatures on one seed; the rate was not searched. Intervals are over starts and batches.
+# - One world with one further figure, small towers, few steps, two temperatures on one seed, none below 0.1; the rate was not searched, and one number of steps was looked at. Intervals are over starts and batches.
 # - The subjects here are not people, and the captions are templates. The paper's heat maps come of key-points, its captions of a language model, and it asks for classes and not for captions.
 # - The further figure is of the same kind as the one that is told of. Where subjects and background differ in kind, a heat map may teach what to look at; that was not tried.
 #

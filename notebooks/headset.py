@@ -96,7 +96,7 @@ for row, (maps, name) in enumerate(
             axes.set_ylabel(name, fontsize=8)
 show(
     figure,
-    alt="Four rows of six small faces of one person: the picture of each emotion, the same with a headset that covers the upper half, the depth map, and the same with the headset. Brows, eyes and mouth differ in the pictures; in the depth maps they are small.",
+    alt="Four rows of six small faces of one person: the picture of each emotion, the same with a headset that covers the upper half, the depth map, and the same with the headset. Brows, eyes and mouth differ in the pictures; in the depth maps the ridge between the brows, cheeks and jaw differ, and by little.",
     caption="One stranger of the test. The headset lies before brows and eyes in both maps, at the same pixels.",
 )
 
@@ -137,7 +137,7 @@ show(
 #
 # $$z_m = \mathrm{ReLU}(A_m \tilde x_m + a_m), \qquad g = B\, [z_1, z_2] + b , \tag{2}$$
 #
-# and the loss covers some items with a box $c_n$, such as a headset would hide:
+# and the loss covers some items with a box $c_n$, such as a headset would hide, and leaves the others as they are, with $c_n = 0$:
 #
 # $$L = -\frac1N \sum_n \log \operatorname{softmax}\big( g(x^n, h^n \vee c_n) \big)_{y_n} . \tag{3}$$
 #
@@ -168,7 +168,7 @@ say(
 # %% [markdown]
 # ## What anybody could know
 #
-# Of a stranger's face, the numbers $a$ of emotion $e$ are normal with mean $w_e$ and the variance of person and face together, the same for all numbers and independent. Who reads the numbers that are seen, without error, knows
+# A person's offset has the deviation $s$ in each number, and a face its own, $t$. So of a stranger's face, the numbers $a$ of emotion $e$ are independent and normal with mean $w_e$ and variance $s^2 + t^2$. Who reads the numbers that are seen, without error, knows
 #
 # $$p(e \mid a) \propto \exp\Big( -\frac{1}{2 (s^2 + t^2)} \sum_{k \text{ seen}} (a_k - w_{ek})^2 \Big) .$$
 #
@@ -221,7 +221,7 @@ say(
 #
 # *Mean face* is the simplest way to remove a headset. *As it is* shows what a model does that nobody prepared. *Product* trains the two modalities apart and multiplies at the end.
 #
-# **Budgets.** All networks have the same shapes, starts, steps, batches and number of training items. Rate and penalty are chosen on validation people, by the mean of the accuracies with and without headset over the draws; rows that are made of other rows take over what those chose.
+# **Budgets.** All networks have the same shapes, steps, batches and number of training items, and the same starts but for the second one of *picture twice*. Rate and penalty are chosen on validation people, by the mean of the accuracies with and without headset over the draws; rows that are made of other rows take over what those chose.
 
 # %%
 RATES = (3e-3, 1e-2, 3e-2)
@@ -507,7 +507,7 @@ show(
 # %% [markdown]
 # ## What fusion brings back
 #
-# Three comparisons say what the second map is worth when the first one is half hidden. The last one asks whether fusion matters *more* behind a headset, or as much as ever.
+# Three comparisons. With a headset on, do both maps tell what the bare picture did? Does depth add *more* to the picture then, or as much as ever? And what of a network that never saw a hole: should it be shown the mean face in place of the headset? "Back" means points of accuracy: depth shows cheeks and jaw, not the brows that were lost.
 
 # %%
 lost, back, bare_gain = (
@@ -519,7 +519,7 @@ lost, back, bare_gain = (
     )
 )
 say(
-    f"The headset takes {lost.mean():.1f} points from the picture; with the depth map beside it, {back.mean():.1f} of them come back."
+    f"The headset takes {lost.mean():.1f} points from the picture; with it on, the depth map adds {back.mean():.1f} to what is left. In the closed form depth adds {100 * (limits['picture and depth', True] - limits['picture', True]):.1f} points with a headset and {100 * (limits['picture and depth', False] - limits['picture', False]):.1f} without one."
 )
 claim(
     "headset-back-to-bare-picture",
@@ -546,9 +546,9 @@ claim(
     values("mean face"),
     values("as it is"),
     direction="higher",
-    better="Of a network that never saw a hole, the mean face in place of the headset makes a better one than the headset: {ours} against {theirs}.",
-    worse="Of a network that never saw a hole, the headset itself does better than the mean face in its place: {theirs} against {ours}.",
-    undecided="Of a network that never saw a hole, mean face ({ours}) and headset ({theirs}) cannot be told apart.",
+    better="A network that never saw a hole is right more often with the mean face in place of the headset than with the headset itself: {ours} against {theirs}.",
+    worse="A network that never saw a hole is right more often with the headset itself than with the mean face in its place: {theirs} against {ours}.",
+    undecided="For a network that never saw a hole, mean face ({ours}) and headset ({theirs}) cannot be told apart.",
     unit="%",
 )
 
@@ -608,16 +608,16 @@ frames(
     alt=lambda edge: (
         f"Hidden down to about row {edge} of 16: picture {at_edge[edge]['picture']:.2f}, depth {at_edge[edge]['depth']:.2f}, both {at_edge[edge]['both']:.2f} right."
     ),
-    caption="Faces of strangers with the same box over both maps.",
+    caption="Left: one stranger with the same box over both maps. Right: how often the networks of the table are right on all strangers, mean of the first two draws; chance is one in six.",
     start={"edge": 9},
 )
 
 # %% [markdown]
 # ## What went wrong in practice
 #
-# - On raw pixels, without (1)'s mean face and deviation, *depth alone* stayed near chance in a trial: the bumps that tell an emotion are small beside the face itself.
+# - On raw pixels, without (1)'s mean face and deviation, *depth alone* stayed near chance in a trial. The bumps that tell an emotion are small beside the face itself; whether mean or deviation made the difference was not tried.
 # - The first drawing let steep brows look out above the box by a fraction of a pixel. The test of exact masks found it; an accuracy does not show such a thing.
-# - With a quarter fewer faces to learn from, in a trial, the order of *both* and *product* with the headset on was turned over. Do not read more into it than one amount of data.
+# - With a quarter fewer faces to learn from, in a trial, the order of *both* and *product* with the headset on was turned over. Do not read more into it than one amount of data and one number of steps.
 # - A channel that is zero in all of training has weights that nobody trained. *Without boxes* is told of the hole by such weights in the table. *Mean face* is the same network without that, so hold *both* against either.
 #
 # ## Exercises
@@ -704,7 +704,7 @@ check_posterior((both, one, right))
 # :class: dropdown
 # ```
 #
-# $p(e \mid u, v) \propto p(u \mid e)\, p(v \mid e) \propto p(e \mid u)\, p(e \mid v) / p(e)$, and $p(e)$ is constant. The numbers have independent offsets and deviations, so for who reads them the product is exact; the pixels share the width of the face, which tells nothing of the emotion. With an offset that moves cheeks and mouth together, both would err in the same direction, and the product would count one piece of evidence twice. A network that sees both can learn to subtract.
+# $p(e \mid u, v) \propto p(u \mid e)\, p(v \mid e) \propto p(e \mid u)\, p(e \mid v) / p(e)$, and $p(e)$ is constant. The numbers have independent offsets and deviations, so for who reads them the product is exact. For pixels it need not be: both maps share the width of the face, which tells nothing of the emotion by itself, but who knows it from one map may read the other one with less error. With an offset that moves cheeks and mouth together, both would err in the same direction where an emotion moves them together, too, as joy does, and the product would count one piece of evidence twice. A network that sees both can learn to subtract.
 
 # %%
 a = worlds[0].parts["test"].numbers
@@ -733,12 +733,12 @@ say("With the closed form, product and joint answer are the same for every face.
 # - Test the drawing, too: what is hidden must not be seen outside of the box.
 # - Say the cost of a hole for each modality beside its closed form: some of it nobody can bring back.
 # - Second networks, shuffled maps and products of experts say what *fusion* is worth.
-# - If the modalities are independent given the label, a product of two experts is the whole of fusion.
+# - If the modalities are independent given the label, the product of two *exact* experts is the whole of fusion; for two that were learnt, look at the table.
 #
 # ## Limits, and what to read next
 #
 # - One drawn world, maps of 16 pixels, perfectly registered, masks exactly known. Which numbers tell what was our choice, so the sizes of the costs are, too; the intervals are over draws of people.
 # - No face of the data set was seen here, and no published figure is compared: its layout is not public, and the reader of this package is tested on files of its own.
-# - Two rates and few steps. The second start of *picture twice* is one; headsets in training and test have one law.
+# - Three rates and few steps. The second start of *picture twice* is one; headsets in training and test have one law.
 #
 # {cite:t}`lohesara2023headset` has the data, the headset removal and the point clouds; [Missing modalities](missing_modalities.ipynb) hides whole modalities instead of parts.

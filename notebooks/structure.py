@@ -16,7 +16,7 @@
 # **One encoder reads pictures, another one captions. They never met, and there are three hundred pairs. How should the two be aligned?**
 #
 # Two towers are usually trained together, on as many pairs as there are. Where pairs are rare, one may take encoders that exist, freeze them, and train a line on top of each. With few pairs a line
-# learns the pairs by heart. STRUCTURE {cite}`groger2025structure` holds it back: among the items of a modality, who is near whom shall stay as the frozen encoder has it. And it does not take the last layers for granted, but the pair of layers whose neighbourhoods agree most. Its authors report
+# may learn the pairs by heart. STRUCTURE {cite}`groger2025structure` holds it back: among the items of a modality, who is near whom shall stay as the frozen encoder has it. And it does not take the last layers for granted, but takes the pair of layers whose neighbourhoods agree most. Its authors report
 # relative gains of 51.6 % in zero-shot classification and 91.8 % in retrieval, in the mean over 24 benchmarks {cite}`groger2025structure`.
 #
 # A plain rival is as old as regression: predict one vector from the other by least squares with a penalty.
@@ -68,7 +68,7 @@ steps = steps or {"cpu": 100, "gpu": 1000}[profile]
 # %% [markdown]
 # ## Two encoders that never met
 #
-# The pictures and captions are those of {py:func}`~mmlab.data.worlds.shape_world.shape_world`: one figure on a ground, and five words that say size, colour, shape, place and ground. The picture encoder learnt to name three of the facts, colour, shape and place, by numbers; it has never seen a word. The caption encoder learnt to say which
+# The pictures and captions are those of {py:func}`~mmlab.data.worlds.shape_world.shape_world`: one figure on a ground, and five words that say size, colour, shape, place and ground. The picture encoder was trained to name three of the facts, colour, shape and place, by numbers; it has never seen a word. The caption encoder learnt to say which
 # words a caption has; it has never seen a picture. Both are frozen from here on, with three layers each. The test asks for the right caption, or the right picture, among combinations of facts that neither the encoders nor the lines have seen.
 
 # %%
@@ -146,7 +146,10 @@ with torch.no_grad():
     }
 say(
     "The picture encoder names on new combinations: "
-    + ", ".join(f"{name} {100 * value:.0f} %" for name, value in right.items())
+    + ", ".join(
+        f"{name} {100 * value:.0f} % (chance {100 / len(FACTS[name]):.0f} %)"
+        for name, value in right.items()
+    )
     + ". Of size and ground it was never told."
 )
 
@@ -257,7 +260,7 @@ show(
 )
 
 # %% [markdown]
-# The two have the same zero and, near it, the same curvature. Far from it the turned form pulls without a limit at a row that put *nothing* where the other has something.
+# The two have the same zero and, near it, the same curvature. Where one row has next to *nothing* and the other has something, (3) stays below its bound, and its slope in the logit of that place fades; the turned form grows without a limit, and its slope stays, though it is bounded, too.
 #
 # ## Which layers?
 #
@@ -322,7 +325,7 @@ say(
 # | --- | --- |
 # | STRUCTURE | (5), picked layers |
 # | contrast | (1) alone, picked layers |
-# | STRUCTURE, last layers | (5) |
+# | STRUCTURE, last layers | (5), outputs of both encoders; λ and τ as chosen for the picked layers |
 # | both with τ = 0.05 | *STRUCTURE* and *contrast* with the temperature of the released settings |
 # | shuffled | (5), picked layers, with the neighbourhoods of *other* items: the same brake without its meaning |
 # | turned over | (5), with the turned divergence |
@@ -533,11 +536,11 @@ show(
     alt="R@5 in per cent, mean over draws: "
     + ", ".join(f"{row} {mean[row]:.1f}" for row in order)
     + ".",
-    caption=f"All rows with {PAIRS} pairs, by their mean. A point is a draw of pairs.",
+    caption=f"All rows with {PAIRS} pairs, by their mean, with its 95 % interval. A point is a draw of pairs; which neighbours in this order can be told apart, the list above says.",
 )
 
 # %% [markdown]
-# The smaller the chosen λ, the more *STRUCTURE* is *contrast*: read the settings before the list.
+# The smaller the chosen λ, the more *STRUCTURE* is *contrast*: read the settings before the list. And *last layers* differs from the picked ones in more than neighbourhoods: the outputs have 64 numbers, the hidden features 128, and nothing was chosen for it. What would the other seven pairs of layers have found? That was not run.
 #
 # ## Fewer pairs, and more
 #
@@ -568,7 +571,7 @@ show(
         f"{row}: " + ", ".join(f"{means[row, n]:.1f} at {n}" for n in FEWER) + "."
         for row in runs
     ),
-    caption="Means over draws of pairs, with 95 % intervals.",
+    caption="R@5 in the test, means over draws of pairs with 95 % intervals. Penalty, λ, τ and layers are those chosen with 300 pairs.",
 )
 
 
@@ -601,7 +604,7 @@ say(
 )
 
 # %% [markdown]
-# What does the temperature make of a neighbourhood? Turn it: both matrices are of twelve frozen vectors of the picked layers.
+# What does the temperature make of a neighbourhood? Turn it: both matrices are of the frozen vectors of twelve test items, at the layers picked in the first draw.
 
 # %% tags=["hide-input"]
 # Code of the widget: neighbourhoods
@@ -629,7 +632,7 @@ frames(
     {"τ": WARM},
     draw=draw_near,
     alt=say_near,
-    caption="Transitions (2) among twelve pairs, pictures on the left and captions on the right. The diagonal is an item itself.",
+    caption="Transitions (2) among twelve pairs, pictures on the left and captions on the right, dark for 0 and yellow for 1. The diagonal is an item itself.",
     start={"τ": 0.05},
 )
 
@@ -639,7 +642,7 @@ frames(
 # - With the towers of [MobileCLIP](mobile_clip.ipynb)'s base, a picture tower of one training and a caption tower of another, a trial with a hundred pairs found nearly everything: each had learnt from the other modality. Encoders that "never met" have to be checked for that.
 # - An "MLP" head of the fork has a gate that starts at zero *before* a logit is taken of it. The gate is then closed, and its gradient is zero: the head can never become more than a line.
 # - The first table of this chapter had the contrast search its temperature and *STRUCTURE* its λ alone. That is no equal search, since both have a temperature.
-# - A large λ with few steps leaves the contrast no time, since λ grows in the first half of the steps only.
+# - λ has grown to its full size after half of the steps. With few steps, these are few in which the contrast alone leads.
 #
 # ## Exercises
 #
@@ -714,14 +717,14 @@ check_both((js, turned, limit))
 # ```{exercise} What a line may do for free (think)
 # :label: structure-free
 #
-# Let $X$ have full column rank, rows of length one and mean zero, and let the line be $A = XW$ without an intercept. Show that $R(X, A) = 0$ for all τ needs $W W^\top$ to act as the identity on rows of $X$, up to lengths. What is left for the contrast to choose, if both modalities have $D$ dimensions?
+# Let $X$ have full column rank, rows of length one and mean zero. The line be $A = XW$ without an intercept and with as many columns, and let the rows of $A$ have one length $c$ and mean zero as well. Show that $R(X, A) = 0$ needs $W = cQ$ with an orthogonal $Q$. What is left for the contrast to choose, if both modalities have $D$ dimensions?
 # ```
 #
 # ```{solution-start} structure-free
 # :class: dropdown
 # ```
 #
-# (4) is zero only if the softmaxes of all rows agree, so $ZZ^\top$ agrees up to a constant in each row. Both sides are symmetric, and with the mean taken off each row of either sums to zero, so the constants are zero: $Z_A Z_A^\top = Z_X Z_X^\top$. Equal Gram matrices mean $Z_A = Z_X Q$ with orthogonal $Q$. If, moreover, the rows of $A$ have one length $c$ and mean zero, $XW = cXQ$, hence $W = cQ$ by full rank. What is left is one rotation for each modality, and of these only their product counts in a cosine: the problem of Procrustes, with $D(D-1)/2$ free numbers instead of $2D^2$.
+# (4) is zero only if the softmaxes of all rows agree, so $ZZ^\top$ agrees up to a constant in each row. Both sides are symmetric, and with the mean taken off each row of either sums to zero, so the constants are zero: $Z_A Z_A^\top = Z_X Z_X^\top$. Equal Gram matrices mean $Z_A = Z_X Q$ with orthogonal $Q$. Here $Z_X = X$ and $Z_A = XW / c$, so $XW = cXQ$, hence $W = cQ$ by full rank. (Without the condition on $A$ more is free: rows $\pm e_k$ may be stretched along their axes, since lengths are taken off.) What is left is one turn for each modality, and of these only their product counts in a cosine: the problem of Procrustes, with $D(D-1)/2$ free numbers instead of $2D^2$.
 
 # %%
 x = torch.randn(60, 5)
@@ -738,7 +741,7 @@ say(
 # ## Check yourself
 #
 # ```{dropdown} Why is a regulariser with shuffled neighbourhoods the right control?
-# It has the same size and pulls at the same lines. If it did as much, the gain would be that of any brake, and not of the encoder's neighbourhoods.
+# It has the same form and the same λ, and pulls at the same lines. If it did as much, the gain would be that of any brake, and not of the encoder's neighbourhoods.
 # ```
 #
 # ```{dropdown} Mutual neighbours pick layers without training. What do they need all the same?
@@ -747,7 +750,7 @@ say(
 #
 # ## In five lines
 #
-# - Frozen encoders need only two lines; few pairs let the lines learn by heart.
+# - Frozen encoders need only two lines; with few pairs these may learn by heart.
 # - A matrix of transitions says who is near whom; a Jensen-Shannon divergence compares two of them.
 # - Its arguments in the wrong order give another regulariser, which has no bound.
 # - Layers can be picked by mutual neighbours before anything is trained.
