@@ -41,6 +41,26 @@ def test_the_law_is_calibrated_and_no_other_answer_has_a_lower_loss() -> None:
     assert left.mean().abs() < 0.03  # what is left over cannot be told from the answer
 
 
+def test_the_noise_decides_whether_the_table_is_needed() -> None:
+    for noise, needed in ((1.0, False), (2.0, True)):
+        world = cohort_world(noise)
+        batch = world.draw(4000, 1, 0.5).tensors
+        alone = batch | {"table_known": torch.zeros_like(batch["table_known"])}
+        hidden = ~batch["table_known"][:, : len(CATEGORIES)]
+        truth = batch["truth"][:, : len(CATEGORIES)]
+
+        def filled(answer, hidden=hidden, truth=truth) -> float:
+            return (torch.stack([c.argmax(1) for c in answer[0]], 1) == truth)[hidden].double().mean().item()
+
+        def told(answer, label=batch["label"]) -> float:
+            return accuracy(answer, label)
+
+        for law, score in ((world.cells, filled), (world.classes, told)):
+            both, picture, table = score(law(batch)), score(law(alone)), score(law(batch, False))
+            assert (both > picture + 0.02) == needed
+            assert both > table + 0.05
+
+
 def test_one_state_by_hand() -> None:
     world = cohort_world(noise=1.5)
     batch = world.draw(3, 5, 0.4).tensors
