@@ -49,16 +49,14 @@ def test_the_noise_decides_whether_the_table_is_needed() -> None:
         hidden = ~batch["table_known"][:, : len(CATEGORIES)]
         truth = batch["truth"][:, : len(CATEGORIES)]
 
-        def filled(answer, hidden=hidden, truth=truth) -> float:
-            return (torch.stack([c.argmax(1) for c in answer[0]], 1) == truth)[hidden].double().mean().item()
-
-        def told(answer, label=batch["label"]) -> float:
-            return accuracy(answer, label)
-
-        for law, score in ((world.cells, filled), (world.classes, told)):
-            both, picture, table = score(law(batch)), score(law(alone)), score(law(batch, False))
-            assert (both > picture + 0.02) == needed
-            assert both > table + 0.05
+        found = {}
+        for given, people, picture in (("both", batch, True), ("picture", alone, True), ("table", batch, False)):
+            guess = torch.stack([c.argmax(1) for c in world.cells(people, picture)[0]], 1)
+            right = (guess == truth)[hidden].double().mean().item()
+            found[given] = right, accuracy(world.classes(people, picture), batch["label"])
+        for both, picture_alone, table_alone in zip(found["both"], found["picture"], found["table"], strict=True):
+            assert (both > picture_alone + 0.02) == needed
+            assert both > table_alone + 0.05
 
 
 def test_one_state_by_hand() -> None:
