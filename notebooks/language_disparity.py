@@ -595,7 +595,7 @@ say(
 )
 alike = sum(n == 1 for n in classes["lost line"])
 say(
-    f"With the lost line {alike} of {seeds} {'networks says' if alike == 1 else 'networks say'} one thing to all tweets, which is all that this count can find."
+    f"Where a line is missing, {alike} of {seeds} {'networks says' if alike == 1 else 'networks say'} one thing to all tweets, which is all that this count can find."
 )
 found = count_lines()
 if found:
@@ -770,7 +770,7 @@ for evidence in (1.0, 4 * np.log(2), 5.0):
 #
 # - The world's noise levels are made up, classes are normal clouds, and the picture is independent of the text given the class. Real pictures repeat what the text says, which leaves them less to add.
 # - The authors' table of fused scores could not be checked, and no script of their fusion is published; none of its numbers is printed. The classes, English texts and pictures of the tweets are in CrisisMMD {cite}`alam2018crisismmd`, which is not part of this book.
-# - Each row chose among four settings; steps and widths were not searched. Where the chosen one is an end of the range, a wider range might hold a better one; the list under the first table says how often that was so.
+# - Each row chose among four settings; steps and widths were not searched. Where the chosen one is an end of the range, a wider range might hold another; the list under the first table says how often that was so.
 # - The second reading and the picture add different amounts of evidence. A control that adds just as much as the picture, and knows the language, was not run.
 #
 # [Missing modalities](missing_modalities.ipynb) asks what to do when a tweet has no picture; [MuMiN](mumin.ipynb) has claims in many languages, with splits that leak.

@@ -245,7 +245,7 @@ say(
 # a pattern that depends on all of them. But it may lie in any quarter of the picture, and the other quarters are noise, as what matters in a scan need not lie in the same place. All pixels have noise of standard deviation 2, more than the pattern itself varies.
 #
 # There are 800 people to learn from, of whom 120 have a diagnosis. For each of them a share between 0 and 0.7 is drawn, and each cell is unknown with that probability, whatever it holds. The test has 1,000 other people, four times over: the cells are the same, and more of them are unknown each time. Since the states can be counted, Bayes' rule gives the optimal answer
-# for every class and every hidden cell: from both (*law*), from the picture alone, and from the known cells alone. These three are ceilings. Before any network is trained they say what picture and form could add to each other.
+# for every class and every hidden cell: from both (*law*), from the picture alone, and from the known cells alone. These three are ceilings: they say what picture and form could add to each other.
 
 # %%
 PEOPLE, LABELLED, VALID, TEST, HOLES = 800, 120, 300, 1000, (0.0, 0.3, 0.5, 0.7)
@@ -346,7 +346,7 @@ claim(
 )
 
 # %% [markdown]
-# The last line is why the world is as noisy as it is. Where the law of both hardly differs from that of the picture, no method can show what a table does. Such a list belongs before every trial of a method that joins two sources.
+# The last line is why the world is as noisy as it is. Where the law of both hardly differs from that of the picture, no method can show what a table does.
 #
 # ## The rivals
 #
@@ -681,9 +681,9 @@ show(
 )
 
 # %% [markdown]
-# Hold TIP first against *law, form alone*: who is not ahead of it has not shown, by this score, that it needed a picture. Then against *picture only*, the same network that has never filled a cell with the help of others: what lies between them is what the form was worth to this network. (Its contrast and matching still saw forms.)
+# Look first at TIP and *law, form alone*: does TIP show, by this score, that it needed a picture? Then at *picture only*, the same network that has never seen other cells when it filled one: what lies between them is what the form was worth to this network. (Its contrast and matching still saw forms.)
 #
-# Two controls take the picture away, each in its own way. *Shuffled picture* is the same network with a stranger's picture. That does not keep silent, it says something false. So where TIP is ahead of this row it does look at the picture, and the row overstates what the look is worth. *Shuffled pairs*
+# Two controls take the picture away, each in its own way. *Shuffled picture* is the same network with a stranger's picture. That does not keep silent, it says something false. So the row can tell *whether* TIP looks at the picture, and overstates what the look is worth. *Shuffled pairs*
 # never had a picture that belonged to the table, so what it knows of cells it has from cells; but it is another network.
 #
 # The row that was told where to look says what the secret of this world is worth to a line. TIP was told a part of the secret, too. Its patches are 4 pixels wide, which are just the four quarters, and one small network reads them all: it has to learn which of four to trust, and never where a pattern begins.
@@ -1088,8 +1088,8 @@ for name, (t_given_x, x_given_t) in laws.items():
 # ## Limits, and what to read next
 #
 # - The world is small and its holes are fair. The paper's data are cardiac scans and pictures of cars, with up to 75 columns {cite}`tip`; its tables could not be checked, so none of its numbers is printed.
-# - How much picture and form add to each other is set by the noise of the picture. One setting was run; in another the order of the rows may be another one.
-# - For the cells lines chose among five settings, trees among four, and TIP had one; for the classes TIP had four. Where the chosen one is an end of its range, as the lines under the tables tell, a wider range might hold a better one. Three draws tell apart what differs much; more draws might decide more. TIP's width, rate and length of pre-training and weights in (7) were not searched, nor were the leaves of the trees. *From scratch* was not run for as many steps as TIP had with pre-training.
+# - The noise of the picture sets how much picture and form add to each other. Rows were run in one setting.
+# - For the cells lines chose among five settings, trees among four, and TIP had one; for the classes TIP had four. Where the chosen one is an end of its range, as the lines under the tables tell, a wider range might hold another. Three draws are few; more might decide more. TIP's width, rate and length of pre-training and weights in (7) were not searched, nor were the leaves of the trees. *From scratch* was not run for as many steps as TIP had with pre-training.
 # - A tabular foundation model, which fills holes after training on many tables, was not run here.
 #
 # [CLIMATv2](climat.ipynb) reads picture and table with agents that ask questions; [Stacking](text_tabular.ipynb) puts trees and a network side by side.
