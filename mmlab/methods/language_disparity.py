@@ -65,7 +65,10 @@ def two_class_accuracy(evidence: float) -> float:
 
 
 def predicted_classes(probabilities: Tensor) -> int:
-    """How many classes are the most probable one of any item: 1 is the alarm, the model says one thing to all.
+    """How many classes are the most probable one of any item.
+
+    1 means that the model says one thing to all items. A higher number does not mean that it has learnt from them: a
+    model trained on texts that belong to other items may name every class.
 
     Args:
         probabilities: (N, K).

@@ -41,6 +41,24 @@ def test_the_law_is_calibrated_and_no_other_answer_has_a_lower_loss() -> None:
     assert left.mean().abs() < 0.03  # what is left over cannot be told from the answer
 
 
+def test_the_noise_decides_whether_the_table_is_needed() -> None:
+    for noise, needed in ((1.0, False), (2.0, True)):
+        world = cohort_world(noise)
+        batch = world.draw(4000, 1, 0.5).tensors
+        alone = batch | {"table_known": torch.zeros_like(batch["table_known"])}
+        hidden = ~batch["table_known"][:, : len(CATEGORIES)]
+        truth = batch["truth"][:, : len(CATEGORIES)]
+
+        found = {}
+        for given, people, picture in (("both", batch, True), ("picture", alone, True), ("table", batch, False)):
+            guess = torch.stack([c.argmax(1) for c in world.cells(people, picture)[0]], 1)
+            right = (guess == truth)[hidden].double().mean().item()
+            found[given] = right, accuracy(world.classes(people, picture), batch["label"])
+        for both, picture_alone, table_alone in zip(found["both"], found["picture"], found["table"], strict=True):
+            assert (both > picture_alone + 0.02) == needed
+            assert both > table_alone + 0.05
+
+
 def test_one_state_by_hand() -> None:
     world = cohort_world(noise=1.5)
     batch = world.draw(3, 5, 0.4).tensors

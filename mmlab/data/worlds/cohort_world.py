@@ -9,8 +9,10 @@ depends on the state alone:
 
 What the picture shows lies in one of its four quarters, each as likely as the others. Some columns depend on one of
 the three, some on two, one number on build and habit together. So a hidden cell shows in the picture and in the other
-cells, and each of these shows something that the others do not. Given any part of it, the 36 states have exact
-probabilities, and with them every class and every cell has: :meth:`CohortWorld.classes`, :meth:`CohortWorld.cells`.
+cells. Whether the table is needed beside the picture is a matter of σ: with σ = 1, which is the default, the picture
+alone all but settles the state, and a table adds next to nothing; with σ = 2 picture and table are both needed, for
+the cells and for the classes. Given any part of it, the 36 states have exact probabilities, and with them every class
+and every cell has: :meth:`CohortWorld.classes`, :meth:`CohortWorld.cells`.
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ def cohort_world(noise: float = 1.0, seed: int = 0) -> CohortWorld:
     """Make a world. The same arguments make the same world.
 
     Args:
-        noise: σ, of every pixel.
+        noise: σ, of every pixel; from about 1.5 on the table tells what the picture does not.
         seed: Seed of patterns, categories and means.
 
     Raises:
