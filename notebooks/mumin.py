@@ -811,7 +811,7 @@ say(
 #
 # ## Limits, and what to read next
 #
-# - The world is drawn; its cues are linear, its stories have no words. The real tweets have to be fetched again from a service that no longer gives them away, so no graph of the real set can be had here.
+# - The world is drawn; its cues are linear, its stories have no words. The real tweets have to be fetched again from a service that no longer gives them away, so no graph of the real set can be had here. Its claims, verdicts and split can: {py:func}`~mmlab.data.sets.mumin_claims.read_mumin_claims` reads them from a table, for the row *claim alone*.
 # - The authors' baseline samples up to a hundred neighbours of each kind, has more kinds of nodes, and weighs the rare class {cite}`mumin_repository`. Ours has up to four tweets, each with one author and at most one picture, and no weight.
 # - Each row chose among five settings, on all draws together; where it chose an end of its list, others may suit it more. Steps, width and weight decay were not searched.
 #
