@@ -95,7 +95,7 @@ show(
 #
 # $$w' = w\, M^{+} , \tag{2}$$
 #
-# with the pseudo-inverse $M^{+}$. The idea is from pictures of many sizes {cite}`beyer2023flexivit`. If the patch is stretched, $M$ has full column rank and $w' M = w$ exactly. If it is shrunk, $p' < p$ values cannot hold what $p$ values held. What $w'$ then answers is right for signals that survive the shrinking, which slow ones do and white noise does not.
+# with the pseudo-inverse $M^{+}$. The idea is from pictures of many sizes {cite}`beyer2023flexivit`. If the patch is stretched, $M$ has full column rank and $w' M = w$ exactly. If it is shrunk, $p' < p$ values cannot hold what $p$ values held. What $w'$ then answers is right for signals that survive the shrinking, which slow ones nearly do and white noise does not.
 
 # %%
 rng = torch.Generator().manual_seed(0)
@@ -262,12 +262,12 @@ say("\n".join(f"- {clock_against(*pair)}" for pair in names.items()))
 record(accuracy_elsewhere={way: [round(v, 4) for v in elsewhere(way)] for way in WAYS})  # fmt: skip
 
 # %% [markdown]
-# So read the first line and the other two apart. That the repetition time must be *respected* is one claim; that it must be respected by (2) is another, and its rivals are one line of code each.
+# So read the first line and the other two apart. That the repetition time must be *respected* is one claim; that it must be respected by (2) is another, and its rivals are a few lines of code each. Four rhythms that lie far apart are an easy task, which leaves little room to tell the ways apart that respect it.
 #
 # ## The losses
 #
 # Tokens of the series are the answers of (2), one for each region and patch; each patch of the structure is a token, too. Both have encoders. The **series** are learned by predicting embeddings {cite}`assran2023jepa`: some tokens are hidden, an encoder sees the others, and a predictor must say what the
-# *embeddings* $z$ of the hidden ones are, as a slow copy of the encoder gives them that sees all. With $\mathcal M$ hidden, and $\ell$ the smooth absolute error,
+# normalised *embeddings* $z$ of the hidden ones are, as a slow copy of the encoder gives them that sees all. With $\mathcal M$ hidden, and $\ell$ the smooth absolute error,
 #
 # $$L_f = \operatorname*{mean}_{n \in \mathcal M} \ell(\hat z_n, z_n). \tag{3}$$
 #
@@ -320,7 +320,7 @@ say(
 )
 
 # %% [markdown]
-# The released code that prepares the embeddings also stores, for the mask of a scan, the number of the batch where that of the scan should be, so that a scan may get the mask of another. A test that changes the padding notices the first fault, one that takes scans alone and together the second; this package has both.
+# The released code that prepares the embeddings also stores, for the mask of a scan, the number of the batch where that of the scan should be, so that a scan may get the mask of another. One test changes the padding. It notices where its numbers get into a token that counts; it does *not* notice the first fault in this package, where tokens of padding are set to zero before an encoder reads them, so that the wrong mean would not change either. That takes a loss by hand, over the tokens that exist. The second fault is noticed by a test that takes scans alone and together. This package has all three.
 #
 # ## Are the hubs worth something?
 #
@@ -332,10 +332,10 @@ say(
 # | untrained | the same before training |
 # | all tokens | the embeddings $z$, side by side (zeros where there is none) |
 # | mean token | the mean of the $z$ of the series beside that of the structure |
-# | principal components | as many components of all tokens as the hubs have values |
+# | principal components | as many components of all tokens as the hubs have values, each of variance 1 like all that is read here |
 # | spectrum and structure | powers of the first frequencies in the series, and the structure as it is |
 #
-# *All tokens*, *mean token* and *principal components* have the same encoders as the hubs, so they ask for the hubs alone. *Spectrum and structure* asks for all of it. The rate of the training is one of two, chosen by the accuracy of the hubs on validation people; the encoders of the other rows are those of
+# *All tokens*, *mean token* and *principal components* have the same encoders as the hubs, so they ask for the hubs alone; but the first two have other numbers of values, and of the components the weak count like the strong, which may cost them something. *Spectrum and structure* asks for all of it. The rate of the training is one of two, chosen by the accuracy of the hubs on validation people; the encoders of the other rows are those of
 # the same training. The penalty of each regression is chosen there, too.
 
 # %%
@@ -465,7 +465,7 @@ hub_rivals = {
 say("\n".join(f"- {hubs_against(*pair)}" for pair in hub_rivals.items()))
 
 # %% [markdown]
-# The line on *untrained* says what training made; without a gain there, they hold no more for this label than the same network kept before it saw anybody. The next three hold the hubs against what they were made from, and the last against textbook features.
+# The line on *untrained* says what training made; without a gain there, they hold no more for this label than the same network kept before it saw anybody. If they fall behind it, is it the encoders that lost something in training, or the hubs? No run here separates the two; it would take *all tokens* before training. The next three hold the hubs against what they were made from, and the last against textbook features.
 #
 # ## Exercises
 #
@@ -545,9 +545,9 @@ check_samples((usual, slower, seen))
 # :class: dropdown
 # ```
 #
-# With full column rank $M^{+} = (M^\top M)^{-1} M^\top$, so $M^{+} M = I$. In general $P = M^{+} M$ is the orthogonal projection on the row space of $M$, and $w' M x = w P x$: right for every $w$ exactly if $P x = x$, that is for $x$ in the row space of $M$, such as the waves that the shrunk grid can hold.
+# With full column rank $M^{+} = (M^\top M)^{-1} M^\top$, so $M^{+} M = I$. In general $P = M^{+} M$ is the orthogonal projection on the row space of $M$, and $w' M x = w P x$: right for every $w$ exactly if $P x = x$, that is for $x$ in the row space of $M$; slow waves lie near it.
 # Solutions of least squares differ by rows $v$ with $v M = 0$. As $M^{+} = (M^\top M)^{+} M^\top$, each row of $w M^{+}$ is a combination of columns of $M$, transposed, and so orthogonal to every such $v$: adding one makes the norm larger. The stretched kernel is $\frac{p}{p'} w M^\top$. It is
-# a Riemann sum of the same integral, right as far as kernel and signal are smooth, and in general not exact.
+# a Riemann sum of the same integral, close as far as kernel and signal are smooth, and in general not exact.
 
 # %%
 M = resize_matrix(48, 24)
@@ -588,7 +588,7 @@ say(
 # ## Check yourself
 #
 # ```{dropdown} Why may three ways to respect the repetition time be hard to tell apart here?
-# The first cell with numbers says that slow waves survive the shrinking and white noise does not, and the rhythms are slow. With signals near the fastest that a scanner can hold the ways may part; no run here tries.
+# All three keep slow waves nearly as they are, and to tell a few rhythms that lie far apart, answers need not be exact. The slower rhythms are among the waves of the first cell with numbers, the faster ones are beyond them. At the fewest samples in the figure the fastest rhythm has not quite three samples in a wave. With still faster signals the ways may part; no run here tries.
 # ```
 #
 # ```{dropdown} Why must the decoder see nothing but the hubs?
@@ -596,21 +596,21 @@ say(
 # ```
 #
 # ```{dropdown} Could padding in the loss be noticed from the loss curve?
-# No: it falls all the same. A test that changes the padding notices.
+# It need not: a loss with padding in its mean can fall all the same. Compare it with one by hand, over the tokens that exist.
 # ```
 #
 # ## In five lines
 #
 # - A patch of fixed duration has as many samples as the scanner gives; the kernel is resized by a pseudo-inverse.
-# - To respect the repetition time is one claim, to do it in this way another; resizing the series is a rival of one line.
+# - To respect the repetition time is one claim, to do it in this way another; resizing the series is a rival of a few lines.
 # - Series are learned by predicting embeddings, structure by filling in, and the hubs by rebuilding all embeddings.
-# - Padding must count in no mean; a test that changes the padding notices if it does.
+# - Padding must count in no mean; a test that changes its numbers is not enough, a loss by hand over what exists is needed, too.
 # - Hubs are to be held against the tokens they were made from, against untrained ones, and against a textbook feature.
 #
 # ## Limits, and what to read next
 #
-# - Drawn people with pure waves; three regions and four patches, where the paper has 400 regions and 18. The hubs are trained for a few hundred steps on some hundred people, the paper's on tens of thousands for 300 epochs. What hubs are worth there, this page cannot say.
+# - Drawn people with pure waves; three regions and four patches, where the paper has 400 regions and 18. The hubs are trained for few steps on some hundred people, the paper's on tens of thousands for 300 epochs. What hubs are worth there, this page cannot say.
 # - The three parts are trained side by side; what the hubs would be if they came last, no run here says.
-# - The rate was chosen for the hubs; the rows that share their encoders may like another.
+# - The rate was chosen for the hubs; the rows that share their encoders may like another. The three penalties are the same for codes of all sizes.
 #
 # {cite:t}`brain_harmony` has the model for real brains, with codes of regions from the cortex's geometry. For predicting in embedding space see {cite:t}`assran2023jepa`; [MultiMAE](multimae.ipynb) fills in values instead.

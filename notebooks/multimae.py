@@ -101,7 +101,9 @@ show(
 #
 # $$k_m = \mathrm{round}(\lambda_m K) \tag{2}$$
 #
-# patches are visible, at random places. Rounding may leave one too many or too few; here chance decides which, so that exactly $K$ are visible. With $\alpha = 1$ all shares are equally likely.
+# patches are visible, at random places. Rounding may leave one too many or too few; here chance decides which, so that exactly $K$ are visible. A modality with fewer patches than (2) asks for shows all that it has, and the others make up for it. On this page $K$ is more than the patches of one modality: training may hide a modality altogether, but never shows one alone.
+#
+# With $\alpha = 1$ all shares are equally likely.
 
 # %% tags=["hide-input"]
 # Code of the widget
@@ -490,8 +492,8 @@ said = [
 say("\n".join(f"- {sentence}" for sentence in said))
 
 # %% [markdown]
-# The first line says that the image is used. The lines on *nearest copies* and the *Gaussian* ask for more: is anything learned that a memory of the training items, or their covariance, does not hold? The blurred picture is a linear function of the image, which suits the Gaussian; the edges
-# are not. The last line but two holds one network for all directions, trained on parts, against one that was trained for this direction with the whole image in view.
+# The first line asks whether the image is used. The lines on *nearest copies* and the *Gaussian* ask for more: is anything learned that a memory of the training items, or their covariance, does not hold? The blurred picture is a linear function of the image, which suits the Gaussian; the edges
+# are not. The last line but two holds one network for all directions, trained on parts, against one that was trained for this direction with the whole image in view. In training MultiMAE never met the image alone, which the specialist always did: how much of their difference is due to that, and how much to the other directions, no run here separates. For *mixed* the masks follow the law of MultiMAE's training.
 
 # %% tags=["hide-input"]
 # Code of the figure
@@ -510,8 +512,8 @@ for name, tokens in (("copies", copied), ("Gaussian", closed)):
 show(
     image_rows({name: [x.numpy() for x in rows] for name, rows in made.items()}),
     alt="Five rows of eight small pictures: digits, their true edges, and the edges as MultiMAE, nearest copies and the Gaussian give them from the whole image. "
-    + f"Over all test items the errors are {wide.loc['MultiMAE', IE]:.3f}, {wide.loc['nearest copies', IE]:.3f} and {wide.loc['Gaussian', IE]:.3f}.",
-    caption="Test digits, their edges, and the edges as three rows of the table make them from the image; of MultiMAE the first seed.",
+    + f"Over all test items the errors in the table are {wide.loc['MultiMAE', IE]:.3f}, {wide.loc['nearest copies', IE]:.3f} and {wide.loc['Gaussian', IE]:.3f}.",
+    caption="Test digits, their edges, and the edges as three rows of the table make them from the image; of MultiMAE the first seed, at the rate that was chosen for *mixed*.",
     label="multimae-edges",
 )
 
@@ -595,7 +597,7 @@ rivals = {
 say("\n".join(f"- {features_against(*pair)}" for pair in rivals.items()))
 
 # %% [markdown]
-# *Masked autoencoder* asks what further modalities add, *three copies* whether it is the modalities or the larger task, and *raw pixels* whether any of it is needed. The authors report for ImageNet classification the same accuracy as the masked autoencoder, 83.3 % {cite}`multimae_repository`;
+# *Masked autoencoder* asks what further modalities add, *three copies* whether it is the modalities or merely more tokens and errors, and *raw pixels* whether any of it is needed. The features are a mean over places, of half as many values as there are pixels; what that alone costs can be guessed from *untrained*. The authors report for ImageNet classification the same accuracy as the masked autoencoder, 83.3 % {cite}`multimae_repository`;
 # where they gain is where a further sensor is *given* at test, such as depth. Here the edges and the blur hold nothing new, so that case cannot be tried on this page.
 #
 # ## What went wrong in practice
@@ -620,7 +622,7 @@ say(
 )
 
 # %% [markdown]
-# Two smaller points. Which token goes or comes where rounding in (2) gives one too many or too few, the released code leaves to the order of a sort; here it is drawn. And (4) divides by zero for an item with nothing hidden: the released code drops such items from the mean, as (4) does, and so must whoever writes it again.
+# Two smaller points. Which token goes or comes where rounding in (2) gives one too many or too few, the released code leaves to the order of a sort; here it is drawn. And the inner mean of (4) divides by zero for an item with nothing hidden: the released code leaves such items out of the outer one, as (4) does, and so must whoever writes it again.
 #
 # ## Exercises
 #
@@ -706,7 +708,7 @@ check_counts((middle, deviation, steadier))
 # Given $v$, $E[(x - f)^2 \mid v] = \mathrm{Var}(x \mid v) + (E[x \mid v] - f)^2$: the conditional mean. $E[|x - f| \mid v]$ has the derivative $P(x < f \mid v) - P(x > f \mid v)$, zero at the conditional median. $-\sum_c P(c \mid v) \log f_c$ is the entropy plus a divergence that vanishes at $f_c = P(c \mid v)$.
 #
 # Put $r = x - \Sigma_{xv} \Sigma_{vv}^{-1} v$ (all centred). Then $E[r v^\top] = \Sigma_{xv} - \Sigma_{xv} = 0$, and jointly Gaussian values without correlation are independent, so $E[x \mid v] = \Sigma_{xv} \Sigma_{vv}^{-1} v + E[r]$, linear in $v$. For any law with these moments the same formula is the *linear* filler of least squared error. So an autoencoder can have less as far as $E[x \mid v]$ is not linear
-# (edges are a root of squares), given enough items and steps; and it does so for every mask with one network, where the Gaussian solves a system for each.
+# (edges are a root of squares), given enough items and steps; and it answers every mask with one network, where the Gaussian solves a system for each.
 
 # %%
 draws = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
@@ -753,7 +755,7 @@ say(
 # ## Check yourself
 #
 # ```{dropdown} Why are shares drawn at all, and not a third for each?
-# With equal shares the encoder never sees one modality alone, and that is how it is used afterwards.
+# With equal shares the encoder never sees much of one modality and little of the others, and one alone is how it is used afterwards. Quite alone a modality can be only if it has at least $K$ patches, which none has on this page.
 # ```
 #
 # ```{dropdown} Why does the error leave out visible patches?
@@ -761,21 +763,21 @@ say(
 # ```
 #
 # ```{dropdown} What does the row of three copies control for?
-# For everything but the modalities: as many tokens, decoders and errors, the same masks.
+# For the network and the masks: as many tokens, decoders and errors. Not for how hard the task is: what is hidden in one copy may be visible in another, and then it is enough to copy it.
 # ```
 #
 # ## In five lines
 #
 # - One encoder sees a few patches of all modalities; small decoders fill in the rest.
-# - Shares are drawn from a Dirichlet law, so that every mixture occurs, single modalities included.
+# - Shares are drawn from a Dirichlet law, so that mixtures of all kinds occur; a single modality only where it has at least as many patches as are shown.
 # - The error counts hidden patches only, first within an item, then over items; masks belong to items, not to batches.
-# - Its rivals for filling in are nearest copies and a Gaussian, which answer any mask without training, and a network for one direction.
+# - Its rivals for filling in are nearest copies and a Gaussian, which answer any mask without a training by steps, and a network for one direction.
 # - Its rivals as features are raw pixels, a masked autoencoder, and three copies of one modality.
 #
 # ## Limits, and what to read next
 #
-# - Digits of 8 x 8, twelve tokens, half of them visible where the paper shows a sixth; two rates, and a few hundred steps where the paper has 1600 epochs. Whether longer training turns the order with the Gaussian, no run here says; take more `steps`.
-# - The masked autoencoder always sees half of its patches; that share was not searched.
+# - Digits of 8 x 8, twelve tokens, half of them visible where the paper shows a sixth; two rates, and a few hundred steps where the paper has 1600 epochs. Whether longer training turns the order with the nearest copies, the Gaussian or the specialist, no run here says; take more `steps`.
+# - The masked autoencoder always sees half of its patches; that share was not searched. Nor was the number of MultiMAE's visible patches, and with fewer it would meet modalities alone.
 # - Edges and blur hold nothing new. What a measured sensor adds, this page cannot say.
 #
 # {cite:t}`multimae` has the model for photographs, depth and segmentations. The chapter on [ITHP](ithp.ipynb) makes further modalities targets, and [MDiCo](mdico.ipynb) pulls their codes together.
