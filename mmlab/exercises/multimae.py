@@ -86,6 +86,6 @@ def check_counts(answer: tuple[Any, Any, Any]) -> Verdict:
         lambda: (middle, deviation, steadier),
         [()],
         parts=["the mean", "the deviation with α = 1", "the deviation with α = 4"],
-        right="With α = 1 the deviation is most of the mean: that is why single modalities occur.",
+        right="With α = 1 the deviation is most of the mean: shares differ widely from draw to draw.",
         mistakes=[(sentence, lambda values=values: values) for sentence, values in mistakes],
     )
