@@ -30,7 +30,7 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds: int = 6  # worlds, each with a model of its own
+seeds: int = 5  # worlds, each with a model of its own
 steps: int | None = None  # of every tuning
 
 # %% tags=["hide-input"]
