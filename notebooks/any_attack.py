@@ -13,7 +13,7 @@
 # %% [markdown]
 # # One noise for any target: AnyAttack
 #
-# **Somebody adds a faint noise to a picture, and a model takes it for another one. Such noise can be computed for each picture at a time, by a gradient. Can a network learn to make it for any target, without a label, and what helps against it?**
+# **Somebody adds a faint noise to a picture, and a model takes it for another one. Such noise can be computed for each picture at a time, by a gradient. Can a network learn to make it for any target, without a label, and what can be done against it?**
 #
 # Whoever puts a tower into use should know how far it can be misled. AnyAttack {cite}`zhang2025anyattack` trains a generator: from the vector of any target picture it makes a bounded noise that, added to *other* pictures, moves them towards the target. It is trained on the contrast of a batch with itself, so any pictures will do.
 #
@@ -52,7 +52,7 @@ from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import bars, use_theme
 
 use_theme()
-steps = steps or {"cpu": 80, "gpu": 4000}[profile]
+steps = steps or {"cpu": 60, "gpu": 4000}[profile]
 
 # %% [markdown]
 # ## The loss
@@ -357,7 +357,7 @@ show(
 # | tuned, seen noise | the tower is tuned for a few steps with captions; half of the pictures carry the noise of this generator |
 # | tuned, clean | as many steps, without noise: the control |
 #
-# The defence is put on the surrogate, so it meets the noise that was made for it. The columns: how near carriers come to their targets, for how many their **own caption** still comes first among all carriers' captions, and the same without noise, which is the price. And last the cosine under **PGD that knows the defence**: it takes its gradient through it. A defence that only helps against an attacker who does not know it is no defence.
+# The defence is put on the surrogate, so it meets the noise that was made for it. The columns: how near carriers come to their targets, for how many their **own caption** still comes first among all carriers' captions, and the same without noise, which is the price. And last the cosine under **PGD that knows the defence**: it takes its gradient through it. A defender cannot count on an attacker who does not know.
 
 
 # %%
@@ -449,7 +449,7 @@ table_over_seeds(
 
 def helps(slug, row, column, what, direction, theirs="none"):
     return claimed(
-        f"any-attack-{slug}",
+        f"defence-{slug}",
         values(row, column, defended),
         values(theirs, column, defended),
         direction=direction,

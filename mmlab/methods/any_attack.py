@@ -158,10 +158,12 @@ class AnyAttack(Method):
     @classmethod
     def arguments_for(cls, item: Batch) -> dict[str, Any]:
         """An encoder for pictures of this shape."""
-        channels, side, wide = item["image"].shape
-        if channels != 3 or side != wide or side % 8:
-            raise ValueError("AnyAttack: its own encoder takes three channels and equal sides, a multiple of 8.")
-        return {"encoder": {"side": side}, "shape": [3, side, side]}
+        shape = tuple(item["image"].shape)
+        if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] % 8:
+            raise ValueError(
+                f"AnyAttack: its own encoder takes pictures (3, S, S) with S a multiple of 8; these are {shape}."
+            )
+        return {"encoder": {"side": shape[1]}, "shape": list(shape)}
 
     @classmethod
     def demo(cls, seed: int = 0) -> tuple[Self, Batch]:
