@@ -601,7 +601,7 @@ frames(
 # %% [markdown]
 # ## What went wrong in practice
 #
-# - The first traces began anywhere within a beat. The small ECG tower found little in them, and all rows with it: a tower that cannot read its own examination hides what binding does.
+# - The first traces began at any moment. The small ECG tower found little in them, and all rows with it: a tower that cannot read its own examination hides what binding does.
 # - The release {cite}`more_xray_repository` makes its learnt temperature after the optimiser, which never gets it, so it stays as it began. It adds gradients up over four batches without dividing, which gives larger steps and no more negatives.
 # - A person without an ECG has zeros in that place of a batch. Left in the sum, hundred such zeros are one another's negatives, and equal ones: leave them out of (2).
 #
