@@ -272,13 +272,14 @@ class VisionChains(Method):
 
             return zoom(ask, len(pictures), self.cut, self.fine, self.rounds)
 
-    def generate(self, batch: Batch) -> Tensor:
+    def generate(self, batch: Batch, *, max_new_tokens: int = 4) -> Tensor:
         """The boxes as whole numbers from 0 to 999, (B, 4), as a model that writes them would.
 
         Args:
             batch: ``image`` (B, C, H, W).
+            max_new_tokens: How many of the four numbers are written.
         """
-        return (self.boxes(batch)[0] * 1000).long().clamp(0, 999)
+        return (self.boxes(batch)[0] * 1000).long().clamp(0, 999)[:, :max_new_tokens]
 
     @classmethod
     def arguments_for(cls, item: Batch) -> dict[str, Any]:
