@@ -468,7 +468,7 @@ for rate in (0.05, 0.2):
 #
 # $$x = \arg\min_x \sum_{(i, j)} w_{ij}\,(x_i - x_j - 1)^2 + \lambda \sum_{(i, j) \in \mathcal N} (x_i - x_j)^2. \tag{3}$$
 #
-# The gradient is linear in $x$, so one linear system gives $x$, up to a constant. The weights are 1, or $2p - 1$ if the model tells a probability $p$ for its answer {cite}`vision_chains_repository`. Why ask each difference to be one? No distance was asked for; (3) counts wins, but against whom they were won counts as well. The rival counts only how often,
+# The gradient is linear in $x$, so one linear system gives $x$, up to a constant. The weights are 1, or $2p - 1$ if the model tells a probability $p$ for its answer {cite}`vision_chains_repository`. Why ask each difference to be one? No distance was asked for; (3) counts answers, but against whom a region came out farther counts as well. The rival counts only how often,
 #
 # $$v_i = \frac{\#\{i \text{ farther}\} + m/2}{\#\{i \text{ asked}\} + m}, \tag{4}$$
 #
@@ -478,7 +478,7 @@ for rate in (0.05, 0.2):
 #
 # $$a = \frac{\sum_i (x_i - \bar x)(t_i - \bar t)}{\sum_i (x_i - \bar x)^2}, \qquad b = \bar t - a \bar x, \tag{5}$$
 #
-# the scale and shift that fit best. Note that these are fitted to the truth that they are judged by; a constant depth gets $a = 0$ and an error that is not so large. So we report Spearman's rank correlation, too.
+# the scale and shift that fit most closely. These are fitted to the truth that they are judged by; a constant depth gets $a = 0$ and an error that is not so large. So we report Spearman's rank correlation, too.
 
 # %%
 REGIONS, ROOM = 64, 8
@@ -914,7 +914,7 @@ check_votes(votes)
 # ## Check yourself
 #
 # ```{dropdown} A model in the chain has a mean overlap of 0.75, a specialist gives 0.9 by itself and 0.77 in the chain. What did the model lose, and to whom?
-# The chain takes 0.13 from someone who has 0.9. The model's answers cost at most what is between 0.77 and 0.75. To say that the model is 0.15 weaker than the specialist would blame it for the chain.
+# The chain takes the difference of the last two from someone who sees well. The model's answers cost what lies between its own number and the specialist's in the chain. To hold the model against the specialist outside of the chain would blame it for the chain.
 # ```
 #
 # ```{dropdown} Which wrong answer can a later round of the zoom mend?
@@ -930,7 +930,7 @@ check_votes(votes)
 # - A chain of questions turns a classifier into a detector, at the price of a ceiling that an errorless answerer shows.
 # - The zoom, once it stops by itself, overlaps by at least $(1-2c)^2$; finer last cuts raise that and take more questions.
 # - Chains are compared at the same number of questions and the same kind of errors; the figure of the flips has halving, which any course on algorithms teaches, beside the zoom.
-# - Depth from pairs is one linear system; the counted win rate, smoothed alike, is the rival to print.
+# - Depth from pairs is one linear system; the rival to print is the counted rate (4), smoothed alike.
 # - A specialist in the chain and outside of it tells what the chain costs; flips at the model's own rate tell whether its errors are as harmless as independent ones.
 #
 # ## Limits, and what to read next
