@@ -764,7 +764,7 @@ say(
     "\n".join(
         "- "
         + claimed(
-            f"{name}",
+            f"seen-{name}",
             overlaps[ours].tolist(),
             overlaps[theirs].tolist(),
             direction="higher",
