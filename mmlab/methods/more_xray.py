@@ -186,7 +186,7 @@ class MoRE(Method):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def vectors(self, batch: Batch, name: Literal["xray", "ecg"], rng: torch.Generator | None = None) -> list[Tensor]:
-        """Of one examination and of the report as its partner: two of (B, D), of any length.
+        """Vectors of one examination and of the report as its partner, (B, D) each and of any length.
 
         Args:
             batch: With the examination and the reports.
