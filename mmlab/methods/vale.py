@@ -179,7 +179,7 @@ class Vale(Method):
         name="VALE",
         family="vision and language",
         paper="vale",
-        summary="Finds the deciding segment by exact Shapley values, then its box and mask, and asks a reader about it.",
+        summary="Finds the deciding segment by exact Shapley values, then its box and mask, and lets a reader name it.",
         inputs=("image", "label"),
         outputs=("segment", "mask"),
         claims=(
