@@ -281,7 +281,7 @@ ALPHAS = {
     "lopsided": 0.7,
     "verdict alone": 1.0,
 }
-POLICY = {"words": len(WORDS), "patch": 8, "width": 24}
+POLICY = {"words": len(WORDS), "patch": 8, "width": 24, "first": True}
 DATA = {"kind": "kind", "noise": "noise", "fewer reasons": "fewer"}
 CLASSES = {"last layer's token": "last", "learnt queries alone": "none"}
 

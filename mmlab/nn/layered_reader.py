@@ -1,19 +1,19 @@
 """A very small model that sees and writes, built of attention alone: its tower shows the tokens of every layer.
 
-It takes pictures that stand before the words, and has the verbs of :class:`mmlab.nn.small_reader.SmallReader`. Nothing
-in it looks at values, so that many copies can be trained side by side.
+It has the verbs of :class:`mmlab.nn.small_reader.SmallReader`. Where texts begin with their picture, nothing looks
+at values, so that many copies can be trained side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
-from mmlab.nn.splicing import IMAGE
+from mmlab.nn.splicing import IMAGE, splice
 
 __all__ = ["Attention", "Block", "LayeredReader", "LayeredTower"]
 
@@ -100,7 +100,7 @@ class LayeredTower(nn.Module):
 
 
 class LayeredReader(nn.Module):
-    """A tower, a connector and a causal writer; the first place of every text is its picture.
+    """A tower, a connector and a causal writer.
 
     Args:
         connector: From the tower's states, L times (B, 1 + P, D), to vectors for the writer, (B, Q, D).
@@ -111,12 +111,14 @@ class LayeredReader(nn.Module):
         width: Width of all tokens, D.
         layers: Number of blocks of the tower, L.
         depth: Number of blocks of the writer.
-        longest: Most places of a text, the picture's among them.
+        longest: Most places of a text, those of its pictures among them.
+        first: Whether every text begins with its one picture and has no other. It is then not looked for, so that
+            copies can be trained side by side.
     """
 
     def __init__(
         self,
-        connector: Callable[[list[Tensor]], Tensor] | nn.Module,
+        connector: nn.Module,
         image_tokens: int,
         words: int = 16,
         picture: Sequence[int] = (3, 16, 16),
@@ -124,10 +126,11 @@ class LayeredReader(nn.Module):
         width: int = 32,
         layers: int = 2,
         depth: int = 1,
-        longest: int = 48,
+        longest: int = 64,
+        first: bool = False,
     ) -> None:
         super().__init__()
-        self.image_tokens = image_tokens
+        self.image_tokens, self.first = image_tokens, first
         self.tower = LayeredTower(picture, patch, width, layers)
         self.connector = connector
         self.embedding = nn.Embedding(words, width)
@@ -136,11 +139,26 @@ class LayeredReader(nn.Module):
         self.blocks = nn.ModuleList([Block(width) for _ in range(depth)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, words)
 
+    def embed(self, batch: dict[str, Tensor]) -> Tensor:
+        """Words (B, T) and pictures (B, M, C, H, W) as one sequence of vectors, (B, T', D), padded on the right."""
+        ids, images = batch["input_ids"], batch["images"]
+        if self.first:
+            words = self.embedding(ids[:, 1:].clamp(min=0))
+            return torch.cat([self.connector(self.tower(images[:, 0])), words], 1)
+        seen = None
+        if images.shape[1]:
+            seen = self.connector(self.tower(images.flatten(0, 1))).unflatten(0, images.shape[:2])
+        return splice(self.embedding, ids, batch["length"], seen).vectors
+
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
-        """Scores of the next word at every place, (B, Q + T - 1, V), for ``input_ids`` (B, T) and one picture each."""
-        seen = self.connector(self.tower(batch["images"][:, 0]))
-        words = self.embedding(batch["input_ids"][:, 1:].clamp(min=0))
-        x = torch.cat([seen, words], 1)
+        """Scores of the next word at every place, (B, T', V); what is padded on the right changes nothing.
+
+        Raises:
+            ValueError: If a text is too long.
+        """
+        x = self.embed(batch)
+        if x.shape[1] > self.place.shape[1]:
+            raise ValueError(f"LayeredReader: a text has {x.shape[1]} places; longest={self.place.shape[1]}.")
         x = x + self.place[:, : x.shape[1]]
         for block in self.blocks:
             x = block(x, causal=True)
@@ -154,20 +172,20 @@ class LayeredReader(nn.Module):
         """Write on, the most probable word each time: (B, max_new_tokens), id 0 after the first 0.
 
         Args:
-            batch: Prompts of one length, each with its picture first.
+            batch: Prompts.
             rng: Not needed.
             max_new_tokens: Length of what comes back.
             **how: Ignored, so that calls that are meant for transformers' ``generate`` work.
-
-        Raises:
-            ValueError: If a prompt does not begin with its picture, or lengths differ.
         """
-        ids, length = batch["input_ids"], batch["length"]
-        if bool((ids[:, 0] != IMAGE).any()) or bool((length != ids.shape[1]).any()):
-            raise ValueError("LayeredReader: prompts must begin with their picture and have one length.")
+        ids, length = pad(batch["input_ids"], (0, max_new_tokens)), batch["length"]
+        inside = torch.arange(ids.shape[1], device=ids.device) < length[:, None]
+        more = ((ids == IMAGE) & inside).sum(1) * (self.image_tokens - 1)  # places that pictures take beyond one each
+        rows, made = torch.arange(len(ids), device=ids.device), []
         going = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
-        for _ in range(max_new_tokens):
-            word = self.logits({**batch, "input_ids": ids})[:, -1].argmax(-1) * going
+        for step in range(max_new_tokens):
+            scores = self.logits({"input_ids": ids, "length": length + step, "images": batch["images"]})
+            word = scores[rows, length + more + step - 1].argmax(-1) * going
             going = going & (word != 0)
-            ids = torch.cat([ids, word[:, None]], 1)
-        return ids[:, int(length[0]) :]
+            ids[rows, length + step] = word
+            made.append(word)
+        return torch.stack(made, 1)

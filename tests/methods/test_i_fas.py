@@ -44,7 +44,8 @@ def test_the_loss_of_the_method_by_hand_and_where_it_ends() -> None:
     answers = batch["completions"][:, 0].clone()
     answers[0, 2:] = 0  # the first answer ends after its third word, the end itself
     batch = {**batch, "completions": answers[:, None]}
-    whole = {**batch, "input_ids": torch.cat([batch["input_ids"], answers], 1)}
+    ids = torch.cat([batch["input_ids"], answers], 1)
+    whole = {**batch, "input_ids": ids, "length": torch.full((8,), ids.shape[1])}
     logits = method.policy.logits(whole)[:, -5:-1]
     each = cross_entropy(logits.transpose(1, 2), answers, reduction="none")
     told = torch.cat([each[0, 1:3], each[1:, 1:].flatten()])
@@ -115,8 +116,7 @@ def test_the_first_word_s_law_and_what_is_written_agree() -> None:
     law = method.judge(batch)
     assert torch.allclose(law.sum(1), torch.ones(8), atol=1e-5)
     assert torch.equal(method.generate(batch)[:, 0], law.argmax(1))
-    lengths = {**batch, "length": torch.tensor([2] * 7 + [1])}
-    with pytest.raises(ValueError, match="one length"):
-        method.generate(lengths)
+    first = IFAS.seeded(0, {**method.config["policy"], "first": True}, words=4)
+    assert torch.allclose(first.judge(batch), law)  # the short way of reading, and the long one
     with pytest.raises(ValueError, match="alpha=2"):
         IFAS(alpha=2)
