@@ -39,7 +39,7 @@ def alpha_of(weight: float, judged: float, told: float) -> float:
     """The weight of the verdict that lets each of its words count so often; 1 gives the plain loss.
 
     Args:
-        weight: Of a word of the verdict, where one of the explanation has 1.
+        weight: Weight of a word of the verdict, where one of the explanation has 1.
         judged: Number of the verdict's words, n_J.
         told: Number of the explanation's words, n_I.
     """
