@@ -129,8 +129,8 @@ def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's interval of a share: of answers that are preferred, or right.
 
     Args:
-        hits: How many are.
-        count: Of how many.
+        hits: How many of the answers are.
+        count: Number of answers, n.
         z: Quantile of the normal law; 1.96 for 95 %.
 
     Raises:
