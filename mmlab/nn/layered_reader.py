@@ -15,7 +15,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from mmlab.nn.splicing import IMAGE, splice
 
-__all__ = ["Attention", "Block", "LayeredReader", "LayeredTower"]
+__all__ = ["Attention", "Block", "LastPatches", "LayeredReader", "LayeredTower"]
 
 
 class Attention(nn.Module):
@@ -189,3 +189,20 @@ class LayeredReader(nn.Module):
             ids[rows, length + step] = word
             made.append(word)
         return torch.stack(made, 1)
+
+
+class LastPatches(nn.Module):
+    """The plainest connector: a perceptron on the patches after the tower's last layer.
+
+    Args:
+        width: Width of the tokens, D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.perceptron = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        """States after each layer, L times (B, 1 + P, D), to (B, P, D)."""
+        made: Tensor = self.perceptron(states[-1][:, 1:])
+        return made
