@@ -23,7 +23,7 @@
 #
 # - derive what attention over demonstrations computes, and when that is the nearest mean;
 # - say what a model can bring to a new task beside its demonstrations, and measure how much of it is worth something;
-# - put the same demonstrations into the strongest simple rivals, and name the one that wins;
+# - put the same demonstrations into the strongest simple rivals, and read off how they rank;
 # - read replies to many questions at once without losing any of them from the denominator.
 #
 # You need Gaussian densities and what attention is ([TinyLLaVA](tinyllava.ipynb) says it). Reading takes about half an hour.
@@ -327,19 +327,19 @@ record(
 # %%
 AT = 4
 RIVALS = {
-    "icl-nearest-mean": ("nearest class mean", "the nearest class mean"),
-    "icl-metric": ("nearest mean, learnt metric", "the nearest mean in the learnt metric"),
-    "icl-estimated-law": ("estimated law", "the estimated law"),
-    "icl-discriminant": ("discriminant analysis", "discriminant analysis"),
-    "icl-logistic": ("logistic regression", "logistic regression"),
-    "icl-shuffled-labels": ("shuffled labels", "the same model with shuffled labels"),
+    "nearest-mean": ("nearest class mean", "the nearest class mean"),
+    "metric": ("nearest mean, learnt metric", "the nearest mean in the learnt metric"),
+    "estimated-law": ("estimated law", "the estimated law"),
+    "discriminant": ("discriminant analysis", "discriminant analysis"),
+    "logistic": ("logistic regression", "logistic regression"),
+    "shuffled-labels": ("shuffled labels", "the same model with shuffled labels"),
 }  # fmt: skip
 say(
     f"With {AT} demonstrations:\n\n"
     + "\n".join(
         "- "
         + claimed(
-            name,
+            f"icl-{name}",
             values("ManyICL", AT),
             values(rival, AT),
             direction="higher",
@@ -476,7 +476,7 @@ claim(
 #
 # $$\text{tokens read for one answer} \;\propto\; \frac{N + Q}{Q}, \tag{6}$$
 #
-# so that batching is what makes many demonstrations affordable. But questions of one call see each other. In training half of our tasks were read that way, so the model knows both ways. Unlabelled questions tell where items lie, and could even help.
+# so that batching is what makes many demonstrations affordable. But questions of one call see each other. In training half of our tasks were read that way, so the model knows both ways. Unlabelled questions tell where items lie; is that of use?
 
 # %%
 grouped = []
@@ -600,7 +600,7 @@ for seed, world in worlds.items():
 counted = pd.DataFrame(counted)
 table(
     counted.drop(columns="seed").mean().to_frame("mean").T,
-    "The same answers at eight demonstrations, scored in four ways, and what was lost. Mean over worlds.",
+    "The same answers at eight demonstrations, scored in four ways, and the share of what could not be read. Mean over worlds.",
     digits=3,
 )
 claim(
@@ -666,7 +666,7 @@ say(
     "\n".join(
         "- "
         + claimed(
-            f"icl-{tasks.replace(' ', '-')}",
+            f"digits-{tasks.replace(' ', '-')}",
             of_digits("ManyICL", tasks),
             of_digits("nearest class mean", tasks),
             direction="higher",
@@ -679,7 +679,7 @@ say(
     )
     + "\n- "
     + claimed(
-        "icl-old-digits-law",
+        "digits-law",
         of_digits("ManyICL", "old digits"),
         of_digits("estimated law", "old digits"),
         direction="higher",
@@ -834,7 +834,7 @@ say(
 # - Beyond that, a model brings along what other tasks had in common: how items scatter, and where classes lie.
 # - In a Gaussian world two estimated covariances hold all of it; the claims above say how far the transformer comes.
 # - Order, batching and the reading of replies each move the score; measure them, and leave no question out of the denominator.
-# - What was learnt from other tasks helps on tasks like these, and can harm on others.
+# - Test what was learnt from other tasks on tasks unlike them, too: the last table shows both.
 #
 # ## Limits, and what to read next
 #

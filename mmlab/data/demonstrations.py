@@ -28,7 +28,7 @@ def balanced(label: Tensor, per_class: int, rng: torch.Generator) -> Tensor:
     """
     require_at_least(per_class=(per_class, 1))
     chosen = []
-    for kind in label.unique().tolist():
+    for kind in sorted(set(label.tolist())):
         places = (label == kind).nonzero().flatten()
         if len(places) < per_class:
             raise ValueError(

@@ -119,7 +119,7 @@ class ManyICL(Method):
 
     Args:
         features: D.
-        classes: K.
+        ways: Number of classes of a task, K.
         width: Width of the tokens.
         depth: Number of blocks.
         heads: Heads of attention; they divide the width.
@@ -155,23 +155,23 @@ class ManyICL(Method):
     def __init__(
         self,
         features: int = 8,
-        classes: int = 2,
+        ways: int = 2,
         width: int = 32,
         depth: int = 2,
         heads: int = 2,
         order: Order = "causal",
     ) -> None:
         super().__init__()
-        if features < 1 or classes < 2 or depth < 1 or width % heads:
+        if features < 1 or ways < 2 or depth < 1 or width % heads:
             raise ValueError(
-                f"ManyICL: features={features}, classes={classes}, depth={depth}, width={width}, heads={heads}; they "
+                f"ManyICL: features={features}, ways={ways}, depth={depth}, width={width}, heads={heads}; they "
                 "must be at least 1, 2 and 1, and the heads must divide the width."
             )
         self.order = order
         self.item = nn.Linear(features, width)
-        self.said = nn.Embedding(classes + 1, width)  # the last one is that of a question
+        self.said = nn.Embedding(ways + 1, width)  # the last one is that of a question
         self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, ways))
 
     def forward(self, batch: Batch, shots: Tensor | int | None = None) -> Tensor:
         """Logits of the classes for each question, (E, Q, K).

@@ -42,12 +42,12 @@ def read_replies(text: str, questions: int, names: Sequence[str]) -> Replies:
         place = int(number)
         if kind.lower() == "answer":
             said.setdefault(place, set()).add(read_name(rest, names))
-        elif found := re.fullmatch(r"\s*(\d*\.?\d+)\s*", rest):
-            stated.setdefault(place, []).append(float(found[1]))
+        elif number_said := re.fullmatch(r"\s*(\d*\.?\d+)\s*", rest):
+            stated.setdefault(place, []).append(float(number_said[1]))
     read, confidence = [], []
     for place in range(1, questions + 1):
         found = said.get(place, {UNREADABLE})
-        read.append(found.copy().pop() if len(found) == 1 else AMBIGUOUS)
+        read.append(next(iter(found)) if len(found) == 1 else AMBIGUOUS)
         values = stated.get(place, [])
         confidence.append(values[0] if len(values) == 1 and 0 <= values[0] <= 1 else float("nan"))
     return Replies(tuple(read), tuple(confidence))

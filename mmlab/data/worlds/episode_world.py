@@ -73,7 +73,8 @@ def episode_world(
     sizes = {"train": (train, shots), "validation": (max(test // 3, 1), tested), "test": (test, tested)}
     parts = {name: drawn_episodes(spread, count, most, questions, rng) for name, (count, most) in sizes.items()}
     parts["train"].tensors["together"][::2] = True
-    return EpisodeWorld(**parts, within=spread @ spread.T, between=torch.eye(FEATURES))
+    three = (parts["train"], parts["validation"], parts["test"])
+    return EpisodeWorld(*three, within=spread @ spread.T, between=torch.eye(FEATURES))
 
 
 def drawn_episodes(spread: Tensor, count: int, shots: int, questions: int, rng: torch.Generator) -> TensorData:
@@ -131,7 +132,7 @@ def digit_episodes(
         seen = features[chosen] + noise * torch.randn(*chosen.shape, FEATURES, generator=rng)
         parts[name] = _episodes(seen[:, :shots], said, seen[:, shots:], label)
     parts["train"].tensors["together"][::2] = True
-    return EpisodeWorld(**parts)
+    return EpisodeWorld(parts["train"], parts["validation"], parts["test"])
 
 
 def _rows(pools: list[Tensor], side: Tensor, rng: torch.Generator) -> Tensor:
