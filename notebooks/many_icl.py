@@ -760,7 +760,7 @@ check_shrink(answer)
 # ```{solution-end}
 # ```
 #
-# ```{exercise} What one layer cannot do (derive)
+# ```{exercise} What one layer cannot do (think)
 # :label: many-icl-offset
 #
 # Linear attention with values $\sigma_i = \pm1$ gives $n\,x^\top M(\hat\mu_1 - \hat\mu_0)$ and lacks the offset of (2). (a) For which tasks does the offset vanish? (b) Give the demonstrations other values, so that a single layer whose question may also look at itself reads the offset, and say why these values cannot be made from
