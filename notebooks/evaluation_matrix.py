@@ -58,6 +58,7 @@ from mmlab.data.worlds.scene_world import (
     mask,
     scene_world,
 )
+from mmlab.methods.vision_chains import box_iou
 from mmlab.metrics.multiple_choice import read_name
 from mmlab.metrics.text import rouge_l
 from mmlab.viz import claim, claimed, frames, record, say, show, table
@@ -271,14 +272,7 @@ def option(text, name):
 
 def box(area):
     y, x = area.nonzero().T
-    return (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1)
-
-
-def box_iou(one, other):
-    wide = max(0, min(one[2], other[2]) - max(one[0], other[0]))
-    high = max(0, min(one[3], other[3]) - max(one[1], other[1]))
-    sizes = sum((b[2] - b[0]) * (b[3] - b[1]) for b in (one, other))
-    return wide * high / (sizes - wide * high)
+    return torch.tensor([x.min(), y.min(), x.max() + 1, y.max() + 1]).double()
 
 
 def mask_dice(one, other):
@@ -308,7 +302,7 @@ def classified(said, scene):
 
 def localised(said, scene):
     guess = drawn({"shape": "square"} | said)
-    return box_iou(box(guess), box(area_of(scene.figures[0])))
+    return float(box_iou(box(guess), box(area_of(scene.figures[0]))))
 
 
 def diagnosed(said, scene):

@@ -145,7 +145,7 @@ class EvaluationMatrix:
         return sum(count * (count - 1) // 2 for count in counts)
 
     def decided(self, level: float = 0.95, corrected: bool = True) -> Mapping[tuple[str, str], dict[Any, str]]:
-        """Of every pair of models who is better, where an interval decides it; by task and data.
+        """Who is better in every pair of models, where an interval decides it; by task and data.
 
         Scores that are more than right and wrong have Student's interval over the items here: there are many pairs, and
         the bootstrap of :meth:`against` would take minutes.
