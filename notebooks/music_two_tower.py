@@ -15,7 +15,7 @@
 #
 # **Towers of sounds and captions are asked which instrument plays, and do badly. Which of the two towers is at fault?**
 #
-# Zero-shot classification compares a sound with the words of its class. It fails if the sound's vector is poor, and it fails as well if the words' vectors are. Vasilakis and colleagues separate the two {cite}`vasilakis2024listen`: they put the mean of each class's own *sounds* in the place of its prompt. If that works where the prompt does not, they argue, the towers can listen and cannot read. For single notes of fourteen instruments, one of their systems names 4.4 % by its prompts and 48.4 % by such prototypes;
+# Zero-shot classification compares a sound with the words of its class. It needs a good vector of the sound, and a good one of the words. Vasilakis and colleagues separate the two {cite}`vasilakis2024listen`: they put the mean of each class's own *sounds* in the place of its prompt. If that works where the prompt does not, they argue, the towers can listen and cannot read. For single notes of fourteen instruments, one of their systems names 4.4 % by its prompts and 48.4 % by such prototypes;
 # another one 45.3 % and 89.3 % {cite}`vasilakis2024listen`.
 #
 # The argument has a gap. A mean of sounds may work because the *sounds* differ, whatever a tower has learnt.
@@ -43,6 +43,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmlab import Method, fit
+from mmlab.compare.budget import Budgets, Spent
 from mmlab.data.tensors import TensorData
 from mmlab.data.worlds.notes import (
     FAMILIES,
@@ -156,7 +157,7 @@ show(
 #
 # $$m_{y_i}^{(-i)} \propto n_{y_i} m_{y_i} - a_i \tag{2}$$
 #
-# in the place of its own class's mean, each sound is judged by others alone. Better still are sounds of another set, here of the validation part, from which we can also take few.
+# in the place of its own class's mean, each sound is judged by others alone. Or one takes sounds of another set, here of the validation part.
 #
 # A prompt has the vector $t_k$, and zero-shot is the same with $t_k$ for $c_k$. Vectors of the two modalities often lie in two cones apart, so that all cosines are alike. A repair needs no label: take each modality's mean away,
 #
@@ -256,7 +257,7 @@ PROMPTS = {kind: torch.tensor(rows) for kind, rows in PROMPTS.items()}
 # | row | class vectors | looks at |
 # | --- | --- | --- |
 # | name; definition | prompts | nothing |
-# | best prompt | the kind of prompt that is best on validation sounds | labels of validation sounds, to choose |
+# | chosen prompt | the kind of prompt with the highest top-1 on validation sounds | labels of validation sounds, to choose |
 # | name, centred | (3), with the *name* | test sounds without labels |
 # | name, longer | the *name*, of towers that were trained three times as long | nothing |
 # | prototypes | (1), of 20 validation sounds of each class | their labels |
@@ -301,7 +302,7 @@ for seed in range(seeds):
         own = prototypes(near, validation.label, K)
         best = max(words, key=lambda kind: by(near, words[kind], validation.label))
         dialled = {"name": by(a, words["name"]), "prototypes": by(a, own)}
-        dialled["best prompt"] = by(a, words[best])
+        dialled["chosen prompt"] = by(a, words[best])
         shots += [
             {"named": named, "seed": seed, "method": row, "top-1 (%)": value}
             for row, value in dialled.items()
@@ -357,9 +358,16 @@ scores, related, dial = (
 # %% tags=["hide-input"]
 # Code of the table
 ORDER = [
-    "name", "definition", "best prompt", "name, centred", "name, longer", "prototypes", "same sounds",
+    "name", "definition", "chosen prompt", "name, centred", "name, longer", "prototypes", "same sounds",
     "leave one out", "shuffled prototypes", "untrained prototypes", "spectrogram prototypes", "spectrogram ridge",
 ]  # fmt: skip
+fitted = sum(p.numel() for p in Towers().parameters())
+SPENT = {row: Spent(steps, fitted) for row in ORDER}
+SPENT["chosen prompt"] = Spent(steps, fitted, ("prompt",), len(PROMPTS))
+SPENT["name, longer"] = Spent(3 * steps, fitted)
+SPENT["untrained prototypes"] = SPENT["spectrogram prototypes"] = Spent()
+SPENT["spectrogram ridge"] = Spent(None, K * bare.shape[1], ("penalty",), 4)
+budgets = Budgets("prototypes", SPENT)
 table_over_seeds(
     scores,
     f"Top-1 of {len(label)} test notes, if {100 * NAMED:.0f} % of the captions have the name. Chance is {100 / K:.1f} %.",
@@ -367,14 +375,17 @@ table_over_seeds(
     reference=["same sounds"],
     digits=1,
     order=ORDER,
+    budgets=budgets,
 )
 say(
-    "Best prompt on validation sounds, by seed: "
+    "Prompt chosen on validation sounds, by seed: "
     + ", ".join(f"*{kind}*" for kind in picked)
     + "."
 )
 mean = scores.groupby("method")["top-1 (%)"].mean()
-record(top_1={row: round(float(mean[row]), 2) for row in ORDER})
+record(
+    top_1={row: round(float(mean[row]), 2) for row in ORDER}, budget=budgets.plain()
+)
 
 
 # %%
@@ -406,7 +417,7 @@ COMPARED = [
     ("name", "prototypes", "name"),
     ("longer", "prototypes", "name, longer"),
     ("centred", "name, centred", "name"),
-    ("prompt", "prototypes", "best prompt"),
+    ("prompt", "prototypes", "chosen prompt"),
     ("optimism", "same sounds", "leave one out"),
     ("shuffled", "prototypes", "shuffled prototypes"),
     ("untrained", "prototypes", "untrained prototypes"),
@@ -446,7 +457,7 @@ show(
         f"{row}: "
         + ", ".join(f"{means[row, named]:.0f} at {named:g}" for named in DIAL)
         + "."
-        for row in ("name", "best prompt", "prototypes")
+        for row in ("name", "chosen prompt", "prototypes")
     ),
     caption="The same towers' prompts and prototypes, by the share of captions that have the name. Bands are intervals over seeds.",
     label="dial",
@@ -455,7 +466,7 @@ always = dial[dial["named"] == 1.0]
 seldom = dial[dial["named"] == NAMED]
 for slug, ours, theirs, where, first in [
     ("always", "prototypes", "name", always, "If every caption has the name"),
-    ("seldom-prompt", "best prompt", "name", seldom, f"At {100 * NAMED:.0f} %"),
+    ("seldom-prompt", "chosen prompt", "name", seldom, f"At {100 * NAMED:.0f} %"),
 ]:
     say(f"{first}: {against(slug, ours, theirs, frame=where)}")
 
@@ -506,6 +517,9 @@ table_over_seeds(
         "untrained prototypes",
         "spectrogram prototypes",
     ],
+    budgets=Budgets(
+        "prototypes", {row: SPENT.get(row, Spent(steps, fitted)) for row in vectors}
+    ),
 )
 for slug, theirs in (
     ("triplets", "prompts"),
@@ -530,7 +544,7 @@ for slug, theirs in (
 #
 # - A prompt that several classes share ties. Whoever breaks ties by the first index gives some classes all of it; here ties are misses.
 # - In a trial, a prompt of the family alone had no hit at all: three instruments share it, and every note tied.
-# - *Best prompt* is a search. It needs labelled sounds, which zero-shot is said not to need; whoever has them can also make prototypes of them.
+# - To choose among prompts is a search. It needs labelled sounds, which zero-shot is said not to need; whoever has them can also make prototypes of them.
 # - Prototypes exchanged at random kept a few in place, and the control was above chance. Now every class has a name of another family.
 #
 # ## Exercises
@@ -665,7 +679,7 @@ say(
 # :class: dropdown
 # ```
 #
-# The last number is new: with the tower of sounds fixed, words can be found that name nearly as many notes as prototypes do, so the tower of sounds left the information where a cosine reaches it. That it *learnt* any of it nobody showed, since spectrograms are as good. That the tower of words was at fault for *these* prompts is shown by the repair; whether it lacked capacity or captions is another question, which a dial like the one above can answer.
+# The last number is new: with the tower of sounds fixed, words can be found that name nearly as many notes as prototypes do, so the tower of sounds left the information where a cosine reaches it. That it *learnt* any of it nobody showed, since spectrograms have more. That the tower of words was at fault for *these* prompts is shown by the repair; whether it lacked capacity or captions is another question, which a dial like the one above can answer.
 #
 # ```{solution-end}
 # ```
@@ -695,7 +709,7 @@ say(
 # ## Limits, and what to read next
 #
 # - The instruments are formulas, the captions bags of words; towers are small, saw few notes and one number of steps but for one row, at one rate. Intervals are over starts, batches and captions, with one set of notes.
-# - Training and test notes come from the same formulas. Real systems train on tracks of many instruments and are asked for single notes, which is another reason why either tower may fail; it is not in this world.
+# - Training and test notes come from the same formulas. Real systems train on tracks of many instruments and are asked for single notes, which may trouble either tower; it is not in this world.
 # - The authors' embeddings have no licence and are not shipped. {py:func}`~mmlab.methods.music_two_tower.read_release` reads them in their layout, and tests hold {py:func}`~mmlab.methods.music_two_tower.measures` to scikit-learn's, by which the paper's tables were made.
 #
 # {cite:t}`vasilakis2024listen` has three systems, real instruments, more prompts and the pre-joint spaces.

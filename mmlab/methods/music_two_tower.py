@@ -245,7 +245,7 @@ class MusicTwoTower(Method):
         outputs=("label",),
         claims=(
             Claim("top-1", "the name as prompt", "higher", name="music-name"),
-            Claim("top-1", "best prompt on validation sounds", "higher", name="music-prompt"),
+            Claim("top-1", "prompt chosen on validation sounds", "higher", name="music-prompt"),
             Claim("top-1", "untrained towers", "higher", kind="sanity", name="music-untrained"),
             Claim("top-1", "prototypes of spectrograms", "higher", kind="sanity", name="music-spectrogram"),
             Claim("triplets", "prompts", "higher", name="music-triplets"),
