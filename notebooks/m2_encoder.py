@@ -706,7 +706,7 @@ say(
 # :class: dropdown
 # ```
 #
-# Pairs of one site resemble each other: negatives are harder, so the loss of a given model is higher, though the model is no worse. Hard negatives may teach finer differences, and nothing in a group teaches the coarse ones any more, between sites. Repeated captions of one site are wrong negatives. Controls: random groups of the same size; sorted groups without repeated captions; and the loss of all models measured on the same random groups.
+# Pairs of one site resemble each other: negatives are harder, so the loss of a given model is higher, though it is the same model. Hard negatives may teach finer differences, and nothing in a group teaches the coarse ones any more, between sites. Repeated captions of one site are wrong negatives. Controls: random groups of the same size; sorted groups without repeated captions; and the loss of all models measured on the same random groups.
 #
 # ```{solution-end}
 # ```
