@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmlab.data.worlds.notes import FAMILIES, FILLERS, INSTRUMENTS, WORDS, captions_of, kinship, notes
+from mmlab.data.worlds.notes import FAMILIES, FILLERS, INSTRUMENTS, WORDS, captions_of, kinship, play
 
 
 def test_the_same_seed_gives_the_same_notes_of_all_instruments() -> None:
-    one, again, other = notes(3), notes(3), notes(3, seed=1)
+    one, again, other = play(3), play(3), play(3, seed=1)
     assert torch.equal(one.sound, again.sound)
     assert not torch.equal(one.sound, other.sound)
     assert one.sound.shape == (36, 32, 32)
@@ -18,7 +18,7 @@ def test_the_same_seed_gives_the_same_notes_of_all_instruments() -> None:
 
 
 def test_the_lowest_partial_is_in_the_band_of_the_pitch_and_plucked_notes_fade() -> None:
-    made = notes(6, noise=0.0)
+    made = play(6, noise=0.0)
     steady = made.sound[:, :, 8:24].mean(2)  # (N, 32)
     flute = made.label == INSTRUMENTS.index("flute")
     strongest = steady[flute][:, :8].argmax(1)
@@ -30,7 +30,7 @@ def test_the_lowest_partial_is_in_the_band_of_the_pitch_and_plucked_notes_fade()
 
 
 def test_captions_tell_the_truth_as_often_as_asked() -> None:
-    made = notes(40)
+    made = play(40)
     for named in (0.0, 0.3, 1.0):
         told = captions_of(made, named, torch.Generator().manual_seed(0))
         assert told.shape == (480, 6)
@@ -47,7 +47,7 @@ def test_captions_tell_the_truth_as_often_as_asked() -> None:
     with pytest.raises(ValueError, match="named=2"):
         captions_of(made, 2, torch.Generator())
     with pytest.raises(ValueError, match="noise=-1"):
-        notes(1, noise=-1)
+        play(1, noise=-1)
 
 
 def test_kinship_is_symmetric_and_by_family() -> None:

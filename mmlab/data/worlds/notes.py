@@ -18,7 +18,7 @@ from torch import Tensor
 from mmlab.data.worlds.speech import RATE, SAMPLES, log_spectrogram
 from mmlab.wording import require_at_least
 
-__all__ = ["FAMILIES", "FILLERS", "INSTRUMENTS", "LENGTH", "WORDS", "Notes", "captions_of", "kinship", "notes"]
+__all__ = ["FAMILIES", "FILLERS", "INSTRUMENTS", "LENGTH", "WORDS", "Notes", "captions_of", "kinship", "play"]
 
 FAMILIES = ("bowed", "plucked", "blown", "brass")
 # Of each family: attack in s, decay in s, depth of the vibrato, breath.
@@ -65,7 +65,7 @@ class Notes:
         return len(self.label)
 
 
-def notes(each: int, seed: int = 0, noise: float = 0.3) -> Notes:
+def play(each: int, seed: int = 0, noise: float = 0.3) -> Notes:
     """Notes of all instruments, in the order of the instruments.
 
     Args:
@@ -78,7 +78,7 @@ def notes(each: int, seed: int = 0, noise: float = 0.3) -> Notes:
     """
     require_at_least(each=(each, 1))
     if noise < 0:
-        raise ValueError(f"notes: noise={noise} must not be negative.")
+        raise ValueError(f"play: noise={noise} must not be negative.")
     rng = torch.Generator().manual_seed(seed)
     label = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
     body = torch.tensor(list(_BODY.values()))[label]  # (N, 5)
