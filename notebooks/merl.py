@@ -496,6 +496,8 @@ show(
 )
 
 # %% [markdown]
+# Read the second and third line of the list before you praise the file: they ask whether the name, and the check, do anything beside the terms. The fifth asks what (2) brings. Without dropout it drives all records apart, as the third exercise shows, those with the same findings too; is that what happens here? No run in this chapter separates it from other causes. And *keywords* needs a file, reports and a search in them, and no report tower at all.
+#
 # Which findings are hard? The law says what can be known of each; the rest is the tower's, the training's or the prompt's.
 
 # %% tags=["hide-input"]
@@ -574,7 +576,8 @@ show(
 #
 # - The released code calls its language model where no gradients are kept, so that its words never learn, whatever is set; `frozen=True` does that here.
 # - A first draft had AUC of bare names from a single start. It lay far below chance with one start and above with the next: a name that was never read points anywhere.
-# - *Terms of others* were first one way to pass terms on, by which two findings of opposite rates changed places. That control scored below chance, and looked like a triumph of the method.
+# - *Terms of others* score below 50, and that is no fault: the contrast pushes a record away from reports that are not its own, hence from signs that it lacks. So the distance from this control is no measure of the gain; 50 is the other mark to look at.
+# - With the lower of two rates that were first tried, the first row was far behind where it is now. The rates that validation chooses here are from one start, and the table inherits its luck.
 #
 # ## Real records
 #

@@ -37,6 +37,8 @@ _COLUMNS = {"record": "i", "source": "U", "age": "U", "sex": "U", "dx_snomed": "
 _SIGNAL = re.compile(r"16(?:x1)?\+(\d+)", re.ASCII)
 _GAIN = re.compile(r"(\d+(?:\.\d+)?)(?:\((-?\d+)\))?(?:/mV)?", re.ASCII)
 
+Record = tuple[Tensor, tuple[str, ...], int, tuple[str, ...], float, str, str]
+
 
 @dataclass(frozen=True, eq=False)
 class Ecg12:
@@ -77,7 +79,7 @@ class Ecg12:
             raise ValueError(f"at_rate: rate={rate} must divide {self.rate} samples per second.")
         step = self.rate // rate
         kept = self.ecg[..., : self.ecg.shape[-1] // step * step]
-        return kept.unflatten(-1, (-1, step)).mean(-1)
+        return kept.reshape(*kept.shape[:-1], -1, step).mean(-1)
 
 
 def ecg12_cinc2021() -> Ecg12:
@@ -122,7 +124,8 @@ def read_challenge(folder: str | Path) -> Ecg12:
     headers = sorted(root.rglob("*.hea"))
     if not headers:
         raise FileNotFoundError(f"There is no .hea file in {root}: put the headers and the .mat files there.")
-    made, odd = [], []
+    made: list[Record] = []
+    odd = []
     for header in headers:
         try:
             record = _read_record(header)
@@ -135,9 +138,6 @@ def read_challenge(folder: str | Path) -> Ecg12:
     tell_left_out(root, odd, len(headers), "records", "get the files again.")
     signals, leads, rates, codes, ages, sexes, sources = zip(*made, strict=True)
     return Ecg12(torch.stack(signals), leads[0], rates[0], codes, torch.tensor(ages), sexes, sources)
-
-
-Record = tuple[Tensor, tuple[str, ...], int, tuple[str, ...], float, str, str]
 
 
 def _read_record(header: Path) -> Record:

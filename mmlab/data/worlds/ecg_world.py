@@ -291,10 +291,16 @@ def waves_of(sizes: Tensor, rng: torch.Generator) -> Tensor:
         0.22 * raised,
         0.5 - 0.25 * turned,
     )
-    shapes = ((-0.17 * stretch, 0.035), (0.0, main), (0.12 * stretch, 0.05), (0.28 * stretch, 0.05))
+    one = torch.ones_like(main)
+    shapes = (
+        (-0.17 * stretch, 0.035 * one),
+        (0 * one, main),
+        (0.12 * stretch, 0.05 * one),
+        (0.28 * stretch, 0.05 * one),
+    )
     bumps = []
     for height, (at, width) in zip(heights, shapes, strict=True):
-        one = torch.exp(-((since - at) / width).square() / 2).sum(1)  # (N, 240)
-        bumps.append(height * one)
+        bump = torch.exp(-((since - at) / width).square() / 2).sum(1)  # (N, 240)
+        bumps.append(height * bump)
     turn = 1 + 0.2 * torch.randn(len(sizes), 1, 4, generator=rng)  # how the heart lies
     return torch.einsum("nbt,nbl->nlt", torch.stack(bumps, 1), _LEADS * turn)
