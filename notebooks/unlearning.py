@@ -21,6 +21,7 @@
 # **After this chapter you can**
 #
 # - write six rules of unlearning, and derive how the push of negative preference fades where that of gradient ascent does not;
+# - take directions out of a layer without any training, and say whom else that touches;
 # - name what to forget at four levels of a tree, and which records are the siblings that must stay;
 # - hold a model against one that never saw the records, and against the noise between two such models;
 # - test whether a fact has gone, or only one of the ways to ask for it.
@@ -51,7 +52,10 @@ from mmlab.data.worlds.hospital_world import (
     hospital_world,
     joined,
 )
+from mmlab.methods.chip import Chip, basis, projected
 from mmlab.methods.unlearning import RULES, Unlearning, npo
+from mmlab.nn.low_rank_weights import adapt_weights, merged_weights
+from mmlab.nn.small_reader import SmallReader
 from mmlab.viz import claimed, frames, record, say, show, table, table_over_seeds
 from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import use_theme
@@ -114,7 +118,17 @@ show(
 #
 # $$\mathbb{E}_\text{forget} \lVert h - c\, u \rVert^2 + \gamma\, \mathbb{E}_\text{retain} \lVert h - h_\text{ref} \rVert^2. \tag{6}$$
 #
-# Its authors do so at an inner layer; our model has one layer, and $h$ is what enters its head. (The package takes the mean over the entries of $h$, which divides both terms alike.) In NPO and SimNPO $\gamma$ is 1 throughout; gradient difference is tried with 1 and a larger one, KL and RMU with larger ones. So NPO differs from gradient ascent in two things, the fading push and the records it retains. Gradient difference with $\gamma = 1$ has the second without the first; where it chose the larger one, it differs from NPO in two things as well. MedForget's own proposal, CHIP, changes weights without training and was tried on models of many layers; it is not compared here.
+# Its authors do so at an inner layer; our model has one layer, and $h$ is what enters its head. (The package takes the mean over the entries of $h$, which divides both terms alike.) In NPO and SimNPO $\gamma$ is 1 throughout; gradient difference is tried with 1 and a larger one, KL and RMU with larger ones. So NPO differs from gradient ascent in two things, the fading push and the records it retains. Gradient difference with $\gamma = 1$ has the second without the first; where it chose the larger one, it differs from NPO in two things as well.
+#
+# **CHIP**, MedForget's own proposal, takes no step. A linear layer gives out $Wx + b$. Of its neurons $j$, the outputs $a_j$, a share $S$ is taken, those with the largest
+#
+# $$\mathbb{E}_\text{forget} |a_j| - \mathbb{E}_\text{siblings} |a_j| . \tag{7}$$
+#
+# For each study of the patient there is a direction in the space of these neurons, from the siblings' mean output to the study's. $Q$ is an orthonormal basis of the directions; of the singular vectors as few are kept as hold 95 % of the energy, which are the directions' squares. The rows $W_S$ become
+#
+# $$W_S' = (I - Q Q^\top)\, W_S . \tag{8}$$
+#
+# Then $Q^\top W_S' x = Q^\top W_S x - Q^\top Q\, Q^\top W_S x = 0$ for every input $x$: along $Q$ nothing gets through any more. No change of $W_S$ that reaches this is smaller, for what is added to $W_S$ has the part $-QQ^\top W_S$ in any case, and any further part is orthogonal to it. If $S$ is the whole layer and $Q$ holds all directions, each study's mean output becomes the siblings'. But (8) takes these directions from *every* picture, those of siblings too: nothing in it weighs what they lose.
 
 
 # %%
@@ -130,6 +144,9 @@ assert torch.allclose(npo_by_hand(s, at - 1, 0.5), npo(s, at - 1, 0.5))
 say(
     f"At the reference NPO with β = 0.5 has the loss {npo(at, at, 0.5)[0].item():.4f}, which is 2 log 2 / β = {2 * np.log(2) / 0.5:.4f}, and the slope {slope[0].item():.4f}, which is gradient ascent's."
 )
+W, directions = torch.randn(6, 4), torch.randn(2, 6)
+Q = basis(directions / directions.norm(dim=1, keepdim=True), 1.0)
+assert torch.allclose(Q.mT @ projected(W, Q), torch.zeros(2, 4), atol=1e-5)  # (8)
 
 # %% tags=["hide-input"]
 # Code of the widget: how hard each rule pushes
@@ -211,8 +228,11 @@ say(
 # What is *below* a node is to be forgotten; its **siblings** are what else lies below its parent, and look most like it. We forget a patient, asked for **by picture only**, as somebody would who deletes what is on file. Retained are all others, in both ways, and the public questions.
 #
 # Each rule has four tries: two rates times two values of one setting of its own (gradient ascent has four rates). They are scored on **another patient** than those of the test, after the same number of steps: of the tries that leave at most a tenth of the secrets, the one that keeps most (siblings, others and public questions, added up); if none does, the one that leaves fewest. A patient has so few secrets that *at most a tenth* means none. For the test each tree has a patient of its own.
+#
+# CHIP has four tries as well: the published share of a tenth of the neurons, or all, of the connector's linear layer, or of that and the head. Our recurrent network has no other linear layers.
 
-# %%
+# %% tags=["hide-input"]
+# Code of the tries and the training
 NODE = {k: ("patient", 3 + k % 6) for k in ALL}  # for the test
 TRIED = ("patient", 0)  # of the first tree: to choose settings
 KEEP = [{"retain": 1.0}, {"retain": 4.0}]
@@ -229,6 +249,7 @@ TRIES = {
     "simnpo": list(itertools.product((1e-3, 3e-3), BETA)),
     "rmu": list(itertools.product((1e-3, 3e-3), [{"steer": 3.0, **how} for how in HEAVY])),
 }  # fmt: skip
+CHIPS = list(itertools.product((["encoder.3"], ["encoder.3", "head"]), (0.1, 1.0)))
 
 
 class Watched(Unlearning):
@@ -272,6 +293,19 @@ def forgotten(rule, k, node, rate, how, at=(), only=("",), **data):
     return model
 
 
+def chipped(k, node, layers, share):
+    """CHIP with the siblings as what is to stay; a study is a child of the patient."""
+    world, policy = worlds[k], SmallReader(**READER)
+    policy.load_state_dict(memory[k])
+    own = world.below(*node)
+    stay = world.asked(world.siblings(*node)).tensors
+    go = {**world.asked(own).tensors, "child": world.where[own, 2]}
+    turn = torch.arange(len(stay["length"])) % int(own.sum())
+    held = {name: value[turn] for name, value in go.items()}
+    held |= {f"retain_{name}": value for name, value in stay.items()}
+    return Chip(policy, layers, share, words=LONGEST).solve(TensorData(held)).eval()
+
+
 def measured(model, k, node):
     world = worlds[k]
     own, near = world.below(*node), world.siblings(*node)
@@ -290,12 +324,17 @@ def score(found):
     return kept if left <= 0.1 else -left
 
 
-chosen = {}
-for rule, tries in TRIES.items():
-    scores = [
-        score(measured(forgotten(rule, 0, TRIED, *t), 0, TRIED)) for t in tries
-    ]
-    chosen[rule] = tries[int(np.argmax(scores))]
+def best(tries, tuned):
+    """Of some tries the one with the highest score on the other patient."""
+    return max(tries, key=lambda t: score(measured(tuned(*t), 0, TRIED)))
+
+
+chosen = {rule: best(tries, lambda *t, rule=rule: forgotten(rule, 0, TRIED, *t)) for rule, tries in TRIES.items()}  # fmt: skip
+chosen["chip"] = best(CHIPS, lambda *t: chipped(0, TRIED, *t))
+tenth = measured(chipped(0, TRIED, *CHIPS[0]), 0, TRIED)["forgotten, by picture"]
+say(
+    f"With a tenth of the connector's neurons, CHIP leaves {tenth:.0%} of that patient's secrets."
+)
 
 # %% [markdown]
 # ## Against retraining
@@ -306,8 +345,9 @@ for rule, tries in TRIES.items():
 
 # %%
 def likelihoods(model, k, node):
+    asked = worlds[k].asked(worlds[k].below(*node))
     with torch.no_grad():
-        return model.likelihood(worlds[k].asked(worlds[k].below(*node)).tensors)
+        return model_of(model.policy.state_dict()).likelihood(asked.tensors)
 
 
 NAMES = {
@@ -318,6 +358,7 @@ NAMES = {
     "simnpo": "SimNPO",
     "rmu": "RMU",
 }
+CHIP = "CHIP"
 AT = sorted({steps * n // 8 for n in (1, 2, 4, 6, 8)} - {0})
 rows, curves, models = [], [], {}
 for k in ALL:
@@ -333,6 +374,7 @@ for k in ALL:
         for step, weights in {0: memory[k], **model.seen}.items():
             found = measured(model_of(weights), k, NODE[k])
             curves.append({"method": NAMES[rule], "step": step, "seed": k, **found})
+    models[CHIP, k] = chipped(k, NODE[k], *chosen["chip"])
     oracle = likelihoods(models["retrained", k], k, NODE[k])
     for (row, other), model in models.items():
         if other == k:
@@ -340,7 +382,7 @@ for k in ALL:
             away = {"log-likelihood": float(s.mean()), "distance": float((s - oracle).abs().mean())}  # fmt: skip
             rows.append({"method": row, "seed": k, **measured(model, k, NODE[k]), **away})  # fmt: skip
 rows, curves = pd.DataFrame(rows), pd.DataFrame(curves)
-ORDER = ["before", *NAMES.values(), "retrained, other seed", "retrained"]
+ORDER = ["before", *NAMES.values(), CHIP, "retrained, other seed", "retrained"]
 table_over_seeds(
     rows,
     f"Share of right answers after {steps} steps, {seeds} trees, by picture where nothing else is said; then the log-likelihood of the forgotten secrets, and how far it is from the oracle's. Retraining is the ruler.",
@@ -349,12 +391,14 @@ table_over_seeds(
     digits=2,
 )
 budgets = Budgets("NPO", {NAMES[r]: Spent(steps, tuned=("rate", "setting"), tries=4) for r in RULES})  # fmt: skip
+layers, share = chosen["chip"]
 table(
     pd.DataFrame(
         {
-            "rate": {NAMES[r]: f"{chosen[r][0]:g}" for r in RULES},
-            "setting": {NAMES[r]: ", ".join(f"{a} {b:g}" for a, b in chosen[r][1].items()) for r in RULES},
-            "tries": {NAMES[r]: 4 for r in RULES},
+            "rate": {NAMES[r]: f"{chosen[r][0]:g}" for r in RULES} | {CHIP: ""},
+            "setting": {NAMES[r]: ", ".join(f"{a} {b:g}" for a, b in chosen[r][1].items()) for r in RULES}
+            | {CHIP: f"{' and '.join('head' if n == 'head' else 'connector' for n in layers)}, share {share:g}"},
+            "tries": {NAMES[r]: 4 for r in RULES} | {CHIP: len(CHIPS)},
         }
     ),
     "What was chosen on the other patient.",
@@ -410,6 +454,19 @@ say(
             kept("NPO", "KL", "npo-kl"),
             kept("NPO", "SimNPO", "npo-simnpo"),
             kept("NPO", "RMU", "npo-rmu"),
+            claimed(
+                "forgets-chip-before",
+                of("forgotten, by picture", CHIP),
+                of("forgotten, by picture", "before"),
+                direction="lower",
+                called="trees",
+                unit="%",
+                better="*CHIP* leaves fewer secrets than there were *before*, {ours} against {theirs}.",
+                worse="*CHIP* leaves more secrets than there were *before*, {ours} against {theirs}.",
+                undecided="The secrets that *CHIP* leaves ({ours}) and those *before* ({theirs}) cannot be told apart.",
+            ),
+            kept("CHIP", "NPO", "chip-npo"),
+            nearer("CHIP", "NPO", "chip-npo"),
             nearer("NPO", "gradient ascent", "npo-ascent"),
             nearer("NPO", "gradient difference", "npo-difference"),
             nearer("NPO", "SimNPO", "npo-simnpo"),
@@ -494,13 +551,44 @@ say(
 # %% [markdown]
 # ## Reconstruction by context
 #
-# MedForget's attack adds the names of the path to the question, one by one. Ours ends with a question without the study's picture: names and a blank, the second way in which the model was taught the secrets, and one that no rule was given to forget. Beside the models from above stands *NPO, both ways*: the same settings and as many steps, but it was also given the questions by names, so each question is asked half as often.
+# MedForget's attack adds the names of the path to the question, one by one. Ours ends with a question without the study's picture: names and a blank, the second way in which the model was taught the secrets, and one that no rule was given to forget. Beside the models from above stand three more. *NPO, both ways* has the same settings and as many steps, but it was also given the questions by names, so each question is asked half as often. The other two tune a part of the model by NPO, as one does with large ones: the **connector** alone, which makes a vector of a picture, or **adapters**, updates of low rank {cite}`hu2022lora` on the matrices of the language model, those of the recurrent network and of the head. Each has four tries of its own, with two values of β and higher rates than all weights, as fewer values move.
 
 # %%
+LANGUAGE = ["reader.weight_ih_l0", "reader.weight_hh_l0", "head.weight"]
+
+
+def connector(k, node, rate, how):
+    return forgotten("npo", k, node, rate, how, only=("encoder",))
+
+
+def adapters(k, node, rate, how):
+    policy = SmallReader(**READER)
+    policy.load_state_dict(memory[k])
+    with torch.random.fork_rng():
+        torch.manual_seed(k)
+        adapt_weights(policy, LANGUAGE, rank=4)
+    model = Unlearning(policy, rule="npo", words=LONGEST, **how)
+    mmlab.fit(model, pairs(worlds[k], worlds[k].below(*node)), steps=steps, batch_size=32, lr=rate, seed=k, progress=False)  # fmt: skip
+    return model_of(merged_weights(model.policy))
+
+
+PARTS = {"connector": connector, "adapters": adapters}
+TRIES_OF_PARTS = list(itertools.product((3e-3, 1e-2), BETA))
+for part, tuned in PARTS.items():
+    chosen[part] = best(TRIES_OF_PARTS, lambda *t, tuned=tuned: tuned(0, TRIED, *t))
+    for k in ALL:
+        models[part, k] = tuned(k, NODE[k], *chosen[part])
 for k in ALL:
     models["NPO, both ways", k] = forgotten(
         "npo", k, NODE[k], *chosen["npo"], both_ways=True
     )
+say(
+    "Chosen: "
+    + ", ".join(
+        f"*{p}* rate {chosen[p][0]:g}, β {chosen[p][1]['beta']:g}" for p in PARTS
+    )
+    + "."
+)
 CONTEXTS = {
     "picture": (0, False),
     "+ institution": (1, False),
@@ -509,7 +597,7 @@ CONTEXTS = {
     "names, no picture": (3, True),
 }
 attacked = []
-SHOWN = ["before", *NAMES.values(), "NPO, both ways", "retrained"]
+SHOWN = ["before", *NAMES.values(), "NPO, both ways", *PARTS, CHIP, "retrained"]
 for row, k in itertools.product(SHOWN, ALL):
     own = worlds[k].below(*NODE[k])
     answers = {
@@ -550,6 +638,10 @@ say(
             ("SimNPO", "NPO", "simnpo-npo"),
             ("RMU", "retrained", "rmu-retrained"),
             ("NPO, both ways", "NPO", "both-npo"),
+            ("connector", "NPO", "connector-npo"),
+            ("adapters", "NPO", "adapters-npo"),
+            ("adapters", "retrained", "adapters-retrained"),
+            ("CHIP", "NPO", "chip-npo"),
         )
     )
 )
@@ -593,22 +685,21 @@ say(
 # %% [markdown]
 # ## Which part is tuned
 #
-# Of large models often only a part is tuned. Here NPO tunes the *connector* alone, which makes a vector of a picture, or *all but the connector*: at the settings that were chosen for all weights. What a part does at settings of its own is not asked.
+# What the parts of the section before keep, beside NPO on all weights.
 
 # %%
-PARTS = {"connector": ("encoder",), "all but the connector": ("embedding", "reader", "head")}  # fmt: skip
-parts = [
-    {"method": "all weights", "seed": k, **measured(models["NPO", k], k, NODE[k])}
-    for k in ALL
-]
-for part, k in itertools.product(PARTS, ALL):
-    model = forgotten("npo", k, NODE[k], *chosen["npo"], only=PARTS[part])
-    parts.append({"method": part, "seed": k, **measured(model, k, NODE[k])})
-parts = pd.DataFrame(parts)
+ALL_WEIGHTS = {"all weights": "NPO", **dict.fromkeys(PARTS)}
+parts = pd.DataFrame(
+    [
+        {"method": row, "seed": k, **measured(models[ALL_WEIGHTS[row] or row, k], k, NODE[k])}
+        for row in ALL_WEIGHTS
+        for k in ALL
+    ]
+)  # fmt: skip
 table_over_seeds(
     parts,
     f"NPO on a patient, {steps} steps, by what is tuned: share of right answers.",
-    order=["all weights", *PARTS],
+    order=list(ALL_WEIGHTS),
     digits=2,
 )
 
@@ -633,14 +724,14 @@ say(
         for line in (
             ("connector-picture", "connector", "forgotten, by picture", "Secrets left, by picture"),
             ("connector-siblings", "connector", "siblings", "Siblings kept"),
-            ("connector-names", "connector", "forgotten, by names", "Secrets that come back by names"),
-            ("language-siblings", "all but the connector", "siblings", "Siblings kept"),
+            ("adapters-picture", "adapters", "forgotten, by picture", "Secrets left, by picture"),
+            ("adapters-siblings", "adapters", "siblings", "Siblings kept"),
         )
     )
 )  # fmt: skip
 
 # %% [markdown]
-# Questions by names come with a blank picture, whose vector the connector makes as well; the words themselves do not pass through it. So secrets that are gone by picture and come back by names were not taken out of the model: it no longer gets to them from her pictures.
+# Questions by names come with a blank picture, whose vector the connector makes as well; the words themselves do not pass through it. So secrets that are gone by picture and come back by names, as can be with the connector alone and with CHIP on it, were not taken out of the model: it no longer gets to them from her pictures.
 #
 # ## Exercises
 #
@@ -775,13 +866,14 @@ check_fall(fall)
 # - Gradient ascent has no lower end; NPO begins with the same push on what is to be forgotten, which then fades by a logistic weight.
 # - Report siblings by themselves, and forgetting and keeping over steps, not at one.
 # - Where retraining can be afforded, even on a small model, it is the ruler; measure likelihoods, not answers alone.
+# - CHIP takes directions out of a layer exactly, for everybody; who else used them is a question for the siblings.
 # - Ask for the fact in every way in which it was learnt, and for the same from the model before.
-# - Settings belong to another node than the one that is reported.
 #
 # ## Limits, and what to read next
 #
 # - One kind of small recurrent model that was taught its secrets by heart; trees of a few dozen records, and a single secret is a sixth of a patient. Intervals are over trees, each with one patient.
 # - **The rule that chooses settings was changed after a full run on the test patients had been seen.** Under the rule before, NPO's lead over gradient difference on siblings was decided in its favour; what the present rule says of the two is in the list above. So a verdict here may depend on how settings are chosen, and none was planned beforehand: they want new trees to confirm them.
+# - CHIP was made for the inner layers of large models, and pools pictures' and words' outputs by weights of its own {cite}`wu2025medforget`; here it has one linear layer of a connector and one of a head, and all places count alike. What it does here says little of what it does there.
 # - Settings were chosen on one patient of the first tree, whose other records and public questions are in the test too. Four tries are few: with two values of a setting every choice lies at an edge of what was tried, and what lies beyond is not known. They were chosen by answers, and the distance from the oracle had no part in it: a choice may push no further than until the answers are wrong, or much further, as the column *log-likelihood* tells, and other settings of the same rule may be nearer. How the distance goes over the steps is not shown.
 # - KL and RMU were tried with two values of $\gamma$, which RMU's authors set far higher still {cite}`li2024wmdp`, and RMU with one length of its vector. **These values were taken after a probe of RMU with a heavier $\gamma$ on such trees;** NPO and SimNPO searched β instead and have $\gamma = 1$. So a verdict between them is one on these values.
 # - Retraining is an oracle up to its seed. That a model is near to it on these questions does not prove that nothing is left: other questions, or its weights, may tell.
