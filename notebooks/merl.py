@@ -722,6 +722,6 @@ say(
 # - Drawn waves of four leads and six seconds, six findings, a vocabulary of few words in no order. The law is simple and the signs independent, which real ones are not.
 # - One training set; intervals are over starts, orders and the choice of labelled records. Two learning rates were tried, with the first seed. τ, the dropout and α were not searched.
 # - The check asks a list that was made with the world. A knowledge base of medicine knows terms that no report uses; what that costs was not run.
-# - A text encoder that has read about medicine knows names. Here words begin at random, so *bare names* show the worst case.
+# - A text encoder that has read about medicine knows names. Here words begin at random, so *bare names* are asked for with words that mean nothing.
 #
 # {cite:t}`liu2024merl` has the towers, the six data sets and the file.

@@ -29,7 +29,7 @@ def test_same_arguments_give_the_same_records_and_names_change_reports_alone() -
     assert torch.equal(one.ecg, said.ecg)
     assert not torch.equal(one.report, said.report)
     assert len(one.first(7)) == 7
-    assert ecg_world(items=9).train.tensors["ecg"].shape == (9, 4, 240)
+    assert ecg_world(items=9).pairs.tensors["ecg"].shape == (9, 4, 240)
 
 
 def test_nobody_is_slow_and_fast_and_shares_are_the_prevalence() -> None:

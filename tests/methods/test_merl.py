@@ -120,7 +120,7 @@ def test_prompts_of_the_world_have_tokens_and_impossible_arguments_are_refused()
     tokens = tokens_of(prompts_of(PROPOSED))
     assert tokens.shape == (6, 20)
     assert int(tokens.max()) < len(WORDS)
-    assert ecg_world(4).train.tensors["report"].shape == (4, 20)
+    assert ecg_world(4).pairs.tensors["report"].shape == (4, 20)
     for wrong in ({"temperature": 0.0}, {"alignment": -1.0}, {"dropout": 1.0}):
         with pytest.raises(ValueError, match="the first is positive"):
             Merl(**wrong)  # type: ignore[arg-type]

@@ -132,7 +132,7 @@ class EcgWorld:
         told: Probability with which a report mentions a sign that is there.
         named: Probability with which a report also says the name of a finding that is there.
         noise: Deviation of the noise of each sample.
-        items: Records that :attr:`train` has.
+        items: Records that :attr:`pairs` has.
         seed: Seed of the parts.
     """
 
@@ -145,7 +145,7 @@ class EcgWorld:
     seed: int
 
     @cached_property
-    def train(self) -> TensorData:
+    def pairs(self) -> TensorData:
         """Training pairs ``ecg`` and ``report``; ``findings`` stand beside them."""
         return self.draw(self.items, self.seed).pairs
 
