@@ -26,6 +26,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "tweets_world": (),
     "shape_world": (),
     "ecg_world": ("items=20",),
+    "stars_world": ("items=20",),
     "agents_world": ("record=20",),
     "hospital_world": (),
     "headset_world": ("people=[3,2,2]",),
