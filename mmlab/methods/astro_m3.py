@@ -131,7 +131,7 @@ class AstroM3(Method):
         family="contrast",
         paper="rizhko2024astrom3",
         summary="Pre-trains towers for light curve, spectrum and metadata by three contrasts, for few labels after it.",
-        inputs=MODALITIES,
+        inputs=("light", "spectrum", "metadata"),
         claims=(
             Claim("accuracy", "from scratch", "higher", name="astro-scratch"),
             Claim("accuracy", "light curves alone", "higher", name="astro-one"),
