@@ -687,7 +687,7 @@ check_values((equal, apart_one, apart_hundred))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} When does a scale grow? (derive)
+# ```{exercise} When does a scale grow? (think)
 # :label: astro-m3-grow
 #
 # Write $p_{ij}$ for the row softmax and $q_{ij}$ for the column softmax of $s\, c_{ij}$, with cosines $c_{ij}$. Derive $\partial \ell_s / \partial s$. Show that the scale grows for every $s$ if each star has a larger cosine with itself than with any other. What does the clamp in (2) then do to its gradient?

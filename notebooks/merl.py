@@ -665,7 +665,7 @@ check_area((far, near, constant))
 # ```{solution-end}
 # ```
 #
-# ```{exercise} Views without dropout (derive)
+# ```{exercise} Views without dropout (think)
 # :label: merl-views
 #
 # Let $W_1 = W_2$ and let dropout take nothing away, so that both views of (2) are the same unit vectors $w_1, \dots, w_B$ in $D$ dimensions. Show that
