@@ -224,7 +224,7 @@ def ecg_world(
         distance: δ; 0 for findings that cannot be seen.
         named: How often a report says the name of a finding.
         told: How often a report mentions a sign.
-        prevalence: Of each finding.
+        prevalence: Probability of each finding.
         noise: Deviation of the noise of the waves.
         seed: Seed of the training part.
 
