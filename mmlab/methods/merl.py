@@ -171,10 +171,15 @@ class Merl(Method):
         """The number of leads.
 
         Raises:
-            ValueError: If there is no record or no report.
+            ValueError: If there is no record or no report, or they are no leads over time and no tokens.
         """
         if absent := [name for name in ("ecg", "report") if name not in item]:
             raise ValueError(f"Merl needs records under ecg and tokens under report; there is no {absent[0]!r} here.")
+        if item["ecg"].ndim != 2 or item["report"].ndim != 1 or item["report"].is_floating_point():
+            raise ValueError(
+                "Merl reads an ecg of leads over time and a report of whole numbers, and not "
+                f"{tuple(item['ecg'].shape)} and {item['report'].dtype}."
+            )
         return {"leads": item["ecg"].shape[0], "words": max(80, int(item["report"].max()) + 1)}
 
     @classmethod
