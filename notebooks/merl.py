@@ -575,9 +575,9 @@ show(
 # ## What went wrong in practice
 #
 # - The released code calls its language model where no gradients are kept, so that its words never learn, whatever is set; `frozen=True` does that here.
-# - A first draft had AUC of bare names from a single start. It lay far below chance with one start and above with the next: a name that was never read points anywhere.
+# - In a trial, the AUC of bare names lay below chance with one start and above it with the next: a name that was never read points anywhere.
 # - *Terms of others* score below 50, and that is no fault: the contrast pushes a record away from reports that are not its own, hence from signs that it lacks. So the distance from this control is no measure of the gain; 50 is the other mark to look at.
-# - With the lower of two rates that were first tried, the first row was far behind where it is now. The rates that validation chooses here are from one start, and the table inherits its luck.
+# - In a trial with a lower rate in the search, validation chose it for the first row, which then ended some points lower. The rates are chosen with one start, and the table inherits its luck.
 #
 # ## Real records
 #
