@@ -26,6 +26,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "signs_world": (),
     "tweets_world": (),
     "shape_world": (),
+    "ecg_world": ("items=20",),
+    "stars_world": ("items=20",),
     "agents_world": ("record=20",),
     "hospital_world": (),
     "checkup_world": ("items=40", "validation=20", "test=20"),
