@@ -15,12 +15,12 @@
 #
 # **A chat model can say whether there is a cup in a picture. You want a box around the cup, a mask, a map of distances. Can you get these by asking it small questions, and whose fault is it when they come out badly: the model's, or that of the questions?**
 #
-# A study of GPT-4o and its like {cite}`vision_chains` turns each dense task into a chain of classification questions: *is any part of the cup in this cell?*, *which of these two patches is farther away?* The answers are then put together by plain arithmetic. The authors send a specialist, too, through the same chains, answering from what it knows: its loss is the cost of the chain alone {cite}`vision_chains`. This chapter takes the chains apart: first without any model, then with the book's small reader of scenes.
+# A study of GPT-4o and its like {cite}`vision_chains` turns each dense task, one that wants an answer for every place in a picture, into a chain of classification questions: *is any part of the cup in this cell?*, *which of these two patches is farther away?* The answers are then put together by plain arithmetic. The authors send a specialist, too, through the same chains, answering from what it knows: its loss is to show the cost of the chain alone {cite}`vision_chains`. This chapter takes the chains apart: first without any model, then with the book's small reader of scenes.
 #
 # **After this chapter you can**
 #
 # - turn a box, a mask and a depth map into questions, and say what an errorless answerer would reach;
-# - tell what wrong answers do to a chain, and compare chains that ask equally often;
+# - tell what wrong answers do to a chain, and compare chains within the same number of questions;
 # - align depths that have no unit, in closed form;
 # - separate the cost of a chain from the weakness of a model, with a specialist in the chain.
 #
@@ -99,7 +99,7 @@ show(
         [Arrow("x", "q"), Arrow("q", "vlm"), Arrow("q", "oracle"), Arrow("q", "special"), Arrow("vlm", "w"), Arrow("oracle", "w"), Arrow("special", "w")],
     ),
     alt="A drawing: a window of the picture becomes nine questions; a model, an oracle or a specialist answers them, and the rectangle around the cells with a yes is the next window.",
-    caption="The chain does not care who answers. The oracle's result is the ceiling of the chain; the specialist's, beside its own box, is what the chain takes away.",
+    caption="The chain does not care who answers. The oracle answers without errors: its result is what the chain gives to such an answerer. The specialist's result, beside its own box, is what the chain takes from this specialist.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -109,11 +109,11 @@ show(
 #
 # The cuts begin at $c = 1/4$. When nothing is cut off, $c$ becomes $1/8$; when nothing is cut off by that either, $w$ is the answer. There are at most seven rounds, and nine times no counts as nine times yes {cite}`vision_chains_repository`.
 #
-# **What can an errorless answerer reach?** When the chain stops by itself, the object reaches into all four outer strips. So on each side less than $c$ of the window is empty, the object is wider than $1 - 2c$ of it and higher than $1 - 2c$, and
+# **What can an errorless answerer, an oracle, reach?** Overlap is measured by IoU, intersection over union: the area that two boxes share, divided by the area that either covers. When the chain stops by itself, the object reaches into all four outer strips. So on each side less than $c$ of the window is empty, the object is wider than $1 - 2c$ of it and higher than $1 - 2c$, and
 #
 # $$\mathrm{IoU} > (1 - 2c)^2, \tag{2}$$
 #
-# which is 9/16 for $c = 1/8$: an oracle never falls below that, unless the rounds run out first. It does not reach 1 either.
+# which is 9/16 for $c = 1/8$: an oracle never falls below that, unless the rounds run out first. Nor does it reach 1, except on boxes whose sides lie on the cuts.
 
 
 # %%
@@ -159,11 +159,11 @@ say(
 #
 # Now each answer is flipped with probability $f$, each time anew. No model is needed to see what follows. Three rivals:
 #
-# - **halving**: for each of the four sides, halve the interval in which it lies. *Is any part left of this line?* Seven halvings of four sides are 28 questions; what is left over of 63 goes into asking each question several times and taking the majority;
+# - **halving**: for each of the four sides, halve the interval in which it lies. *Is any part left of this line?* (and right of it, above, below). Seven halvings of four sides are 28 questions. Fewer halvings leave room to ask each question three or five times and to take the majority, more of them make the answer finer;
 # - **fixed grid**: ask once of each cell of a grid, and take the rectangle around the rows and columns with at least $k$ times yes;
 # - **coordinates**: no questions; the four numbers are read off with a Gaussian error of standard deviation $f$ of the picture's side. That one $f$ is a share of wrong answers and the other a distance; nothing says that a model which has one has the other. The comparison is the one that a user of *this* pair of numbers would face.
 #
-# Zoom, halving and grid have four settings each, chosen for each $f$ on boxes of their own, and at most 64 questions.
+# Zoom, halving and grid have four settings each, chosen for each $f$ on boxes of their own, and at most 64 questions. They differ in one more thing: halving answers with the middle of what is left for each side, zoom and grid with outer edges, as (1) says. How much of the distance between the curves a margin taken off those edges would close is not run here.
 
 # %%
 FLIPS = (0.0, 0.02, 0.05, 0.1, 0.2)
@@ -338,7 +338,9 @@ claim(
 )
 
 # %% [markdown]
-# Asking the same question three times is a remedy only if the three answers err independently. Flips drawn by a generator do. A model that is asked the same thing about the same crop says the same again; what this costs is measured below.
+# Of the two errors, a later round can mend a wrong *yes*, and not a wrong *no* that took a whole strip away. The sentence above says what the two came to, at one rate. It does not say why: cells with a right *yes* and with a right *no* are not equally many, and the second round that cuts nothing off ends the chain, so that after a wrong *yes* there may be no later round.
+#
+# Asking the same question three times is a remedy as far as the three answers err apart from one another. Flips drawn by a generator do. A model that picks its likeliest answer says the same again about the same crop. Its errors follow what is in the crop; whether that does something else than flips is asked below.
 
 # %% tags=["hide-input"]
 # Code of the widget
@@ -372,14 +374,14 @@ frames(
     {"flips": [0.0, 0.05, 0.1, 0.2], "draw": [0, 1, 2]},
     draw_windows,
     told,
-    caption="Windows of the zoom (orange, later ones thicker) on one box (blue). Turn up the flips: a wrong *yes* leaves a window too large, which a later round can mend; a wrong *no* cuts off part of the object, and no later round asks there again.",
+    caption="Windows of the zoom (orange, later ones thicker) on one box (blue). Turn up the flips: a wrong *yes* may leave a window too large, which a later round can mend as long as there is one (the second that cuts nothing off is the last); a wrong *no* may cut off part of the object, and no later round asks there again.",
     start={"flips": 0.05, "draw": 0},
 )
 
 # %% [markdown]
 # ## Masks from pieces
 #
-# For a mask, the picture is cut into pieces of like colour, superpixels {cite}`achanta2012slic`, and each is asked for: does it belong to the object? What the pieces lose is again a ceiling: give each its true majority. Squares of a grid, equally many, are the control that ignores the picture. With flips, each piece errs by itself; the dull remedy is a majority of the piece and all pieces that it touches.
+# For a mask, the picture is cut into pieces of like colour, superpixels {cite}`achanta2012slic`, and each is asked for: does it belong to the object? What the pieces alone lose is seen when each gets the label of most of its pixels. (This makes the fewest wrong pixels, and need not make the largest overlap: for that, a piece with less than half inside may count, too.) Squares of a grid are the control that ignores the picture; there are as many as pieces at the start, of which some may end empty. With flips, each piece errs by itself; the dull remedy is a majority of the piece and all pieces that it touches.
 
 # %%
 SIDE = 8
@@ -464,21 +466,21 @@ for rate in (0.05, 0.2):
 # %% [markdown]
 # ## Depth from pairs
 #
-# Which of two regions is farther? From answers $(i, j)$, *$i$ is farther than $j$*, depths follow by least squares, with a second term that wants neighbours $\mathcal N$ to be alike:
+# Which of two regions is farther? From answers $(i, j)$, *$i$ is farther than $j$*, a depth $x_i$ for each region follows by least squares, with a second term that wants neighbours $\mathcal N$ to be alike:
 #
 # $$x = \arg\min_x \sum_{(i, j)} w_{ij}\,(x_i - x_j - 1)^2 + \lambda \sum_{(i, j) \in \mathcal N} (x_i - x_j)^2. \tag{3}$$
 #
-# The gradient is linear in $x$, so one linear system gives $x$, up to a constant. The weights are 1, or $2p - 1$ if the model tells a probability $p$ for its answer {cite}`vision_chains_repository`. Why ask each difference to be one? No distance was asked for; (3) counts answers, but against whom a region came out farther counts as well. The rival counts only how often,
+# The gradient is linear in $x$, so one linear system gives $x$, up to a constant. The weights $w_{ij}$ are 1, or $2p - 1$ if the model tells a probability $p$ for its answer {cite}`vision_chains_repository`. Why ask each difference to be one? No distance was asked for; (3) counts answers, but against whom a region came out farther counts as well. The rival counts only how often,
 #
 # $$v_i = \frac{\#\{i \text{ farther}\} + m/2}{\#\{i \text{ asked}\} + m}, \tag{4}$$
 #
-# here with $m = 1$. Since neighbours tell much about a region by themselves, the rival gets them, too: $v$ is smoothed by $\sum_i n_i (x_i - v_i)^2 + \lambda \sum_{\mathcal N} (x_i - x_j)^2$, where $n_i$ counts how often $i$ was asked. Both choose $\lambda$ among the same seven, on rooms of their own, for each number of pairs and each share of right answers. And (3) also runs with next to no smoothing.
+# here with $m = 1$. Since neighbours tell much about a region by themselves, the rival gets them, too: $v$ is smoothed by $\sum_i n_i (x_i - v_i)^2 + \lambda \sum_{\mathcal N} (x_i - x_j)^2$, where $n_i$ counts how often $i$ was asked. Both choose $\lambda$ among the same seven, by the rank correlation on rooms of their own, for each number of pairs and each share of right answers. The list ends at 10, and the repository fixes 20 {cite}`vision_chains_repository`: where the end of the list is chosen, a longer one might move both. And (3) also runs with next to no smoothing.
 #
 # A depth without a unit is compared with the truth after
 #
 # $$a = \frac{\sum_i (x_i - \bar x)(t_i - \bar t)}{\sum_i (x_i - \bar x)^2}, \qquad b = \bar t - a \bar x, \tag{5}$$
 #
-# the scale and shift that fit most closely. These are fitted to the truth that they are judged by; a constant depth gets $a = 0$ and an error that is not so large. So we report Spearman's rank correlation, too.
+# the scale and shift that fit most closely. These are fitted to the truth that they are judged by: a constant depth gets $a = 0$ and the mean of the truth, and a depth that runs backwards gets an $a$ below zero, which turns it round (the repository sets such an $a$ to zero {cite}`vision_chains_repository`). So the table has Spearman's correlation, that of the ranks, which needs no $a$ and $b$; one sentence below is on the error after (5).
 
 # %%
 REGIONS, ROOM = 64, 8
@@ -599,9 +601,9 @@ record(rooms={f"{m}, {p} pairs, {r:g}": v for (m, p, r), v in shown_rooms.items(
 # %% [markdown]
 # ## A model in the chain, and a specialist
 #
-# Now somebody who sees. The book's reader of [scenes](tinyllava.ipynb) was taught four questions about whole pictures, never to say where something ends. It is frozen. A cell of the picture is drawn to its size, it is asked *which colour?*, and the answer is yes if the log-probability of the figure's colour is above a threshold. The reader was never shown an empty picture.
+# Now somebody who sees. The book's reader of [scenes](tinyllava.ipynb) was taught to name shape, colour, size and quarter of one figure in a whole picture, never to say where something ends. It is frozen. A cell of the picture is drawn to its size, it is asked *which colour?*, and the answer is yes if the log-probability of the figure's colour is above a threshold. The reader was never shown an empty picture, and its figures stood near the middle of a quarter; here they stand anywhere.
 #
-# The **specialist** gets the same frozen vision tower and what the reader never had: 400 pictures with boxes. It maps the tower's features to the four coordinates by ridge regression.
+# The **specialist** gets the same frozen vision tower and what the reader never had: 400 pictures with boxes. It maps what the reader's language model would see of the picture, the tower's features after the connector, to the four coordinates by ridge regression, a least squares with a penalty on the size of the weights. It sees the whole picture at half the resolution; the reader's crops are cut from the full one.
 #
 # | row | who | chosen on 24 validation pictures |
 # | --- | --- | --- |
@@ -782,12 +784,14 @@ say(
 )
 
 # %% [markdown]
-# The row *flips at the reader's rate* asks whether it matters *which* answers are wrong. Its flips are spread over the questions by lot; the reader's errors follow the crops. The claims above say on which side the reader comes out.
+# The row *flips at the reader's rate* asks whether it matters *which* answers are wrong. Its flips are spread over the questions by lot; the reader's errors follow the crops, and may crowd in some pictures. Its rates are those of all pictures and rounds together, and its chain goes its own way and meets other questions; so it is not independence alone in which the two rows differ. The claims above say on which side the reader comes out.
+#
+# Two numbers say what the chain takes away: what the oracle lacks to 1, and the difference between the specialist's two rows. They need not agree. A box that is off is moved by the cuts to another box, and that can be nearer to the truth or farther from it; the oracle's box can only lose. What a chain takes is said of one answerer, then, not of the chain.
 #
 # ## What went wrong in practice
 #
 # - The whole picture as the first window gives the reader nine crops of which the middle one is half as wide as the picture, and the corners a sixteenth of its area: one model must answer at several magnifications.
-# - Strips of the halving are drawn to a square, so the figures in them are stretched. Is this why the reader's halving comes out as it does? A reader that keeps the proportions, with a rim, would tell; this page does not run it.
+# - Strips of the halving are drawn to a square, so the figures in them are stretched. So are the zoom's cells at the sides. Halving also asks 20 questions, the zoom up to 63, and no row shows an oracle that halves five times. Is one of these why the reader's halving comes out as it does? Crops that keep the proportions, with a rim, would tell of the first; this page does not run them.
 # - All answers of the reader pass one threshold, whatever the crop's size. It was chosen by the overlap at the end of the chain; one for each round might serve it otherwise.
 #
 # ## Exercises
@@ -894,7 +898,7 @@ check_votes(votes)
 # :class: dropdown
 # ```
 #
-# A majority of three is wrong if two or three are: $3 f^2 (1 - f) + f^3$. A model that repeats itself has one answer, so (c) is (a), at three times the cost.
+# A majority of three is wrong if two or three are: $3 f^2 (1 - f) + f^3$, which is less than $f$ for $0 < f < 1/2$. A model that repeats itself has one answer, so (c) is (a), at three times the cost.
 
 
 # %% tags=["solution:votes"]
@@ -914,11 +918,11 @@ check_votes(votes)
 # ## Check yourself
 #
 # ```{dropdown} A model in the chain has a mean overlap of 0.75, a specialist gives 0.9 by itself and 0.77 in the chain. What did the model lose, and to whom?
-# The chain takes the difference of the last two from someone who sees well. The model's answers cost what lies between its own number and the specialist's in the chain. To hold the model against the specialist outside of the chain would blame it for the chain.
+# The chain takes the difference of the last two from a specialist with such boxes; from another answerer it may take more or less. The model's answers, in place of the specialist's, account for what lies between the two numbers in the chain. To hold the model against the specialist outside of the chain would blame it for the chain.
 # ```
 #
 # ```{dropdown} Which wrong answer can a later round of the zoom mend?
-# A wrong yes: the window is too large, and the next rounds ask there again. After a wrong no to a cell at the side, part of the object is outside of the window for good.
+# A wrong yes: the window is too large, and the next rounds ask there again, if there are any; the second that cuts nothing off is the last. Where wrong answers of no take a whole strip away, part of the object is outside of the window for good. (One wrong no does this if no other cell of the strip got a yes.)
 # ```
 #
 # ```{dropdown} What does (3) do with a region that no pair asked about?
@@ -928,15 +932,16 @@ check_votes(votes)
 # ## In five lines
 #
 # - A chain of questions turns a classifier into a detector, at the price of a ceiling that an errorless answerer shows.
-# - The zoom, once it stops by itself, overlaps by at least $(1-2c)^2$; finer last cuts raise that and take more questions.
-# - Chains are compared at the same number of questions and the same kind of errors; the figure of the flips has halving, which any course on algorithms teaches, beside the zoom.
+# - The errorless zoom, once it stops by itself, overlaps by more than $(1-2c)^2$; finer last cuts raise that bound and may take more rounds.
+# - Chains are to be compared at the same limit of questions and the same kind of errors; the figure of the flips has halving, which any course on algorithms teaches, beside the zoom.
 # - Depth from pairs is one linear system; the rival to print is the counted rate (4), smoothed alike.
-# - A specialist in the chain and outside of it tells what the chain costs; flips at the model's own rate tell whether its errors are as harmless as independent ones.
+# - A specialist in the chain and outside of it tells what the chain takes from that specialist, an oracle what it takes from one without errors; flips at the model's own rate ask whether its errors do the same as errors by lot.
 #
 # ## Limits, and what to read next
 #
-# - Scenes of one figure on a dark ground; the study used photographs, five-figure numbers of classes, and far larger models {cite}`vision_chains`. None of its results is repeated here.
+# - Scenes of one figure on a dark ground; the study used photographs, many classes, and far larger models {cite}`vision_chains`, and showed them the whole picture beside the cell {cite}`vision_chains_repository`. None of its results is repeated here.
+# - The reader is told which colour to look for. Such a figure could be found without any learning, by its brightness; no row does. The specialist is a linear map from 400 pictures, not what a detector of today can do.
 # - The zoom was rebuilt from the repository's description of it; pieces here are k-means in the manner of SLIC, and answers are flipped, not asked, for masks and depth.
-# - Intervals over test pictures hold for this one reader and this one specialist.
+# - Intervals over test pictures hold for this one reader, this one specialist, and one draw of the flips. Thresholds and penalties are lists of four, far apart.
 #
 # [nlg2choice](nlg2choice.ipynb) asks a model in words and reads its answer by a tree of names; [TinyLLaVA](tinyllava.ipynb) builds the reader.
