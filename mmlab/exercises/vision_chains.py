@@ -31,7 +31,7 @@ def check_stop(answer: Callable[[float], tuple[Any, Any]]) -> Verdict:
         lambda c: (floor_of(c), (1 - c) ** 2),
         [(1 / 8,), (1 / 4,), (1 / 16,)],
         parts=["the least overlap", "the mean overlap"],
-        right="A finer last cut raises both, and asks more rounds.",
+        right="A finer last cut raises both, and may ask more rounds.",
         mistakes=mistakes,
     )
 
