@@ -122,7 +122,7 @@ class MoRE(Method):
         leads: Number of their channels.
         width: Number of features D; a multiple of 4.
         pairs: ``"anchored"`` has one report tower for both pairs. ``"separate"`` has a report tower for each, so that
-            nothing binds the two. ``"all"`` is anchored, and adds the pair of X-ray and ECG for people who have both.
+            no loss binds the two. ``"all"`` is anchored, and adds the pair of X-ray and ECG for people who have both.
         drop: p of DropKey.
         temperature: τ at the start; its logarithm is learnt. A release leaves its own out of the optimiser.
 
