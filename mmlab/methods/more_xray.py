@@ -150,6 +150,7 @@ class MoRE(Method):
             Claim("R@5", "words in between, more steps", "higher", name="more-words-longer"),
             Claim("R@5", "no dropped keys", "higher", name="more-drop"),
             Claim("R@5", "both seen", "lower", kind="sanity", name="more-both-seen"),
+            Claim("R@5", "reports of both", "lower", kind="sanity", name="more-both-reports"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("CLIP", "X-ray", "ECG", "report", "DropKey", "ImageBind", "retrieval"),
