@@ -122,7 +122,7 @@ class MoRE(Method):
         leads: Number of their channels.
         width: Number of features D; a multiple of 4.
         pairs: ``"anchored"`` has one report tower for both pairs. ``"separate"`` has a report tower for each, so that
-            nothing binds the two. ``"all"`` is anchored, and adds the pair of X-ray and ECG for people who have both.
+            no loss binds the two. ``"all"`` is anchored, and adds the pair of X-ray and ECG for people who have both.
         drop: p of DropKey.
         temperature: τ at the start; its logarithm is learnt. A release leaves its own out of the optimiser.
 
@@ -150,6 +150,7 @@ class MoRE(Method):
             Claim("R@5", "words in between, more steps", "higher", name="more-words-longer"),
             Claim("R@5", "no dropped keys", "higher", name="more-drop"),
             Claim("R@5", "both seen", "lower", kind="sanity", name="more-both-seen"),
+            Claim("R@5", "reports of both", "lower", kind="sanity", name="more-both-reports"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("CLIP", "X-ray", "ECG", "report", "DropKey", "ImageBind", "retrieval"),

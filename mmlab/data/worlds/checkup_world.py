@@ -16,9 +16,10 @@ ST segment    3       no     yes    yes
 
 On the X-ray the heart is an ellipse, as wide as the heart is large and turned by its axis; the wires of a pacemaker are
 bright lines, congestion is streaks in the lungs, and an effusion hides the foot of one lung. In the ECG the size is the
-height of the beats, each wire a spike before the beat, and the axis shares the height out between two leads. A report
-has a word for each told fact, and leaves each one out with some probability. Everything is drawn: no picture and no
-report is anybody's, and nothing that is learnt here says anything about a person.
+height of the beats, the first wire is a spike before the beat and the second one a dip after it, and the axis shares
+the height out between two leads. A report has a word for each told fact, whichever examination its person had, and
+leaves each one out with some probability. Everything is drawn: no picture and no report is anybody's, and nothing
+that is learnt here says anything about a person.
 
 Who knows what two examinations share can tell how far one can be found from the other at best; see
 :meth:`CheckupWorld.known`.
