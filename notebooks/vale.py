@@ -15,7 +15,7 @@
 #
 # **A classifier says that there is a triangle in the picture. There are two figures. Did it look at the right one, and can the machine tell you in words what it looked at?**
 #
-# VALE {cite}`vale` strings three models together: Shapley values say which segment of the picture moved the classifier most, a segmenter cuts out the thing that lies there, and a model that sees and writes describes it. Each link can break, and a fluent description hides which one did. Here the picture has few segments, so that the Shapley values are exact; what the classifier *should* have looked at is known; and every link has a rival.
+# VALE {cite}`vale` strings three models together: Shapley values say which segment of the picture moved the classifier most, a segmenter cuts out the thing that lies there, and a model that sees and writes describes it. Each link can break, and a fluent description hides which one did. Here the picture has few segments, so that the Shapley values are exact; what the classifier *should* have looked at is known; the choice of the segment has rivals, and it and the cut can be replaced by the truth.
 #
 # **After this chapter you can**
 #
@@ -152,12 +152,12 @@ say("Enumeration of sets and of orders give the same five shares of a random gam
 # | Shapley | (1) | 512 |
 # | leave one out | (3) | 10 |
 # | only one | (4) | 10 |
-# | sampled orders | the mean gain over two random orders | about 20 |
-# | input gradient | the sum of gradient × (picture − blank) over the segment | 1, and its gradient |
+# | sampled orders | the mean gain over two random orders | at most 18 |
+# | input gradient | the sum over the segment of (picture − blank) × the gradient of the class's logit (before the sigmoid) | 1, and its gradient |
 # | most striking | how far its pixels are from the blank; the classifier is not asked | 0 |
 # | random segment | a draw | 0 |
 #
-# **Pointing game**: does the top segment hold more pixels of a target than of the distractor, and at least a quarter of a target's pixels? The ceiling of a rule that knows the masks is printed as *known masks*.
+# **Pointing game**: does the top segment hold a larger part of a target than of the distractor, and at least a quarter of a target's pixels? What a rule that knows the masks reaches, with most pixels of targets less those of the distractor, is printed as *known masks*. Every picture has two of the four shapes, so each shape is there in half of the lessons.
 
 # %%
 SIDE, BLANK = 3, -0.6  # what is hidden gets the mean of the ground
@@ -286,8 +286,9 @@ for seed in range(seeds):
         if not twice:
             kept[seed] = test | {"tops": tops, "vale": vale, "phi": ranks["Shapley"], "v": v}  # fmt: skip
 pointing = pd.DataFrame(rows)
+nothing = [test["v"][:, 0].mean().item() for test in kept.values()]
 say(
-    f"The {seeds} classifiers are right about {100 * sum(seen_right) / len(seen_right):.0f} % of the shapes of the test pictures."
+    f"Of the questions whether a shape is in a test picture the {seeds} classifiers answer {100 * sum(seen_right) / len(seen_right):.1f} % rightly. With nothing shown, v(∅), they give the class {sum(nothing) / len(nothing):.2f}."
 )
 
 # %% tags=["hide-input"]
@@ -344,7 +345,7 @@ say("\n".join(f"- {sentence}" for sentence in once + twice))
 record(budget=budgets.plain(), hits={f"{name}, {NAMES[t]}": hits(name, t) for name in ROWS for t in NAMES})  # fmt: skip
 
 # %% [markdown]
-# The reason to expect something of (1) where the target is there twice is the game *either is enough*: there, leaving one out must give nothing. Whether a trained classifier plays that game is for the numbers to say. How near does it come? Add the shares of (3): in a sum of parts they add up to $v(N) - v(\emptyset)$, in *either is enough* to zero.
+# The reason to expect something of (1) where the target is there twice is the game *either is enough*: there, leaving one out must give nothing. Whether a trained classifier plays that game is for the numbers to say. How near does it come? Add the shares of (3): in a sum of parts they add up to $v(N) - v(\emptyset)$, in *either is enough* to zero, in *both are needed* to twice the whole gain. More than the whole gain also comes of the blank: a classifier that sees nothing may answer with the frequency of a shape in its lessons, and much less where it sees the distractor alone. Then a target in a single segment takes more with it than $v(N) - v(\emptyset)$, and segments of the distractor have shares below zero.
 
 # %%
 part = pointing.drop_duplicates(["seed", "twice"]).sort_values("seed")
@@ -399,11 +400,11 @@ frames(
 # %% [markdown]
 # ## From the segment to words
 #
-# The thing in the top segment is grown from its most striking pixel $p_0$ over neighbours $q$ of like colour, until nothing is added:
+# The thing in the top segment is grown from its pixel $p_0$ that is farthest from the picture's median colour, over neighbours $q$ of like colour, until nothing is added. The bar is the mean over the three channels, $\tau$ a tolerance:
 #
 # $$M \leftarrow M \cup \big\{q : q \text{ touches } M,\; \overline{|x_q - x_{p_0}|} \le \tau\big\}. \tag{5}$$
 #
-# The rest is painted over with the median colour, and the book's reader of [scenes](tinyllava.ipynb) is asked *which colour?*, which the classifier was never taught. The answer is right if it is the target's colour. What the reader would say of the whole picture, in which there are two figures, is the first rival. The others hand it the thing that lies in another segment.
+# The rest is painted over with the median colour, and the book's reader of [scenes](tinyllava.ipynb) is asked *which colour?*, which the classifier was never taught. The answer is right if it is the target's colour. The first rival shows it the whole picture, with two figures, and does not say which one is meant: who names the colour of either by a toss is right in five of eight pictures, as the two have one colour in a quarter of them. So this row tells that a figure has to be singled out, not how well. The other rivals hand it the thing that lies in another segment.
 
 # %%
 reader, world = scene_reader()
@@ -444,7 +445,7 @@ words = pd.DataFrame(rows)
 told_rows = ["Shapley", "leave one out", "input gradient", "most striking", "random segment", "whole picture", "true mask"]  # fmt: skip
 table_over_seeds(
     words,
-    f"Share of {pictures} pictures, target once, of which the reader tells the target's colour. *True mask* is the chain with its first two links replaced by the truth.",
+    f"Share of {pictures} pictures, target once, of which the reader tells the target's colour. *True mask* is the chain with segment and cut replaced by the truth.",
     best={"colour told": "higher"},
     reference=["true mask"],
     order=told_rows,
@@ -476,15 +477,15 @@ say(
     )
 )  # fmt: skip
 say(
-    f"Of the last seed, masks after Shapley overlap with the target's by {overlap:.2f} in the mean; the first box is {boxes[0][0]}, the true one {boxes[0][1]}."
+    f"Of the last seed, masks after Shapley and those of the target have a mean intersection over union of {overlap:.2f}; the first box is {boxes[0][0]}, the true one {boxes[0][1]}."
 )
 
 # %% [markdown]
-# Each right word is about the target, and so is no proof that the *classifier* used that figure for the right reason. The chain explains where, not why.
+# A right word may even be about the distractor, where that has the target's colour. And one about the target is no proof that the *classifier* used the figure for the right reason. The chain explains where, not why. All rows grow the thing with the same flood fill, which finds a figure from a corner of it: how much that evens out between the rules is not measured here.
 #
 # ## Modalities as players
 #
-# The same formula divides an answer among the picture, the question and a hint that stands before the question. The value of a set is the log-probability of the right answer's first word; a missing picture is a blank, a missing question or hint is left out. The hint says *note : a shape or colour*, once the right one and once a wrong one. The reader was never taught to read hints.
+# The same formula divides an answer among the picture, the question and a hint that stands before the question. The value of a set is the log-probability of the right answer's first word; a missing picture is a blank, a missing question or hint is left out, and a question mark stands where both are missing. The hint says *note : a shape or colour*, once the right one and once a wrong one. The reader was never taught to read hints.
 
 # %%
 rng = torch.Generator().manual_seed(4)
@@ -564,12 +565,12 @@ say(
 )
 
 # %% [markdown]
-# A question has a share even though it says nothing about the picture: without it, the reader does not know what kind of word is wanted. Shares answer *how much would the answer change*, not *who knew*.
+# A question has a share even though it says nothing about the picture. Is that because without it the reader does not know what kind of word is wanted? In its lessons there were five kinds of question, so a reader that only lacked the kind would lose about $\ln 5$ nats, the unit of (natural) log-probabilities; one that knew the kind and not the picture, $\ln 4$. Hold the column *leave one out* against these two. What is beyond them is no missing knowledge: the reader never read a picture without a question, nor saw an empty one, and what it answers there is anybody's guess. Shares answer *how much would the answer change*, not *who knew*.
 #
 # ## What went wrong in practice
 #
-# - With probabilities that are all but one, *leave one out* ranks differences in the last digits, and ties go to the first segment. On logits there are fewer ties, and another game: efficiency then divides a difference of logits.
-# - Hidden parts make pictures that the classifier never saw. A blank of another colour would be a figure of its own.
+# - With probabilities that are all but one, *leave one out* ranks differences in the last digits. On logits its order is the same, but for rounding, since the sigmoid rises all along; so is that of *only one*. For Shapley values logits are another game: efficiency then divides a difference of logits.
+# - Hidden parts make pictures that the classifier never saw, and nothing shown is one of them: $v(\emptyset)$ is no zero. A blank of another colour would be a figure of its own.
 # - A figure across two segments shares its value between them. Three by three was chosen so that quarters lie in corners; a real picture has no such mercy.
 #
 # ## Exercises
@@ -707,15 +708,16 @@ check_orders(from_orders)
 # ## In five lines
 #
 # - A Shapley value is the mean gain of a part over all orders; with a dozen parts it is exact by enumeration.
-# - Efficiency, symmetry, dummy and linearity are tests that cost nothing.
+# - Efficiency, symmetry, dummy and linearity are tests of the code; that shares pass them does not make them an explanation.
 # - Leaving one out is blind where either of two parts is enough, showing one alone where both are needed.
 # - An explanation is held against the gradient, a random part, and a rule that never asks the model.
 # - A caption of the cut-out inherits every earlier mistake; the row with the true mask says how much the early links lose.
 #
 # ## Limits, and what to read next
 #
-# - Drawn figures on a dark ground, a grid of nine segments, flood filling in place of Segment Anything. VALE was tried on photographs and sonar pictures {cite}`vale`.
+# - Drawn figures on a dark ground, a grid of nine segments, flood filling in place of Segment Anything. VALE was tried on photographs and sonar pictures {cite}`vale`. The comparisons here are the book's; none of them is taken from the paper.
 # - Seeds differ in the classifier's start, in the order of its lessons and in the test pictures; the 1,500 lessons and the reader are the same.
 # - Hits count segments, so they depend on the grid as much as on the rule.
+# - Rules that ask the classifier a few dozen times and use more than one set a segment, such as the mean of (3) and (4), which is the Shapley value of two players, or gradients along a path from the blank, have no row.
 #
 # [Vision chains](vision_chains.ipynb) gets boxes by asking; [Modality interference](modality_interference.ipynb) attacks the modality that a question is not about.

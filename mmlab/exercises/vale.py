@@ -59,7 +59,7 @@ def check_copies(answer: Callable[[int, int], tuple[Any, Any, Any]]) -> Verdict:
         lambda n, k: (1 / k, 0.0, left(k)),
         [(9, 1), (9, 2), (5, 3)],
         parts=["the share with a copy", "the share without", "what leaving out gives"],
-        right="The more copies, the less each is to be thanked, and leaving out thanks none.",
+        right="The more copies, the less each is to be thanked; from two on, leaving out thanks none.",
         mistakes=mistakes,
     )
 

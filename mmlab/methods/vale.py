@@ -163,7 +163,7 @@ class Vale(Method):
         classes: Number of classes K.
         model: A network from pictures (B, C, size, size) to logits (B, K), each class by itself; or a width, for a
             small network of convolutions.
-        side: Segments along each axis; side x side sets of them are enumerated.
+        side: Segments along each axis; all sets of the side x side segments are enumerated.
         blank: The value of what is hidden.
         tolerance: See :func:`flood`.
 
@@ -183,12 +183,12 @@ class Vale(Method):
         inputs=("image", "label"),
         outputs=("segment", "mask"),
         claims=(
-            Claim("pointing game", "input gradient", "higher", name="vale-one-gradient"),
-            Claim("pointing game", "leave one out", "higher", name="vale-one-leave"),
-            Claim("pointing game", "leave one out, figure twice", "higher", name="vale-twice-leave"),
+            Claim("pointing game", "input gradient", "higher", kind="sanity", name="vale-one-gradient"),
+            Claim("pointing game", "leave one out", "higher", kind="sanity", name="vale-one-leave"),
+            Claim("pointing game", "leave one out, figure twice", "higher", kind="sanity", name="vale-twice-leave"),
             Claim("pointing game", "most striking segment", "higher", kind="sanity", name="vale-one-striking"),
             Claim("pointing game", "random segment", "higher", kind="sanity", name="vale-one-random"),
-            Claim("colour told", "whole picture", "higher", name="vale-words-whole"),
+            Claim("colour told", "whole picture", "higher", kind="sanity", name="vale-words-whole"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("Shapley", "SHAP", "explanation", "saliency", "pointing game", "captioning", "attribution"),
