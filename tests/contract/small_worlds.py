@@ -27,6 +27,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "shape_world": (),
     "agents_world": ("record=20",),
     "hospital_world": (),
+    "checkup_world": ("items=40", "validation=20", "test=20"),
     "headset_world": ("people=[3,2,2]",),
     "plotted_series": (),
     "rest_motor_world": ("subjects=12", "regions=24"),
