@@ -165,7 +165,7 @@ say(
 # - **fixed grid**: ask once of each cell of a grid, and take the rectangle around the rows and columns with at least $k$ times yes;
 # - **coordinates**: no questions; the four numbers are read off with a Gaussian error of standard deviation $f$ of the picture's side, sorted and clipped to the picture. That one $f$ is a share of wrong answers and the other a distance; nothing says that a model which has one has the other. The comparison is the one that a user of *this* pair of numbers would face.
 #
-# Halving answers with the middle of what is left for each side, and (1) with outer edges: without errors, its window covers the box. So zoom may take a margin off at the end: 0, 1/32, 1/16 or 1/8 of the last window's width and height, on each side. The grid may take off half a cell. Zoom, halving and grid have sixteen settings each, chosen for each $f$ on boxes of their own, and at most 64 questions. *Zoom, outer edges* is the best of the zoom's settings without a margin, and *zoom as published* has none to choose.
+# Halving answers with the middle of what is left for each side, and (1) with outer edges: without errors, its window covers the box. So zoom may take a margin off at the end: 0, 1/32, 1/16 or 1/8 of the last window's width and height, on each side. The grid may take off half a cell. Zoom, halving and grid have sixteen settings each, chosen for each $f$ on boxes of their own, and at most 64 questions. *Zoom, outer edges* chooses among the four settings without a margin, and *zoom as published* has nothing to choose.
 
 # %%
 FLIPS = (0.0, 0.02, 0.05, 0.1, 0.2)
