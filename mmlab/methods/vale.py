@@ -186,6 +186,8 @@ class Vale(Method):
             Claim("pointing game", "input gradient", "higher", kind="sanity", name="vale-one-gradient"),
             Claim("pointing game", "leave one out", "higher", kind="sanity", name="vale-one-leave"),
             Claim("pointing game", "leave one out, figure twice", "higher", kind="sanity", name="vale-twice-leave"),
+            Claim("pointing game", "mean of two rules", "higher", kind="sanity", name="vale-one-mean"),
+            Claim("pointing game", "gradient on a path", "higher", kind="sanity", name="vale-one-path"),
             Claim("pointing game", "most striking segment", "higher", kind="sanity", name="vale-one-striking"),
             Claim("pointing game", "random segment", "higher", kind="sanity", name="vale-one-random"),
             Claim("colour told", "whole picture", "higher", kind="sanity", name="vale-words-whole"),
