@@ -28,6 +28,7 @@ def test_they_are_parameters_of_the_chapter(stem: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # where no book was made before, the first chapter of a base trains it
 @pytest.mark.parametrize("stem", smallest.chapters())
 def test_a_chapter_runs_to_its_end(
     stem: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
