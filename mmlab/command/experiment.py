@@ -207,6 +207,11 @@ def _classes(cls: type[Method], data: Data) -> dict[str, int]:
     """The number of classes of a dataset with labels, for a method that has to be told."""
     if "classes" not in inspect.signature(cls.__init__).parameters or "label" not in data.train[0]:
         return {}
+    if math.prod(shape := tuple(getattr(data.train[0]["label"], "shape", ()))) != 1:
+        raise ValueError(
+            f"{data.name} has {math.prod(shape)} labels in each item, of the shape {shape}: {cls.card.name} takes one "
+            "label for an item, so give it a dataset of such items."
+        )
     parts = [part for part in (data.train, data.test) if len(part)]
     return {"classes": 1 + max(int(part[i]["label"]) for part in parts for i in range(len(part)))}
 

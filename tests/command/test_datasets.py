@@ -146,3 +146,9 @@ def test_two_widths_with_unsorted_ids_are_mapped_or_refused_with_a_remedy(tmp_pa
         rows = evaluate(method, data, draws=1)
     assert list(rows) == ["group mean", "ridge on PCA scores", "method"]
     assert rows["method"]["rmse"] < 1e-3 < rows["group mean"]["rmse"]  # the rows of a person stand together
+
+
+def test_several_labels_in_an_item_are_refused_in_a_sentence() -> None:
+    sentence = fits("i2m2", "episode_world")
+    assert "labels in each item" in sentence
+    assert "I2M2 takes one" in sentence
