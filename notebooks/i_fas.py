@@ -61,7 +61,7 @@ from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import bars, lines, use_theme
 
 use_theme()
-steps = steps or {"cpu": 40, "gpu": 200}[profile]
+steps = steps or {"cpu": 80, "gpu": 200}[profile]
 
 # %% [markdown]
 # ## One word of eleven
