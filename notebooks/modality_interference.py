@@ -30,7 +30,7 @@
 
 # %% tags=["parameters"]
 profile = "cpu"
-seeds: int = 4  # worlds, each with a model of its own
+seeds: int = 5  # worlds, each with a model of its own
 steps: int | None = None  # of every tuning
 
 # %% tags=["hide-input"]
@@ -57,6 +57,7 @@ from mmlab.methods.modality_interference import (
     perturbed_pictures,
 )
 from mmlab.nn.splicing import IMAGE
+from mmlab.train.once import trained_once
 from mmlab.viz import claimed, record, say, show, table, table_over_seeds
 from mmlab.viz.diagram import Arrow, Box, diagram
 from mmlab.viz.theme import bars, use_theme
@@ -137,6 +138,7 @@ say(
 # | noise | the text | random pixels | yes |
 # | white | the text | a white picture | no |
 # | another | the text | another coloured shape | no |
+# | true hint | the picture | *hint : red .* before it, and right | no; counted by itself |
 
 # %% tags=["hide-input"]
 # Code of the world
@@ -146,6 +148,10 @@ CODE = {word: number for number, word in enumerate(WORDS)}
 THINGS, AT = ("hat", "cup", "bag", "pen"), ("nw", "ne", "sw", "se")
 SEEN = {"hint": "picture", "noise": "text"}
 UNSEEN = {"fact": "picture", "friend": "picture", "guess": "picture", "white": "text", "another": "text"}  # fmt: skip
+TRUE = {
+    "true hint": "picture"
+}  # tells whoever ignores a hint from whoever avoids it
+TESTED = {**SEEN, **UNSEEN, **TRUE}
 TRAIN, TEST = 400, 150
 COLOUR = list(COLOURS)
 
@@ -194,6 +200,7 @@ def changed(items, change, rng):
     """The same questions with the modality changed that they are not about."""
     say_it = {
         "hint": "hint : {wrong} . {asked}",
+        "true hint": "hint : {answer} . {asked}",
         "fact": "the {thing} is {wrong} . {asked}",
         "friend": "a friend says {wrong} {asked}",
         "guess": "{asked} i guess {wrong}",
@@ -233,7 +240,7 @@ for w in range(seeds + 1):  # the last one is for settings alone
     copies = {
         kind: changed(train[kind], change, rng) for change, kind in SEEN.items()
     }
-    tests = {change: changed(test[kind], change, rng) for change, kind in {**SEEN, **UNSEEN}.items()}  # fmt: skip
+    tests = {change: changed(test[kind], change, rng) for change, kind in TESTED.items()}  # fmt: skip
     plain = batch_of([item for kind in KINDS for item in train[kind]])
     other = batch_of(
         [item for kind in KINDS for item in copies.get(kind, train[kind])]
@@ -241,6 +248,7 @@ for w in range(seeds + 1):  # the last one is for settings alone
     worlds[w] = {
         "train": plain,
         "copies": {f"changed_{key}": other[key] for key in ("input_ids", "length", "images")},
+        "hints": {f"changed_{key}": (plain if key == "images" else other)[key] for key in ("input_ids", "length", "images")},
         "items": test,
         "test": {name: batch_of(items) for name, items in {**test, **tests}.items()},
     }  # fmt: skip
@@ -250,7 +258,7 @@ READER = {"words": len(WORDS), "picture": [3, 16, 16], "width": 48}
 # %% [markdown]
 # ## The rows
 #
-# All start from the same model of their world, and take the same steps on the same questions. The published $\varepsilon$ belongs to another model's vectors, so each row searches for itself: two settings, by the accuracy under the changes of tuning, in a further world. **No unseen change takes part in a choice.** As published, $a$ is $100\,\varepsilon$. A question that needs both modalities has no place that may move, and its copy is itself.
+# All start from the same model of their world, and take the same steps on the same questions. The published $\varepsilon$ belongs to another model's vectors, so each row searches for itself: two settings, by the accuracy under the changes of tuning, in a further world. **No unseen change takes part in a choice.** *Noise* and *ascent* take the rate that *clean data* chose, all that is tuned with copies that of *augmentation*: so two rows that are held against each other for one term of (4) differ in nothing else. As published, $a$ is $100\,\varepsilon$. A question that needs both modalities has no place that may move, and its copy is itself.
 #
 # | row | what it is tuned with | what is searched |
 # | --- | --- | --- |
@@ -261,6 +269,10 @@ READER = {"words": len(WORDS), "picture": [3, 16, 16], "width": 48}
 # | augmentation | each question and its changed copy | the rate |
 # | augmentation, consistency | the same, and $D$ | $\lambda$ |
 # | all three | all of (4) | $\varepsilon$, with $\lambda = 1$ |
+# | hints alone: augmentation | as *augmentation*, but no copy has another picture | nothing: it has the rate of *augmentation* |
+# | hints alone: all three | as *all three*, but no copy has another picture | nothing: it has the setting of *all three* |
+#
+# To the last two **every** change of a picture is of a family that tuning has not seen. If the ascent or the consistency carries over to other families, it should show there.
 #
 # *Noise of the same size* is that only where it chose the same $\varepsilon$ as *masked ascent*, which the line of choices below tells. With so few worlds intervals are wide: *cannot be told apart* beside a difference of many points says that the worlds are too few, and not that two rows are equal.
 
@@ -269,31 +281,48 @@ RATES, RADII, AGREE = (3e-3, 1e-2), (0.5, 2.0), (0.1, 1.0)
 OFF = {"adversarial": 0.0, "agree": 0.0}
 
 
+HELD = {
+    f"hints alone: {row}": row for row in ("augmentation", "all three")
+}  # a whole family of changes is held out
+
+
 def how(row, setting):
     """Arguments of the method, the rate, and which copies are used."""
     radius = {"adversarial": 1.0, "agree": 0.0, "radius": setting, "step": 100 * setting}  # fmt: skip
     return {
         "clean data": (OFF, setting, None),
-        "noise of the same size": ({**radius, "steps": 0}, 3e-3, None),
-        "masked ascent": ({**radius, "steps": 2}, 3e-3, None),
+        "noise of the same size": (
+            {**radius, "steps": 0},
+            chosen.get("clean data"),
+            None,
+        ),
+        "masked ascent": ({**radius, "steps": 2}, chosen.get("clean data"), None),
         "augmentation": (OFF, setting, "copies"),
-        "augmentation, consistency": ({**OFF, "agree": setting}, 3e-3, "copies"),
-        "all three": ({**radius, "steps": 2, "agree": 1.0}, 3e-3, "copies"),
+        "augmentation, consistency": (
+            {**OFF, "agree": setting},
+            chosen.get("augmentation"),
+            "copies",
+        ),
+        "all three": (
+            {**radius, "steps": 2, "agree": 1.0},
+            chosen.get("augmentation"),
+            "copies",
+        ),
     }[row]
 
 
-def trained(w, start, arguments, data, lr, steps, batch_size=32):
+def trained(w, arguments, data, lr):
     method = ModalityInterference.seeded(w, READER, words=1, **arguments)
-    if start is not None:
-        method.policy.load_state_dict(start)
-    mmlab.fit(method, TensorData(data), steps=steps, batch_size=batch_size, lr=lr, schedule="cosine", seed=w, log_every=steps, progress=False)  # fmt: skip
+    method.policy.load_state_dict(starts[w])
+    mmlab.fit(method, TensorData(data), steps=steps, batch_size=16, lr=lr, schedule="cosine", seed=w, log_every=steps, progress=False)  # fmt: skip
     return method
 
 
 def tuned(row, setting, w):
-    arguments, lr, copies = how(row, setting)
+    arguments, lr, copies = how(HELD.get(row, row), setting)
+    copies = "hints" if row in HELD else copies
     data = {**worlds[w]["train"], **(worlds[w][copies] if copies else {})}
-    return trained(w, starts[w], arguments, data, lr, steps)
+    return trained(w, arguments, data, lr)
 
 
 def answers(method, w):
@@ -304,7 +333,7 @@ def answers(method, w):
 def measured(given, w):
     """Accuracies, and shares of changed decisions."""
     right = {name: (a == worlds[w]["test"][name]["completions"][:, 0, 0]).double().mean().item() for name, a in given.items()}  # fmt: skip
-    changes = {name: decision_changes(given[kind], given[name]).item() for name, kind in {**SEEN, **UNSEEN}.items()}  # fmt: skip
+    changes = {name: decision_changes(given[kind], given[name]).item() for name, kind in TESTED.items()}  # fmt: skip
     mean = {}
     for group, names in (("seen", SEEN), ("unseen", UNSEEN)):
         for kind in ("picture", "text"):
@@ -315,10 +344,17 @@ def measured(given, w):
         of = [name for name, about in UNSEEN.items() if about == kind]
         mean[f"changed, {kind}"] = sum(changes[name] for name in of) / len(of)
     mean["changed"] = (mean["changed, picture"] + mean["changed, text"]) / 2
-    return {**{kind: right[kind] for kind in KINDS}, **mean, "each": {**right}}
+    mean["pictures"] = (right["noise"] + 2 * mean["text, unseen"]) / 3
+    return {**right, **mean}
 
 
-starts = {w: trained(w, None, OFF, at["train"], 1e-2, 8 * steps, 48).policy.state_dict() for w, at in worlds.items()}  # fmt: skip
+def started(w):
+    """The model that all rows of a world start from."""
+    first = ModalityInterference.seeded(w, READER, words=1, **OFF)
+    return trained_once(first, TensorData(worlds[w]["train"]), steps=8 * steps, batch_size=48, lr=1e-2, schedule="cosine", seed=w, log_every=8 * steps, progress=False, report=lambda line: None).policy.state_dict()  # fmt: skip
+
+
+starts = {w: started(w) for w in worlds}
 SEARCH = {
     "clean data": RATES,
     "noise of the same size": RADII,
@@ -327,24 +363,21 @@ SEARCH = {
     "augmentation, consistency": AGREE,
     "all three": RADII,
 }
-chosen = {
-    row: max(
-        settings,
-        key=lambda s, row=row: measured(answers(tuned(row, s, PILOT), PILOT), PILOT)["seen"],
-    )
-    for row, settings in SEARCH.items()
-}  # fmt: skip
+chosen = {}
+for row, settings in SEARCH.items():
+    tries = {v: measured(answers(tuned(row, v, PILOT), PILOT), PILOT)["seen"] for v in settings}  # fmt: skip
+    chosen[row] = max(tries, key=lambda v, tries=tries: tries[v])
 models, found = {}, {}
 for w in range(seeds):
     untouched = ModalityInterference.seeded(w, READER, words=1, **OFF)
     untouched.policy.load_state_dict(starts[w])
     models["before", w] = untouched
-    for row in SEARCH:
-        models[row, w] = tuned(row, chosen[row], w)
-    for row in ("before", *SEARCH):
+    for row in (*SEARCH, *HELD):
+        models[row, w] = tuned(row, chosen[HELD.get(row, row)], w)
+    for row in ("before", *SEARCH, *HELD):
         found[row, w] = measured(answers(models[row, w], w), w)
-ROWS = ["before", *SEARCH]
-runs = pd.DataFrame([{"method": row, "seed": w, **{k: v for k, v in at.items() if k != "each"}} for (row, w), at in found.items()])  # fmt: skip
+ROWS = ["before", *SEARCH, *HELD]
+runs = pd.DataFrame([{"method": row, "seed": w, **at} for (row, w), at in found.items()])  # fmt: skip
 
 # %% tags=["hide-input"]
 # Code of the tables
@@ -352,7 +385,8 @@ parameters = sum(p.numel() for p in models["before", 0].parameters())
 tuned_by = {row: "rate" if s == RATES else "radius" if s == RADII else "weight" for row, s in SEARCH.items()}  # fmt: skip
 budgets = Budgets(
     "all three",
-    {"before": Spent()} | {row: Spent(steps, parameters, (tuned_by[row],), len(s)) for row, s in SEARCH.items()},
+    {"before": Spent()} | {row: Spent(steps, parameters, (tuned_by[row],), len(s)) for row, s in SEARCH.items()}
+    | {row: Spent(steps, parameters, (tuned_by[of],), 2) for row, of in HELD.items()},
 )  # fmt: skip
 columns = ["picture", "text", "both", "picture, seen", "text, seen", "picture, unseen", "text, unseen"]  # fmt: skip
 table_over_seeds(
@@ -367,6 +401,13 @@ table_over_seeds(
     runs[["method", "seed", "changed, picture", "changed, text"]],
     "Share of decisions that unseen changes change, by what the question is about.",
     best={"changed, picture": "lower", "changed, text": "lower"},
+    reference=["before"],
+    order=ROWS,
+)
+table_over_seeds(
+    runs[["method", "seed", *TESTED]],
+    "Share of right answers under each change by itself.",
+    best=dict.fromkeys(TESTED, "higher"),
     reference=["before"],
     order=ROWS,
 )
@@ -448,6 +489,17 @@ say(
             *by_kind("all-augmentation", "all three", "augmentation"),
             *by_kind("all-clean", "all three", "clean data"),
             against("both-all-clean", "all three", "clean data", "both", "Right answers to questions that need both"),
+            *(
+                against(f"{change}-all-augmentation", "all three", "augmentation", change, f"Right answers under *{change}*")
+                for change in UNSEEN
+            ),
+            *(
+                against(f"{change}-agree-augmentation", "augmentation, consistency", "augmentation", change, f"Right answers under *{change}*")
+                for change in ("fact", "friend", "guess")
+            ),
+            against("true-hint-augmentation-clean", "augmentation", "clean data", "true hint", "Right answers with a *true hint*"),
+            against("held-augmentation-before", "hints alone: augmentation", "before", "pictures", "Right answers about the text under all changes of pictures, none of which was seen"),
+            against("held-all-augmentation", "hints alone: all three", "hints alone: augmentation", "pictures", "Right answers about the text under all changes of pictures, none of which was seen"),
             against("seen-all-augmentation", "all three", "augmentation", "seen", "Right answers under the changes of tuning"),
         )
     )
@@ -455,17 +507,19 @@ say(
 
 # %% tags=["hide-input"]
 # Code of the figure
+BOTH_SEEN = ["before", *SEARCH]
 long = runs.melt(["method", "seed"], ["seen", "unseen"], "changes", "share right")
+long = long[long["method"].isin(BOTH_SEEN)]
 show(
-    bars(long, "share right", order=ROWS, panel="changes"),
+    bars(long, "share right", order=BOTH_SEEN, panel="changes"),
     alt="Share of right answers under changes. "
     + " ".join(
         f"{part.capitalize()}: "
-        + ", ".join(f"{row} {mean.loc[row, part]:.2f}" for row in ROWS)
+        + ", ".join(f"{row} {mean.loc[row, part]:.2f}" for row in BOTH_SEEN)
         + "."
         for part in ("seen", "unseen")
     ),
-    caption=f"Changes that *augmentation* and what builds on it were tuned with, and changes that none was; a point is a world. Highest mean under unseen changes: *{mean['unseen'].idxmax()}*.",
+    caption=f"Changes that *augmentation* and what builds on it were tuned with, and changes that none was; a point is a world. Highest mean under unseen changes: *{mean.loc[BOTH_SEEN, 'unseen'].idxmax()}*. The rows tuned with hints alone are in the tables.",
 )
 
 # %% [markdown]
@@ -533,7 +587,7 @@ say("\n".join(f"- {line}" for lines in looks for line in lines))
 
 
 # %% [markdown]
-# A model that follows hints can be right more often with the hint *blank* than as given, since ours are wrong. And since they *always* are, a model could also gain by them: it need only avoid the word that a hint names. That would show in the first table as more right answers under the change that tuning has seen (*picture, seen*) than without it (*picture*), and here as a loss by the blank hint.
+# A model that follows hints can be right more often with the hint *blank* than as given, since ours are wrong. And since they *always* are, a model could also gain by them: it need only avoid the word that a hint names. That would show as fewer right answers under the *true hint* than without it (*picture*), in the tables above, and here as a loss by the blank hint.
 #
 # ## Exercises
 #
@@ -660,10 +714,11 @@ check_linear((masked, free))
 # ## Limits, and what to read next
 #
 # - A small recurrent model and a drawn world. Before tuning the model has never met a distractor; how large interference is in one that has met some, by chance, in its training is not asked here.
-# - All distractors of questions about the picture are wrong. Hints that are as often right as wrong would tell a model that ignores them from one that avoids what they name.
+# - All distractors that tuning sees are wrong, so it cannot reward a model that trusts some of them. The *true hint* is a test only; hints as often right as wrong in tuning would be another.
+# - A family here is a kind of change: words before or after the question, or what stands in the picture. Only that of pictures was held out whole, with settings that were chosen by rows that see it.
 # - For a question about the picture the mask covers all its words, also those that say what is asked. At the published $\varepsilon$ that hardly matters; a shift of the size of our words' vectors may hide whether colour or place is meant. A mask on the distractor alone, in the changed copy, was not tried.
 # - The picture comes last in our prompts; where it stands may decide which modality interferes.
-# - Two settings a row are few: each choice lies at an end of what was tried, and where it is the larger of two radii, larger ones are not known. The rates of the rows with noise or consistency were not searched. A first full run, with three settings and longer tuning, had the picture and the text taken together in each sentence; they were taken apart after it, for interference differs more between worlds on the text's side. Settings were chosen by the changes of tuning, which suits the rows that are tuned with them.
+# - Two settings a row are few: each choice lies at an end of what was tried, and where it is the larger of two radii, larger ones are not known. The rates of the rows with noise or consistency are those of the rows that lack these terms. In a run in which they were not, verdicts turned with the rate. After a run with fewer worlds some were added, for most verdicts were undecided; this run's are on all of them. A first full run, with three settings and longer tuning, had the picture and the text taken together in each sentence; they were taken apart after it, for interference differs more between worlds on the text's side. Settings were chosen by the changes of tuning, which suits the rows that are tuned with them.
 # - Equal steps are not equal work: rows with copies read each question twice, and each step of the ascent costs a pass and a gradient.
 # - Intervals are over worlds, each with one model and 150 questions a kind.
 #

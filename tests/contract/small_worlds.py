@@ -13,6 +13,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "conditional_laws_world": ("count=60",),
     "colonoscopy_world": ("pictures=12",),
     "coloured_digits_world": (),
+    "episode_world": ("train=40", "test=9", "shots=4", "tested=4"),
     "dependency_world": ("items=60",),
     "described_connectomes": ("people=20",),
     "diagnosis_world": ("regions=4",),
