@@ -133,8 +133,9 @@ class AstroM3(Method):
         summary="Pre-trains towers for light curve, spectrum and metadata by three contrasts, for few labels after it.",
         inputs=("light", "spectrum", "metadata"),
         claims=(
-            Claim("accuracy", "from scratch", "higher", name="astro-scratch"),
-            Claim("accuracy", "light curves alone", "higher", name="astro-one"),
+            Claim("accuracy", "from scratch, both tuned", "higher", name="astro-scratch-tuned"),
+            Claim("accuracy", "from scratch", "higher", kind="sanity", name="astro-scratch"),
+            Claim("accuracy", "light curves alone", "higher", kind="sanity", name="astro-one"),
             Claim("accuracy", "predicted metadata", "higher", kind="sanity", name="astro-predicted"),
             Claim("accuracy", "shuffled pairs", "higher", kind="sanity", name="astro-shuffled"),
             Claim("accuracy", "a line on metadata", "higher", kind="sanity", name="astro-metadata"),

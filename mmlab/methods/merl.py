@@ -109,7 +109,7 @@ class Merl(Method):
             Claim("AUC", "a shuffled knowledge file", "higher", kind="sanity", name="merl-shuffled"),
             Claim("AUC", "without alignment", "higher", name="merl-alignment"),
             Claim("AUC", "keywords as labels", "higher", kind="sanity", name="merl-keywords"),
-            Claim("AUC", "a linear probe with few labels", "higher", name="merl-probe"),
+            Claim("AUC", "a linear probe with few labels", "higher", kind="sanity", name="merl-probe"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("ECG", "zero-shot", "prompts", "CKEPE", "reports"),
