@@ -99,9 +99,9 @@ def load_data(name: str, settings: Iterable[str] = (), test_share: float = 1 / 3
     function = getattr(importlib.import_module(_homes()[name]), name)
     chosen = parse(function, settings)
     check_complete(function, chosen, "--data-set")
-    whole = function(**chosen)
-    whole = getattr(whole, "pairs", whole)  # a synthetic world also holds its truth
-    asked = getattr(whole, "arguments", None)
+    world = function(**chosen)
+    whole = getattr(world, "pairs", world)  # a synthetic world also holds its truth
+    asked = getattr(world, "arguments", None)
     arguments = dict(asked) if isinstance(asked, Mapping) else {}
     if _holds_talk(whole):
         whole, arguments = _talk(whole)

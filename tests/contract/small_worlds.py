@@ -30,6 +30,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "stars_world": ("items=20",),
     "agents_world": ("record=20",),
     "hospital_world": (),
+    "named_boxes_world": ("items=40",),
     "checkup_world": ("items=40", "validation=20", "test=20"),
     "headset_world": ("people=[3,2,2]",),
     "plotted_series": (),
