@@ -112,7 +112,7 @@ show(
 # on one picture they order models alike. Means over pictures need not, because (2) is curved.
 #
 # Over classes $k$ with hits $h_k$, answers $a_k$ and items $t_k$, F1 is $2h_k / (a_k + t_k)$. Its mean over classes is *macro* F1; *micro* F1 sums first. If every item has one class and gets one answer, $\sum a_k = \sum t_k = N$ and micro F1 is $\sum_k h_k / N$, the accuracy. An answer that cannot be read breaks this: it is
-# in no $a_k$. Leaving the item out as well would raise the score of whoever is hard to read.
+# in no $a_k$, and micro F1 lies between the accuracy over all items and that among readable answers. Leaving the item out as well would raise the score of whoever is hard to read.
 #
 # A cell therefore holds a score $s_i \in [0, 1]$ for *each* of its $N$ items, 0 where nothing could be scored, and its mean has an interval from these items. Two models of one cell answered the same items. Their difference is
 #
@@ -122,17 +122,17 @@ show(
 #
 # ### How many comparisons?
 #
-# With $m$ models in each of $c$ columns there are $C = c\, m(m-1)/2$ pairs. If nothing differed, intervals of level $1 - \alpha$ would still decide about $\alpha C$ of them. With $\alpha / C$ for each (Bonferroni),
+# With $m$ models in each of $c$ columns there are $C = c\, m(m-1)/2$ pairs. If nothing differed, intervals of level $1 - \alpha$ would still decide about $\alpha C$ of them on average. With $\alpha / C$ for each (Bonferroni),
 #
 # $$P(\text{any decision is wrong}) \le C \cdot \frac{\alpha}{C} = \alpha, \tag{4}$$
 #
-# whatever depends on what. Two models **change places** between two columns if both decisions stand and contradict each other.
+# whatever depends on what, as long as each interval keeps its level. Two models **change places** between two columns if both decisions stand and contradict each other.
 
 # %% [markdown]
 # ## Who answers
 #
 # - **reader**: the small TinyLLaVA of {py:func}`~mmlab.bases.scene_reader.scene_reader`, trained on scenes with one figure.
-# - **reader, black picture**: the same without sight; it knows what is usual.
+# - **reader, black picture**: the same without sight, before the empty dark ground of a scene; it knows what is usual.
 # - **reader, one question**: the same, but whatever is asked it hears *where ?*.
 # - **cautious reader**: the same, but it refuses where the probability of its first word is below 0.95.
 # - **majority**: always the most frequent answer of the training scenes.
@@ -140,7 +140,8 @@ show(
 # - **linear probe**: a ridge classifier of the pixels for each fact.
 # - **pixel rules**: what is brighter than the ground is the figure; its centre, extent, mean colour and how much of its box it fills are turned into words.
 #
-# The last three and the reader have the same 1,000 training pictures. There are two sets of data: *clean* as in training, and *noisy* pictures, which nobody was trained on. Pictures with up to four figures, for detection, nobody was trained on either.
+# The last three and the reader have the same 1,000 training pictures. The penalty of the probe and the thresholds of the pixel rules are set by hand, without a search: a small triangle may stay below that for several figures, and with noise specks of the ground count as bright. There are two sets of data: *clean*
+# as in training, and *noisy* pictures, which nobody was trained on. Pictures with up to four figures, for detection, nobody was trained on either.
 
 # %%
 reader, world = scene_reader()
@@ -194,7 +195,7 @@ def linear_probe(pictures, name):
 
 
 def measured(pictures):
-    """Bright pixels, and by hand: how much of its box the figure fills, and the half width of the box."""
+    """Bright pixels, and by hand: how much of its box the figure fills, the longer side of the box, and its centre."""
     bright = pictures.amax(1) > -0.2  # (N, 32, 32)
     rows = []
     for spots in bright:
@@ -256,7 +257,11 @@ MODELS = {
 # %% [markdown]
 # ## The tasks
 #
-# Each task parses words; what means none of the options, or several, scores 0 and is counted. *None* is a refusal. The rule of the made-up diagnosis: a scene is a case if exactly one of *warm colour* (red, yellow) and *large* holds.
+# Each task parses words. Where there are options, what means none of them, or several, scores 0 and is counted. In detection several places are an answer, of which only the pixel rules make use: all others are asked, or built, to name one. A report is free text, scored by ROUGE-L, the F1 of the longest common subsequence of
+# words; whoever says nothing but the place has two words of five. *None* is a refusal.
+#
+# Boxes and masks are drawn from words, in the middle of the place and with the usual size, and for a box as a square, since the shape is not asked. The figures of the scenes are shifted. So right words do not reach 1 in localisation and segmentation, nor does one right place in detection: several rows with equal scores in such
+# a column may have reached its ceiling. The rule of the made-up diagnosis: a scene is a case if exactly one of *warm colour* (red, yellow) and *large* holds.
 
 # %%
 REFUSES = "none"
@@ -404,7 +409,7 @@ table(
 record(score={f"{t}, {d}": {m: round(matrix[t, d, m].score, 4) for m in MODELS} for t, d in matrix.places})  # fmt: skip
 
 # %% [markdown]
-# Move the sliders: each task has an order of its own. Which parts of it are more than chance is asked below.
+# Move the sliders: each task sorts the models anew. Which parts of an order are more than chance is asked below.
 
 
 # %%
@@ -436,7 +441,7 @@ frames(
 # %% [markdown]
 # ## Who is better at what
 #
-# First the reader against the strongest simple rivals, task by task, on the same items; and against itself without sight.
+# First the reader against one simple rival in each column, on the same items; and against itself without sight. The rival that is named need not be the strongest of its column: look in the tables above which one is.
 
 # %%
 say(
@@ -472,7 +477,8 @@ say(
 # %% [markdown]
 # ## Does the order turn?
 #
-# Now all pairs of models in all columns. A pair changes places if it is decided one way in one column and the other way in another. What does chance give? Split the items of *one* column at random in two halves, call them two tasks, and count again: whatever changes places there is noise.
+# Now all pairs of models in all columns. A pair changes places if it is decided one way in one column and the other way in another. What does chance give? Split the items of *one* column at random in two halves, call them two tasks, and count again: whatever changes places there is noise. (It is one split by lot, and each
+# half has half the items.)
 
 # %%
 LEVEL = 0.95
@@ -517,7 +523,7 @@ table(
         },
         index=["by the means", "by 95 % intervals", "by intervals, comparisons counted"],
     ),
-    "Pairs of models that change places, by three ways to read the matrix. The second column is what chance gives, added over all columns split by lot; it has fewer pairs of columns than the first.",
+    "Pairs of models that change places, by three ways to read the matrix. The second column is what chance gives, added over all columns split by lot; it has fewer pairs of columns than the first, half the items in each, and shares the chance of error among fewer comparisons.",
     digits=0,
 )  # fmt: skip
 LOOKS = ("reader", "cautious reader", "nearest picture", "linear probe", "pixel rules")  # fmt: skip
@@ -526,7 +532,7 @@ tasks_apart = [t for t in looking if t.better_in[1] == t.worse_in[1] == "clean"]
 noise_apart = [t for t in looking if t.better_in[0] == t.worse_in[0]]
 say(
     f"Among the five that look at the picture and hear the question, {len(looking)} changes of place stand after counting the comparisons: "
-    f"{len(tasks_apart)} between tasks on clean pictures, {len(noise_apart)} within one task between clean and noisy pictures, the rest between tasks with noise."
+    f"{len(tasks_apart)} between tasks on clean pictures, {len(noise_apart)} within one task between clean and noisy pictures, the rest between tasks with noise in one or both."
 )
 
 
@@ -551,12 +557,12 @@ if len(widest):
 record(turns={"means": by_means(matrix), "intervals": len(raw), "corrected": len(kept), "looking": len(looking), "halves": null})  # fmt: skip
 
 # %% [markdown]
-# Two things to hold against such a list. Intervals over items say what *these* models would do on other pictures of the same law; another training of the reader could move its whole row. And some models change places because they cannot even say what a task asks for, which is a fact about the template, not about sight:
-# in pictures with several figures the reader has no sentence for them: it was taught to name one place.
+# Two things to hold against such a list. Intervals over items say what *these* models would do on other pictures of the same law; another training of the reader could move its whole row. And some models change places because they cannot even say what a task asks for, which is a fact about the template, the way in which a
+# task is asked and read, and not about sight: for pictures with several figures the reader has no sentence, since it was taught to name one place, and nearest picture and probe are built to say one. In how many lines of the list does detection stand, and which would be left without it?
 #
 # ## Leaving out what is missing
 #
-# The cautious reader refuses where it is unsure. Score it over all items, or over those that it answers:
+# The cautious reader refuses where it is unsure. Where it answers, it says what the reader says, so on these items both have the same score. Score it over all items, or over those that it answers; the second claim holds these against the reader's mean over all items, taken as a fixed number:
 
 # %%
 cell, plain = matrix["classification", "noisy", "cautious reader"], matrix["classification", "noisy", "reader"]  # fmt: skip
@@ -586,7 +592,7 @@ claim(
     plain.score,
     direction="higher",
     over="items",
-    better="Among the items that it answers, the cautious reader scores above what the reader has over all: {ours} against {theirs}. Not one answer is another.",
+    better="Among the items that it answers, the cautious reader scores above what the reader has over all: {ours} against {theirs}. None of its answers differs from the reader's.",
     worse="Among the items that it answers, the cautious reader scores below what the reader has over all: {ours} against {theirs}.",
     undecided="Among the items that it answers ({ours}), the cautious reader cannot be told from the reader over all ({theirs}).",
 )
@@ -630,7 +636,7 @@ check_dice(dice_of)
 # ```{exercise} What chance decides (compute)
 # :label: evaluation-matrix-chance
 #
-# A report compares eight models in seventeen columns. Nothing differs. (a) How many pairs are there? (b) How many does a level of 95 % decide on average? (c) Which level must each interval have so that with a probability of 95 % none is decided, by (4)?
+# A report compares eight models in seventeen columns. Nothing differs. (a) How many pairs are there? (b) How many does a level of 95 % decide on average? (c) Which level must each interval have so that with a probability of at least 95 % none is decided, by (4)?
 # ```
 
 # %% tags=["stub:chance"]
@@ -665,7 +671,8 @@ check_chance(answer)
 # :class: dropdown
 # ```
 #
-# Dice is a concave function of IoU, so that of two models with the same mean IoU the one with *even* overlaps has the larger mean Dice. Take one with overlaps of 0.45 on both pictures and one with 0 and 0.95: the cell below has both means. A report that prints Dice alone favours even overlaps; print both measures, or the distribution.
+# Dice is a concave function of IoU, so that of two models with the same mean IoU the one with *even* overlaps has the larger mean Dice. Take one with overlaps of 0.45 on both pictures and one with 0 and 0.95: the cell below has both means. A report that prints Dice alone favours even overlaps; print both measures, or the
+# distribution.
 
 # %%
 iou = {"even": torch.tensor([0.45, 0.45]), "uneven": torch.tensor([0.0, 0.95])}
@@ -692,7 +699,7 @@ say(
 # ```
 #
 # ```{dropdown} Why is Bonferroni allowed although the comparisons share items and models?
-# The bound (4) adds probabilities, whatever depends on what. It may be too strict, never too lax.
+# The bound (4) adds probabilities, whatever depends on what. It may be too strict, and is too lax only where the single intervals are.
 # ```
 #
 # ## In five lines
@@ -707,6 +714,6 @@ say(
 #
 # - Drawn scenes and a reader of few parameters: the matrix shows how to read such tables, not which large model is good at what.
 # - One training of the reader. For statements about *a kind of* model, fill the matrix with several trainings of each.
-# - Templates are part of a task: another wording, another parser, another order. Here everybody has the same.
+# - Templates are part of a task: another wording, another parser, another order. Here everybody has the same, but in detection the pixel rules may name several places.
 #
 # [A broken scoreboard](broken_scoreboard.ipynb) takes one number apart; [ManyICL](many_icl.ipynb) reads many answers from one call; [Orchestrator](orchestrator.ipynb) decides whom to believe.

@@ -107,7 +107,8 @@ show(
 #
 # $$p(x \mid c) = \mathcal N\big(x;\; G \hat\mu_c,\; \Sigma_w + (I - G)\Sigma_b\big). \tag{3}$$
 #
-# With both covariances known, no rule is right more often than the one that takes the larger density: that is the **ceiling** of our world. With covariances that are *estimated* from the training tasks it is a rival, and a dull one: two averages and a matrix inverse.
+# With both covariances known and both classes equally frequent, no rule that answers each question alone is right more often on average than the one that takes the larger density: that is the **ceiling** of our world. With covariances that are *estimated* from the training tasks it is a rival, and a dull one: two averages
+# and a matrix inverse.
 #
 # ### What attention does with them
 #
@@ -115,8 +116,8 @@ show(
 #
 # $$\sum_i (x^\top M x_i)\, \sigma_i = x^\top M \sum_i \sigma_i x_i = n\, x^\top M (\hat\mu_1 - \hat\mu_0).$$
 #
-# Up to the offset $\tfrac12(\hat\mu_1^\top M \hat\mu_1 - \hat\mu_0^\top M \hat\mu_0)$ this is the difference of the two scores (2): one layer of attention can hold a *learnt metric* in its query and key matrices, and a nearest mean comes out. The softmax makes a weighted
-# vote of it, in which near demonstrations count more. More than that needs a second layer, in which demonstrations have first looked at each other.
+# Divided by $n$ and less the offset $\tfrac12(\hat\mu_1^\top M \hat\mu_1 - \hat\mu_0^\top M \hat\mu_0)$ this is the difference of the two scores (2): one layer of attention can hold a *learnt metric* in its query and key matrices, and a nearest mean comes out. The softmax makes a weighted vote of it, in which demonstrations
+# with a high score count more. The offset is not in this sum, and there are two ways to it: a question reads both means, and leaves the rest to the perceptron behind its attention; or demonstrations look at each other first, and a second layer reads what they found.
 #
 # ### The model
 #
@@ -154,7 +155,7 @@ say(
 # ## The world
 #
 # In {py:func}`~mmlab.data.worlds.episode_world.episode_world` items have eight features. The means of a task's classes are drawn from a standard normal law. Around them items scatter little in three directions and widely in five, the same in all tasks of a world and turned at random between
-# worlds. So there is something to bring along from other tasks: by (3), which is computed below for each number of demonstrations, Euclid's nearest mean has to stay far below the ceiling until demonstrations are very many.
+# worlds. So there is something to bring along from other tasks. Without it Euclid's nearest mean stays far below the ceiling, which is computed below by (3), however many demonstrations there are: even with the true means it would weigh wide and narrow directions alike.
 #
 # Everybody gets the same demonstrations. The rows:
 #
@@ -389,8 +390,9 @@ say(
 )
 
 # %% [markdown]
-# The rows come in two kinds: those that know how items scatter in *other* tasks, and those that know nothing but the demonstrations. Look at the curve for what this knowledge is worth at few demonstrations and at many. Shuffled labels are the control: a model that answered
-# from its weights would not mind them. And a question to keep in mind is what a transformer adds to the two matrices of the estimated law, which were averaged from the same tasks: in a world that *is* Gaussian there is nothing left for it to add.
+# The rows come in two kinds: those that know how items scatter in *other* tasks, and those that know nothing but the demonstrations. Look at the curve for what this knowledge is worth at few demonstrations and at many, and from which number on a classifier that is fitted to the demonstrations alone has passed the model: that
+# number is this world's answer to the question at the top. The claims against such classifiers are about few demonstrations. Shuffled labels are the control: a model that answered
+# from its weights would not mind them. And a question to keep in mind is what a transformer adds to the two matrices of the estimated law, which were averaged from the same tasks: in a world that *is* Gaussian, and asked one question at a time, there is little left for it to add.
 #
 # ## What went wrong in practice
 #
@@ -462,7 +464,7 @@ claim(
     four["one order"],
     direction="higher",
     better="Demonstrations class by class are better than in any order: {ours} against {theirs}.",
-    worse="Demonstrations class by class, are worse than in any order: {ours} against {theirs}.",
+    worse="Demonstrations class by class are worse than in any order: {ours} against {theirs}.",
     undecided="Demonstrations class by class ({ours}) and in any order ({theirs}) cannot be told apart.",
     called="worlds",
 )
@@ -476,7 +478,8 @@ claim(
 #
 # $$\text{tokens read for one answer} \;\propto\; \frac{N + Q}{Q}, \tag{6}$$
 #
-# so that batching is what makes many demonstrations affordable. But questions of one call see each other. In training half of our tasks were read that way, so the model knows both ways. Unlabelled questions tell where items lie; is that of use?
+# so that batching makes many demonstrations affordable, unless what was read of them is kept from call to call. But questions of one call see each other. In training half of our tasks were read that way, so the model knows both ways. (There a question that looks at two demonstrations may stand behind one that has looked at sixteen, and read from it what the test does not
+# offer.) Unlabelled questions tell where items lie, so that together they might even pass the ceiling, which is that of single questions. Is that of use? The last question of a call sees the seven others.
 
 # %%
 grouped = []
@@ -529,7 +532,7 @@ frames(
     alt=lambda shots: (
         f"With {shots} demonstrations, {tokens_per_question(shots, 1):g} items are read for an answer if it is asked alone, {tokens_per_question(shots, 50):g} if fifty are asked at once."
     ),
-    caption="What (6) says: move the slider. The curve falls like 1/Q as long as Q is small beside N, and ends at 1.",
+    caption="What (6) says: move the slider. The curve falls like 1/Q as long as Q is small beside N, and comes near 1 where Q is large beside N.",
 )
 
 # %% [markdown]
@@ -551,7 +554,7 @@ assert back.confidence == (0.9, 0.6)
 
 # %% [markdown]
 # The names are a trap: *bear* stands in *polar bear*. The released scorer {cite}`jiang2024manyshot` looks for each name as a substring; an answer in which it finds two, as in every *polar bear*, is an error, and errors are **left out of the denominator**. What does that do to
-# a score? Let our model be a writer that names a class where it is sure and hedges where it is not: "bear or polar bear" for the fifth of its answers with the least confidence, and no line at all for one in twenty. Same answers, three ways to count.
+# a score? Let our model be a writer that names a class where it is sure and hedges where it is not: "bear or polar bear" for the fifth of its answers with the least confidence, and no line at all for one in twenty. The same model four times: once it has to choose, and then its replies are counted in three ways.
 
 
 # %%
@@ -600,7 +603,7 @@ for seed, world in worlds.items():
 counted = pd.DataFrame(counted)
 table(
     counted.drop(columns="seed").mean().to_frame("mean").T,
-    "The same answers at eight demonstrations, scored in four ways, and the share of what could not be read. Mean over worlds.",
+    "The same model at eight demonstrations: its choices, its replies scored in three ways, and the shares that could not be read or were left out. Mean over worlds.",
     digits=3,
 )
 claim(
@@ -691,7 +694,8 @@ say(
 )  # fmt: skip
 
 # %% [markdown]
-# What a model brings along is worth something as long as new tasks resemble the old ones. Six digits make fifteen pairs; the model may have learnt *these digits* rather than how to use demonstrations. Would more classes in training close the gap? The exercise below asks. The nearest mean brings nothing along and has
+# Hold the two columns against each other, row by row: what does each row bring along, and does it serve on digits that are new? Six digits make fifteen pairs; the model may have learnt *these digits* rather than how to use demonstrations. Would more classes in training close the gap? The exercise below asks. The nearest mean
+# brings nothing along and has
 # nothing to lose: print it beside every curve of demonstrations.
 #
 # ## Exercises
@@ -760,11 +764,11 @@ check_shrink(answer)
 # ```{solution-end}
 # ```
 #
-# ```{exercise} What one layer cannot do (think)
+# ```{exercise} What one sum cannot do (think)
 # :label: many-icl-offset
 #
-# Linear attention with values $\sigma_i = \pm1$ gives $n\,x^\top M(\hat\mu_1 - \hat\mu_0)$ and lacks the offset of (2). (a) For which tasks does the offset vanish? (b) Give the demonstrations other values, so that a single layer whose question may also look at itself reads the offset, and say why these values cannot be made from
-# one demonstration alone. (c) Show that a second layer can.
+# Linear attention with values $\sigma_i = \pm1$ gives $n\,x^\top M(\hat\mu_1 - \hat\mu_0)$ and lacks the offset of (2). (a) For which tasks does the offset vanish? (b) Give the demonstrations other values, so that their sum with equal scores is the offset, and say why these values cannot be made from one demonstration alone.
+# (c) Show that a second layer can make them. What could a perceptron behind a single layer do instead?
 # ```
 #
 # ```{solution-start} many-icl-offset
@@ -772,8 +776,9 @@ check_shrink(answer)
 # ```
 #
 # (a) If both means are equally far from 0 in the metric $M$, as for $\hat\mu_1 = -\hat\mu_0$. (b) The offset is $\tfrac12(\hat\mu_1^\top M \hat\mu_1 - \hat\mu_0^\top M \hat\mu_0)$. A value $\sigma_i\, x_i^\top M \hat\mu_{y_i} / (2n)$, summed without looking at the question, gives it exactly; but it holds $\hat\mu_{y_i}$,
-# the mean of *all* demonstrations of the class, and demonstration $i$ alone knows only $x_i$. Its own $x_i^\top M x_i$ would add the trace of $M$ times the scatter, which is the same for both classes only in expectation. (c) In a first layer demonstration $i$ looks at those of its own class and reads $\hat\mu_{y_i}$; in the second
-# the product is at hand. With causal attention early demonstrations see only few of their class: this is one way in which order enters.
+# the mean of *all* demonstrations of the class, and demonstration $i$ alone knows only $x_i$. Its own $x_i^\top M x_i$ would add the trace of $M$ times the scatter, which is the same for both classes only in expectation. (c) In a first layer demonstration $i$ looks at those of its own class and reads $\hat\mu_{y_i}$; the
+# perceptron of the block makes the product, and the second layer sums it. Or a question reads $\sum_i \sigma_i x_i$ with one head and $\sum_i x_i$ with another: from both it has both means, and the perceptron behind them can approximate the offset. With causal attention early demonstrations see only few of their class: this
+# is one way in which order enters.
 
 # %%
 episode = {k: v[:1] for k, v in batch.items()}
@@ -792,14 +797,15 @@ say("On the demo's first task the sum of those values is the offset.")
 # ```{exercise} New digits, again (think)
 # :label: many-icl-classes
 #
-# On new digits the model and the estimated law are both at a loss, although one is a transformer and the other two matrices. What do they share that the nearest mean has not? Say what you would change in the training tasks, and which run would show that this was the cause.
+# Look at the column of new digits in the last table, at the model, the estimated law and the two nearest means. What have the model and the law learnt that the nearest means have not? Say what you would change in the training tasks, and which run would show that this was the cause.
 # ```
 #
 # ```{solution-start} many-icl-classes
 # :class: dropdown
 # ```
 #
-# Both have learnt from six class means where means lie: six points span at most five directions, and along all others $\Sigma_b$ is nearly zero, so that $G$ in (3) throws away what demonstrations say there. To separate this from *pictures are not Gaussian*, keep the pictures and change the tasks alone: for every training task turn and shift the
+# Both have seen six class means, and may have learnt where means lie. The law has: six points less their mean span at most five directions, along all others $\Sigma_b$ is nearly zero, as printed below, and $G$ in (3) throws away what demonstrations say there. Raise those eigenvalues and look whether the law comes back. For
+# the model it is a guess; to separate it from *pictures are not Gaussian*, keep the pictures and change the tasks alone: for every training task turn and shift the
 # features at random, so that no direction is special; or raise the number of digits in training from two to eight and look whether the gap closes.
 
 # %%
@@ -820,8 +826,9 @@ say(
 # The other class, for every question. A model that keeps its answers reads its weights, not the demonstrations.
 # ```
 #
-# ```{dropdown} Why can nobody beat (3) in the drawn world?
-# With the true covariances it is the posterior probability of the class, given everything that can be seen. Choosing the likelier class minimises the probability of an error.
+# ```{dropdown} Why can nobody who answers one question at a time beat (3) in the drawn world?
+# With the true covariances and equally frequent classes it gives the posterior probability of the class, given the demonstrations and this question. Choosing the likelier class minimises the probability of an error. Other questions of the same task, even without labels, tell a little more: who reads them together has another
+# ceiling.
 # ```
 #
 # ```{dropdown} A paper reports accuracy among parsed answers. What do you ask for?
@@ -832,15 +839,15 @@ say(
 #
 # - Demonstrations are a small training set; the nearest class mean uses it without training, and belongs into every figure.
 # - Beyond that, a model brings along what other tasks had in common: how items scatter, and where classes lie.
-# - In a Gaussian world two estimated covariances hold all of it; the claims above say how far the transformer comes.
-# - Order, batching and the reading of replies each move the score; measure them, and leave no question out of the denominator.
+# - In a Gaussian world two estimated covariances hold nearly all of it; the claims above say how far the transformer comes.
+# - Order, batching and the reading of replies can each move the score; measure whether they do, and leave no question out of the denominator.
 # - Test what was learnt from other tasks on tasks unlike them, too: the last table shows both.
 #
 # ## Limits, and what to read next
 #
 # - Items here are eight numbers, not pictures of hundreds of tokens, and labels are numbers, not names: a large model also knows what *bear* means, and starts above chance without any demonstration.
 # - Two classes, and up to 64 demonstrations; the paper goes to about two thousand {cite}`jiang2024manyshot`.
-# - One small network and one recipe. A longer training comes nearer to (3); how near, the profile `gpu` says.
+# - One small network and one recipe, with a rate from three that were tried with half of the steps on one world. Whether a longer training comes nearer to (3) is for the profile `gpu` to say.
 # - Released tables of pictures and labels are read by {py:func}`~mmlab.data.sets.one_hot_labels.read_one_hot_labels`.
 #
 # [nlg2choice](nlg2choice.ipynb) reads answers by their probability instead of their letters; [Orchestrator](orchestrator.ipynb) asks what stated confidences are worth.
