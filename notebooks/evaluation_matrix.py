@@ -74,24 +74,16 @@ items = items or {"cpu": 240, "gpu": 3000}[profile]
 # %% tags=["hide-input"]
 # Code of the drawing
 boxes = {
-    "p": Box(0, 1, "picture"),
-    "m": Box(1, 1, "a model\nthat answers"),
+    "p": Box(0, 1.75, "picture"),
+    "m": Box(1, 1.75, "a model\nthat answers"),
     "a": Box(2, 0, "which shape ?\naccuracy"),
-    "b": Box(2, 0.8, "where ? how large ?\nbox: IoU"),
-    "c": Box(2, 1.6, "where ? of several\nF1 of the places"),
-    "d": Box(3, 0, "two questions, a rule\naccuracy"),
-    "e": Box(3, 0.8, "what is drawn ?\nROUGE-L"),
-    "f": Box(3, 1.6, "shape, place, size\nmask: Dice"),
+    "b": Box(2, 0.7, "where ? how large ?\nbox: IoU"),
+    "c": Box(2, 1.4, "where ? of several\nF1 of the places"),
+    "d": Box(2, 2.1, "two questions, a rule\naccuracy"),
+    "e": Box(2, 2.8, "what is drawn ?\nROUGE-L"),
+    "f": Box(2, 3.5, "shape, place, size\nmask: Dice"),
 }
-arrows = [
-    Arrow("p", "m"),
-    Arrow("m", "a"),
-    Arrow("m", "b"),
-    Arrow("m", "c"),
-    Arrow("a", "d"),
-    Arrow("b", "e"),
-    Arrow("c", "f"),
-]
+arrows = [Arrow("p", "m"), *(Arrow("m", box) for box in "abcdef")]
 show(
     diagram(boxes, arrows),
     alt="A drawing: one model answers questions about a picture; from its words come a class, a box, the places of several figures, a diagnosis by a rule, a report and a mask.",
@@ -234,7 +226,7 @@ def pixel_rules(pictures, name):
         quarters = [
             place
             for place, (across, down) in PLACES.items()
-            if spots[(16 if down > 0 else 0) :, (16 if across > 0 else 0) :][:16, :16].double().mean() > 0.15
+            if spots[(16 if down > 0 else 0) :, (16 if across > 0 else 0) :][:16, :16].double().mean() > 0.08
         ]  # fmt: skip
         answer = in_words(found)
         if len(quarters) > 1 and name == "place":  # several figures: say all places
@@ -441,35 +433,33 @@ frames(
 # %% [markdown]
 # ## Who is better at what
 #
-# First the reader against one simple rival in each column, on the same items; and against itself without sight. The rival that is named need not be the strongest of its column: look in the tables above which one is.
+# First, in each column, the reader against that simple rival which has the highest mean there, on the same items; and against itself without sight. Who is picked as the highest of three on the items of the test is flattered a little by that.
 
 # %%
+SIMPLE = ("nearest picture", "linear probe", "pixel rules")
+
+
+def strongest(task, data):
+    """The simple rival with the highest mean."""
+    return max(SIMPLE, key=lambda model: matrix[task, data, model].score)
+
+
 say(
     "\n".join(
         "- "
         + claimed(
-            f"matrix-{task}-{short}",
+            f"matrix-{task}-{data}-{short}",
             matrix[task, data, "reader"].scores,
             matrix[task, data, rival].scores,
             direction="higher",
             over="items",
-            better=f"{task.capitalize()}, {data}: the reader is ahead of {told}, {{ours}} against {{theirs}}.",
-            worse=f"{task.capitalize()}, {data}: {told} is ahead of the reader, {{theirs}} against {{ours}}.",
-            undecided=f"{task.capitalize()}, {data}: the reader ({{ours}}) and {told} ({{theirs}}) cannot be told apart.",
+            better=f"{task.capitalize()}, {data}: the reader is ahead of *{rival}*, {{ours}} against {{theirs}}.",
+            worse=f"{task.capitalize()}, {data}: *{rival}* is ahead of the reader, {{theirs}} against {{ours}}.",
+            undecided=f"{task.capitalize()}, {data}: the reader ({{ours}}) and *{rival}* ({{theirs}}) cannot be told apart.",
         )
-        for task, data, short, rival, told in (
-            ("classification", "clean", "rules", "pixel rules", "the row of pixel rules"),
-            ("classification", "noisy", "rules-noisy", "pixel rules", "the row of pixel rules"),
-            ("classification", "clean", "black", "reader, black picture", "the reader of black pictures"),
-            ("localisation", "clean", "rules", "pixel rules", "the row of pixel rules"),
-            ("localisation", "noisy", "nearest", "nearest picture", "the nearest picture"),
-            ("detection", "clean", "rules", "pixel rules", "the row of pixel rules"),
-            ("diagnosis", "clean", "probe", "linear probe", "the linear probe"),
-            ("diagnosis", "noisy", "probe-noisy", "linear probe", "the linear probe"),
-            ("report", "clean", "nearest", "nearest picture", "the nearest picture"),
-            ("report", "noisy", "probe", "linear probe", "the linear probe"),
-            ("segmentation", "clean", "rules", "pixel rules", "the row of pixel rules"),
-            ("segmentation", "noisy", "nearest", "nearest picture", "the nearest picture"),
+        for task, data, short, rival in (
+            *((*place, "strongest", strongest(*place)) for place in matrix.places),
+            ("classification", "clean", "black", "reader, black picture"),
         )
     )
 )  # fmt: skip
