@@ -96,7 +96,7 @@ show(
 #
 # $$L = \mathbb{E}\,[-\log p(a_t \mid \text{picture, question}, a_{<t})]. \tag{1}$$
 #
-# Either all weights move, or the connector alone, or, with the connector, a change of low rank $r$ of every matrix $W$ of the language model {cite}`hu2022lora`,
+# Either all weights move, or the connector alone, or the connector and the language model (*language* in the cards), or, with the connector, a change of low rank $r$ of every matrix $W$ of the language model's blocks (*lora*) {cite}`hu2022lora`,
 #
 # $$W + \frac{\alpha}{r} B A, \qquad B = 0 \text{ at the start.} \tag{2}$$
 #
@@ -104,7 +104,7 @@ show(
 #
 # $$L_g = (1 - g)\, L_\text{domain} + g\, L_\text{general}, \tag{3}$$
 #
-# which is in the mean what a share $g$ of general items gives.
+# which is what (1) gives where a share $g$ of the batch's *words* is from general data. A share of items is another weight where answers differ in length: here those of the domain have two words, general ones have one.
 
 # %% tags=["hide-input"]
 # Code of the cards
@@ -147,7 +147,7 @@ SAID = [
 
 
 def released(text):
-    """The first of the two words that is there; None for the coin."""
+    """Real is looked for first, then fake; None for the coin. Each answer here is one sentence."""
     first = text.lower().split(".")[0]
     return 1 if "real" in first else 0 if "fake" in first else None
 
@@ -179,11 +179,11 @@ say(
 # Code of the table
 table(
     pd.DataFrame({f"n = {n}": {f"{p} %": " to ".join(f"{x:.2f}" for x in wilson(round(n * p / 100), n)) for p in (50, 65, 96)} for n in (20, 100, 500)}),
-    "Wilson's interval of a share, by the number of cases.",
+    "Wilson's interval of a share, which is rounded to whole cases, by the number of cases.",
 )  # fmt: skip
 
 # %% [markdown]
-# **DentalGPT** asks *yes* and *no* equally often, so that always-yes has one half {cite}`dentalgpt`; **MedGemma** reads a letter, **MedTrinity-25M** takes recall for open questions, **GalleryGPT** compares texts. **MedSigLIP** is no writer: its tower and a text tower are tuned by the sigmoid loss {cite}`medgemma`, in which each pair $i, j$ is judged by itself, with $z_{ij} = 1$ for a pair and $-1$ else:
+# **DentalGPT** asks *yes* and *no* equally often, so that always-yes has one half {cite}`dentalgpt`; **MedGemma** reads a letter, **MedTrinity-25M** takes recall for open questions, **GalleryGPT** compares texts. **MedSigLIP** is no writer: its tower and a text tower are tuned by the sigmoid loss {cite}`medgemma`, in which each of the $B^2$ pairs of a picture $i$ and a text $j$ is judged by itself, with $z_{ij} = 1$ where they belong together and $-1$ else. With a learnt scale $t$ and offset $b$ of their cosines (other letters than above) and $\sigma(x) = 1/(1 + e^{-x})$,
 #
 # $$L = -\frac1B \sum_{i,j} \log \sigma\big(z_{ij}(t \cos_{ij} + b)\big). \tag{6}$$
 
@@ -308,7 +308,7 @@ say(
 # %% [markdown]
 # ## What moves
 #
-# Each choice has the same steps and the same three rates, in one world of its own: by the share of new answers with both parts right, to the nearest twentieth, and of equal ones by old answers. No general data yet.
+# Each choice has the same steps, and its rate is one of the same three, chosen in a world that is used for this alone: by the share of new answers with both parts right, to the nearest twentieth, and of equal ones by old answers. No general data yet.
 
 # %%
 WAYS = {
@@ -380,11 +380,11 @@ say(
 )
 
 # %% [markdown]
-# A row that has learnt little has also forgotten little. So read the two columns as a pair, and before you praise what keeps old answers, look for the same in full tuning with something of the old beside it.
+# A model that is not tuned keeps all old answers, so that column alone says nothing of a way to tune; and nothing keeps a row from losing in both. So read the two columns as a pair. Each row has its own rate, chosen for new answers: what moves, and how fast it moves, are not told apart here. And before you praise what keeps old answers, look for the same in full tuning with something of the old beside it.
 #
 # ## How much general data
 #
-# Full tuning at its rate, with the weight $g$ of (3) turned up. Every step sees as many domain items, and as many general ones; only weights change.
+# Full tuning at its rate, with the weight $g$ of (3) turned up. Every step sees as many domain items, and as many general ones; only weights change. The low-rank change, which is held against it below, had no general data: that is one recipe against another, and not what moves against what is mixed in.
 
 # %%
 SHARES = (0.0, 0.1, 0.3, 0.5, 0.8)
@@ -417,7 +417,7 @@ say(
 # %% [markdown]
 # ## A test that has leaked
 #
-# MedTrinity-25M gathers images from many public sources, and whoever tunes on such a collection has to ask whether test images are among them. What would it do to a score? Here three in ten severities are recorded wrongly, in training and in test, as labels are. Of the training items a part is exchanged for test items with their labels. The score is on the leaked half of the test, and on the other half.
+# MedTrinity-25M gathers images from many public sources, and whoever tunes on such a collection has to ask whether test images are among them. What would it do to a score? Here three in ten severities are recorded wrongly, in training and in test, as labels are. Of the training items a part is exchanged for test items with their labels. The score is that of the severity after the true area, on the half of the test that leaks, and on the other half.
 
 # %%
 HALF = TEST // 2
@@ -457,8 +457,8 @@ say(
         above["first half"].tolist(),
         1 - NOISE,
         direction="higher",
-        better="With the leak the first half scores above what true severities would score, {ours} against {theirs}: a score that no reading of the pictures reaches.",
-        worse="With the leak the first half scores below what true severities would score, {ours} against {theirs}.",
+        better="With the leak the first half scores above what true severities would score in the mean, {ours} against {theirs}: what is above is not read off the pictures.",
+        worse="With the leak the first half scores below what true severities would score in the mean, {ours} against {theirs}.",
         undecided="With the leak the first half's score ({ours}) and that of true severities ({theirs}) cannot be told apart.",
         unit="%",
         called="worlds",
@@ -466,7 +466,7 @@ say(
 )
 
 # %% [markdown]
-# A score above the ceiling of the labels is one sign of a leak that needs no access to the training data. The halves are another: they have the same law, so a gap between them in one row is not the difficulty of the items.
+# A score above the ceiling of the labels is one sign of a leak that needs no access to the training data. It is a sign only where label errors are drawn without a look at the picture, as here: errors that an annotator repeats can be learnt, honestly, from other items. The halves are another sign: they have the same law, so a gap between them that chance does not make is not the difficulty of the items.
 #
 # ## Exercises
 #
@@ -584,8 +584,8 @@ check_leak(leak)
 # It gets half of the points on two classes, as much as one that is as often wrong as right, and nobody sees that it said nothing. Count what cannot be read.
 # ```
 #
-# ```{dropdown} After tuning, the connector alone keeps all old answers. Why is that no praise yet?
-# It may have learnt nothing: a model that is not tuned keeps them all. Say what it has of the new answers beside it.
+# ```{dropdown} Elsewhere you read that a tuning of the connector alone has kept all old answers. Why is that no praise yet?
+# It may have learnt nothing: a model that is not tuned keeps them all. Ask what it has of the new answers; and see above what the row of the connector has of the old ones.
 # ```
 #
 # ## In five lines
@@ -594,15 +594,15 @@ check_leak(leak)
 # - Read new and old answers as a pair, for every choice.
 # - General data have a weight, and it has a curve.
 # - Count what cannot be read; give conditional scores with their joint, and shares with their interval.
-# - Ask of every test set whether it was in the training data; a score above the labels' own ceiling says so.
+# - Ask of every test set whether it was in the training data; a score above the labels' own ceiling is a reason to ask again.
 #
 # ## Limits, and what to read next
 #
-# - Networks of some ten thousand values on drawn pictures. Nothing here is a medical device, and no system was run: cards are settings of theirs on our models, and what no source states is our reading.
-# - Rates were chosen in one world, by new answers first; whoever weighs old answers more would choose lower ones. Three rates are few, and ends of the range are possible.
+# - Networks of some twenty thousand values on drawn pictures. Nothing here is a medical device, and no system was run: cards are settings of theirs on our models, and what no source states is our reading.
+# - Rates were chosen in one world, by new answers first; whoever weighs old answers more may choose others. Three rates are few, and a row whose rate is the end of the range may have had too short a search.
 # - The low-rank change has one rank. The language model of our bases is one block, so most of what a low-rank change saves in a large model cannot be seen.
-# - General data are the base's own. Whoever tunes a published model rarely has these.
+# - General data are the base's own training items. Whoever tunes a published model rarely has these. With the low-rank change or the connector they were not tried.
 # - Verdict alone or with reasons is the question of [I-FAS](i_fas.ipynb). Panels, regions and polygenic risk, which some of the systems are about, are not measured here.
-# - That MedTrinity-25M itself holds test images was not checked; the page measures what it would do.
+# - Whether MedTrinity-25M itself holds test images was not checked; the page measures what that would do.
 #
-# {cite:t}`medtrinity` have the largest of these data sets, {cite:t}`hu2022lora` the low-rank change.
+# {cite:t}`medtrinity` tell how such a data set is gathered, {cite:t}`hu2022lora` have the low-rank change.

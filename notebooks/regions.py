@@ -15,7 +15,7 @@
 #
 # **A report says that there is a nodule. Where? A model that reads and writes can put a box into its sentence, and it can look again, closer, before it answers. How are such answers read and scored, and is the second look worth anything?**
 #
-# MedRegA {cite}`medrega` writes regions as numbers from 0 to 999 between its words. It has three tasks: boxes for a name, a name for a box, and reports whose phrases carry boxes; and it may locate first and answer then {cite}`medrega_repository`. This chapter builds what surrounds the model: the text format, a reader of damaged answers, the scorers with their matching, and the two steps. The model itself is replaced by something that is solved in a moment, so that the steps can be taken apart. The pictures are drawn figures; nothing here is a medical device.
+# MedRegA {cite}`medrega` writes regions as numbers from 0 to 999 between its words. It has three tasks: boxes for a name, a name for a box, and reports whose phrases carry boxes; and it may locate first and answer then, with the box in what it reads {cite}`medrega_repository`. The closer look at a crop is this page's own second step. This chapter builds what surrounds the model: the text format, a reader of damaged answers, the scorers with their matching, and the two steps. The model itself is replaced by something that is solved in a moment, so that the steps can be taken apart. The pictures are drawn figures; nothing here is a medical device.
 #
 # **After this chapter you can**
 #
@@ -82,7 +82,7 @@ parts = {
 show(
     diagram(parts, [Arrow("x", "low"), Arrow("low", "l"), Arrow("l", "c"), Arrow("x", "c"), Arrow("c", "r")]),
     alt="A drawing: a picture of many pixels is seen by a frozen tower with few pixels; a box is written as text; the window around it is cut from the picture with all its pixels, and a frozen reader answers.",
-    caption="Locate, then answer. Blue is fitted. The tower sees a quarter of the pixels; the window brings back the rest.",
+    caption="Locate, then answer. Blue is fitted. The tower sees a quarter of the pixels; the window is cut from all of them.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -125,11 +125,11 @@ say(
 # %% [markdown]
 # ## Scores that do not depend on the order
 #
-# The overlap of two boxes $P$ and $G$ is
+# The overlap of two boxes, predicted $P$ and true $G$, is their intersection over their union:
 #
 # $$\mathrm{IoU}(P, G) = \frac{|P \cap G|}{|P \cup G|}. \tag{2}$$
 #
-# For one object with one region, its mean and the shares above 0.25, 0.5 and 0.75 are the scores. For several, boxes are first matched one to one, so that the total overlap is as large as possible,
+# For one object with one region, its mean and the shares from 0.25, 0.5 and 0.75 on are the scores. For several, boxes are first matched one to one, so that the total overlap is as large as possible,
 #
 # $$m = \arg\min_{m \text{ one to one}} \sum_i \big(1 - \mathrm{IoU}(P_i, G_{m(i)})\big), \tag{3}$$
 #
@@ -324,11 +324,11 @@ say(
 # %% [markdown]
 # ## Locate, then answer
 #
-# *Which shape is the red one?* Seen with 32 × 32 pixels, a small figure covers a few of them. So locate first; cut a square window around the box, with centre $(c_x, c_y)$ and side
+# *Which shape is the red one?* Seen with 32 × 32 pixels, a small figure covers a few of them. So locate first, and cut a square window with the centre of the box. For a box of width $w$ and height $h$, a margin $\mu$ and a smallest side $s_0$, its side is
 #
-# $$s = \min\big(\max(\mu \cdot \max(w, h),\, s_0),\, 1\big), \tag{5}$$
+# $$s = \min\big(\max(\mu \cdot \max(w, h),\, s_0),\, 1\big). \tag{5}$$
 #
-# pushed back into the picture where it stands out, from the picture with all its pixels; draw it into a quarter of an empty picture of 32 × 32, and ask the reader *which shape?*. The reader has seen figures in quarters only: a window that filled the picture would show it one in the middle. Two things change at once: the others are mostly outside of the window, and the figure has more pixels. One control takes away each.
+# Push it back into the picture where it stands out; cut it from the picture with all its pixels; draw it into a quarter of an empty picture of 32 × 32; and ask the reader *which shape?*. The reader has seen figures in quarters only: a window that filled the picture would show it one in the middle. Three things change at once: the others are mostly outside of the window, the figure has more pixels, and a reader answers where a ridge did. One control takes away each of the first two; the third stays, so that the first row of the table differs from the others by more than the look.
 #
 # | row | what the reader sees | chosen on validation |
 # | --- | --- | --- |
@@ -338,9 +338,9 @@ say(
 # | random place | a window of the same size anywhere | – |
 # | extent of the colour | the window around that box | five tolerances, five margins |
 # | extent, few pixels | the same window, cut from the picture of 32 × 32 pixels | – |
-# | true box | the window around the true box, with the margin of the row of the extent: the ceiling of locating | – |
+# | true box | the window around the true box, with the margin of the row of the extent and not one of its own | – |
 #
-# All ridges have the same closed form, with the spread of the features on the diagonal,
+# All ridges have the same closed form, with one row of $X$ and $Y$ for each item and the spread of the features on the diagonal,
 #
 # $$W = (X - \bar X)^\top \big[(X - \bar X)(X - \bar X)^\top + \lambda\, \overline{\mathrm{diag}}\, I\big]^{-1} (Y - \bar Y). \tag{6}$$
 
@@ -434,7 +434,7 @@ budgets = Budgets(
 )  # fmt: skip
 table_over_seeds(
     answers,
-    f"Which shape is the named one? Share of {3 * pictures} right; chance among 4 is a quarter. *True box* tells what a locator without errors would give.",
+    f"Which shape is the named one? Share of {3 * pictures} right; chance among 4 is a quarter. *True box* is a locator without errors, with the margin that was chosen for the extent; its own may be another.",
     best={"accuracy": "higher"},
     reference=["true box"],
     order=ROWS,
@@ -521,7 +521,7 @@ show(
         f"{name}: " + ", ".join(f"{mean[name, e]:.2f} at {e:g}" for e in ERRORS) + "."
         for name in ("narrow window", "wide window")
     ),
-    caption=f"Share of shapes told right by the standard deviation of the box's place, in sides of the picture; the band is the 95 % interval over draws. The narrow window is {MARGINS[1]:g} sides of the box, the wide one {MARGINS[-1]:g}. At no error the higher mean is that of the *{max(('narrow window', 'wide window'), key=lambda n: mean[n, ERRORS[0]])}*, at {ERRORS[-1]:g} that of the *{max(('narrow window', 'wide window'), key=lambda n: mean[n, ERRORS[-1]])}*.",
+    caption=f"Share of shapes told right, of {pictures} names in each draw, by the standard deviation of the box's place, in sides of the picture; the band is the 95 % interval over draws. The narrow window is {MARGINS[1]:g} sides of the box, the wide one {MARGINS[-1]:g}. At no error the higher mean is that of the *{max(('narrow window', 'wide window'), key=lambda n: mean[n, ERRORS[0]])}*, at {ERRORS[-1]:g} that of the *{max(('narrow window', 'wide window'), key=lambda n: mean[n, ERRORS[-1]])}*.",
     label="regions-error",
 )  # fmt: skip
 
@@ -551,10 +551,10 @@ say(
 # %% [markdown]
 # ## What went wrong in practice
 #
-# - A language model has to learn the twelve digits of a box one by one. The ridge that stands here writes numbers that a regression found; whether digits cost accuracy is not measured.
-# - A score over lists hides names. In the table of shuffled lists, a box that MedRegA gives to the wrong colour counts.
+# - A language model has to learn the digits of a box, up to twelve, one by one. The ridge that stands here writes numbers that a regression found; whether digits cost accuracy is not measured.
+# - A score over lists hides names. In the table of shuffled lists, a box that MedRegA gave to the wrong colour would count.
 # - A window that fills the reader's picture puts the figure in the middle, where none was in its lessons. So the window is drawn into a quarter. Who cuts has to know what the answerer was taught on.
-# - The window is square and the box may not be: half of a long object's window is other things.
+# - The window is square and the box may not be: a long object's window is filled with other things, too.
 #
 # ## Exercises
 #
@@ -641,12 +641,12 @@ check_scores(scores)
 # Rows (a, b) and (c, d) with a the largest, but a + d smaller than b + c. Greedy takes a and is left with d.
 # ```
 #
-# ```{dropdown} A crop of a random place reaches more than chance. How?
-# It may hold the named figure, or only part of the others; and the reader's answer is about whatever is in the window. Chance is reached only by answers that have nothing to do with the picture.
+# ```{dropdown} A crop of a random place could reach more than chance. How?
+# Now and then it holds the named figure, whole or in part. Where it holds another figure, or none, the answer is right as often as by chance, since shapes are drawn independently of each other. Whether it did so here is a matter of the table and its spread.
 # ```
 #
 # ```{dropdown} Why is the window with few pixels the control, and not the whole picture?
-# It changes one thing alone. The whole picture differs from the window in its pixels per figure and in what else is to be seen.
+# It changes one thing alone. The whole picture differs from the window in its pixels per figure, in what else is to be seen, and here in who answers.
 # ```
 #
 # ## In five lines
@@ -654,13 +654,16 @@ check_scores(scores)
 # - A box on a grid from 0 to 999 costs half a thousandth; a reader of such text takes four numbers in a row and counts what it cannot read.
 # - Lists of boxes are matched one to one before they are scored, by the Hungarian method.
 # - Locating has dull rivals: the mean box, and whatever the drawing gives away, such as its paint.
-# - A closer look changes place and pixels; a window of few pixels and one at a random place take these apart.
-# - How wide to cut depends on how far the box is off.
+# - A closer look changes place, pixels and, here, who answers; a window of few pixels and one at a random place are controls of the first two.
+# - How wide to cut is chosen with the locator's own boxes, errors included, and not with true ones.
 #
 # ## Limits, and what to read next
 #
 # - Figures of plain colours, whose extent a threshold finds; no scan is like this, and nothing here is a medical device.
 # - Reports with boxes, the third task, need a model that writes; only their scorers are here.
 # - Draws differ in all pictures; reader and tower are one.
+# - A window ends as 16 × 16 pixels, and one that is wider than a quarter of the picture is reduced on the way: between its rows with all and with few pixels there is then less than a factor of two a side.
+# - Locator and answer at once are linear in features that were learnt for other pictures. A stronger locator, or one answerer for all rows, may change the order.
+# - In the wide window a figure is drawn smaller than any that the reader was taught on: its width and that are not told apart.
 #
 # [Vision chains](vision_chains.ipynb) finds boxes without any training, by questions; [VALE](vale.ipynb) finds the region that a classifier used.

@@ -188,7 +188,7 @@ class MedRegA(Method):
         inputs=("features", "name", "box"),
         outputs=("box",),
         claims=(
-            Claim("accuracy", "answer at once", "higher", name="locate-at-once"),
+            Claim("accuracy", "answer at once", "higher", kind="sanity", name="locate-at-once"),
             Claim("accuracy", "crop of a random place", "higher", kind="sanity", name="locate-random-place"),
             Claim("accuracy", "crop of few pixels", "higher", kind="sanity", name="locate-few-pixels"),
             Claim("IoU", "box of another picture", "higher", kind="sanity", name="boxes-another-picture"),
