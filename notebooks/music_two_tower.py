@@ -15,7 +15,7 @@
 #
 # **Towers of sounds and captions are asked which instrument plays, and do badly. Which of the two towers is at fault?**
 #
-# Zero-shot classification compares a sound with the words of its class. It needs a good vector of the sound, and a good one of the words. Vasilakis and colleagues separate the two {cite}`vasilakis2024listen`: they put the mean of each class's own *sounds* in the place of its prompt. If that works where the prompt does not, they argue, the towers can listen and cannot read. For single notes of fourteen instruments, one of their systems names 4.4 % by its prompts and 48.4 % by such prototypes;
+# Zero-shot classification compares a sound with the words of its class. It needs a good vector of the sound, and a good one of the words. Vasilakis and colleagues separate the two {cite}`vasilakis2024listen`: they put the mean of each class's own *sounds* in the place of its prompt. If that works where the prompt does not, they argue, the tower of sounds can listen, and the fault lies with the tower of words or with the projection into the space that both share: it cannot read. For single notes of fourteen instruments, one of their systems names 4.4 % by its prompts and 48.4 % by such prototypes;
 # another one 45.3 % and 89.3 % {cite}`vasilakis2024listen`.
 #
 # The argument has a gap. A mean of sounds may work because the *sounds* differ, whatever a tower has learnt.
@@ -186,7 +186,7 @@ say(
 # %% [markdown]
 # ## Towers and prompts
 #
-# The towers are small, and learn by InfoNCE {cite}`radford2021clip` from 100 notes of each instrument. For a seed, start, batches and captions are drawn anew. Four kinds of prompt are asked: the *name* six times; the *name in a caption*, with words that say nothing; *name and family*; and a *definition* without the name, its family and the registers of its lowest and highest notes, as the paper has one {cite}`vasilakis2024listen`. The three plucked instruments have one definition, and ties count as misses.
+# The towers are small, and learn by InfoNCE {cite}`radford2021clip` from 100 notes of each instrument. For a seed, start, batches and captions are drawn anew. Four kinds of prompt are asked: the *name* six times; the *name in a caption*, with words that say nothing; *name and family*; and a *definition* without the name, its family and the registers of its lowest and highest notes, as the paper has one {cite}`vasilakis2024listen`. The three plucked instruments have one definition, flute and oboe another one, and ties count as misses: of those five a definition names no note.
 
 
 # %%
@@ -263,7 +263,7 @@ PROMPTS = {kind: torch.tensor(rows) for kind, rows in PROMPTS.items()}
 # | prototypes | (1), of 20 validation sounds of each class | their labels |
 # | same sounds | (1), of the test sounds, as the paper has it | the answers |
 # | leave one out | (2), of the test sounds | the answers of others |
-# | shuffled prototypes | (1), each class with the name of one of another family | labels that say nothing |
+# | shuffled prototypes | (1), each class with the name of one of another family | labels of which each is wrong |
 # | untrained prototypes | (1), in a tower that was never trained | as *prototypes* |
 # | spectrogram prototypes | (1), in the bare log-spectrograms | as *prototypes* |
 # | spectrogram ridge | a linear classifier on them | as *prototypes* |
@@ -446,7 +446,7 @@ show(
 #
 # ## What captions never said
 #
-# Here we know how often captions had the name, since we wrote them. Turn it.
+# Here we know how often captions had the name, since we wrote them. Turn it, and watch both curves: captions teach the tower of sounds as well. If the dial touched the tower of words alone, the prototypes' curve would be flat.
 
 # %% tags=["hide-input"]
 # Code of the figure: the dial
@@ -539,14 +539,14 @@ for slug, theirs in (
     )
 
 # %% [markdown]
-# A triplet that sounds get right may show no more than that the book goes by what can be heard, as ours in part does.
+# Whether any row is above chance is not asked: intervals are for differences of rows. A triplet that sounds get right may show no more than that the book goes by what can be heard, as ours in part does.
 #
 # ## What went wrong in practice
 #
 # - A prompt that several classes share ties. Whoever breaks ties by the first index gives some classes all of it; here ties are misses.
 # - In a trial, a prompt of the family alone had no hit at all: three instruments share it, and every note tied.
 # - To choose among prompts is a search. It needs labelled sounds, which zero-shot is said not to need; whoever has them can also make prototypes of them.
-# - Prototypes exchanged at random kept a few in place, and the control was above chance. Now every class has a name of another family.
+# - Prototypes exchanged at random kept a few in place, and the control was above chance. Now every class has a name of another family. Such labels still say something, namely what a note is not: a hit needs a note that is taken for one of another family, so the control is to be expected below chance, and little is shown by being above it.
 #
 # ## Exercises
 #
@@ -647,7 +647,7 @@ check_self(own_cosine)
 # :class: dropdown
 # ```
 #
-# The mean is $\mu$ plus a noise of squared length $1/n$, or $1/(n-1)$ without the sound. Its product with $\mu + \varepsilon_i$ is $m^2 + 1/n$, or $m^2$. The lengths are $\sqrt{m^2 + 1}$ and $\sqrt{m^2 + 1/n}$. Without signal this is $1/\sqrt n$ with the sound, and 0 without it, while all other classes have 0: every sound is then named rightly by prototypes that know nothing.
+# The mean is $\mu$ plus a noise of squared length $1/n$, or $1/(n-1)$ without the sound. Its product with $\mu + \varepsilon_i$ is $m^2 + 1/n$, or $m^2$. The lengths are $\sqrt{m^2 + 1}$ and $\sqrt{m^2 + 1/n}$, or $\sqrt{m^2 + 1/(n-1)}$. The cosine is the product, divided by both lengths. Without signal this is $1/\sqrt n$ with the sound, and 0 without it, while all other classes have 0: every sound is then named rightly by prototypes that know nothing.
 
 
 # %% tags=["solution:self"]
@@ -663,7 +663,7 @@ check_self(own_cosine)
 noise = torch.randn(60, 20_000, generator=torch.Generator().manual_seed(0))
 classes = torch.arange(60) // 5
 say(
-    f"Noise alone, twelve classes of five sounds in 20,000 dimensions: {by(noise, prototypes(noise, classes, K), classes):.0f} % are right if prototypes have the same sounds, {top(leave_one_out(noise, classes, K), classes):.0f} % with one left out."
+    f"Noise alone, twelve classes of five sounds in 20,000 dimensions: {by(noise, prototypes(noise, classes, K), classes):.0f} % are right if prototypes have the same sounds, {top(leave_one_out(noise, classes, K), classes):.0f} % with one left out; at random it is {100 / K:.0f} % of these {len(noise)} sounds, give or take a few."
 )
 
 # %% [markdown]
@@ -701,7 +701,7 @@ say(
 # ```
 #
 # ```{dropdown} Why is the tower with random weights a control, and not a joke?
-# Random linear maps keep distances roughly. What can be told apart in the input can be told apart behind it, so a prototype's success needs no learning.
+# Random linear maps keep distances roughly. Much of what can be told apart in the input can then be told apart behind it, so a prototype's success may need no learning. How much is lost the table says.
 # ```
 #
 # ```{dropdown} Why are prototypes of the classified sounds themselves optimistic?
@@ -713,7 +713,7 @@ say(
 # - A prototype replaces the prompt by the mean of sounds, and so goes round the tower of words.
 # - Make it of other sounds than those that are asked.
 # - Put the untrained tower and the bare input beside it before you say that a tower listens.
-# - A word that captions seldom have is a word that a text tower cannot read; what it can read, families for example, a prompt may use.
+# - How well a text tower reads a word depends here on how often captions had it; what they had more often, families for example, a prompt may use.
 # - Triplets need both sides of the anchor; a list's order is no part of a book.
 #
 # ## Limits, and what to read next

@@ -86,10 +86,12 @@ class AnyAttack(Method):
         summary="Tests robustness by a learnt, bounded noise that makes an encoder take one picture for another.",
         inputs=("image",),
         claims=(
-            Claim("cosine with the target", "uniform noise", "higher", kind="sanity", name="any-attack-noise"),
-            Claim("cosine with the target", "pixels of the target", "higher", name="any-attack-pixels"),
+            Claim("cosine with the target", "random signs", "higher", kind="sanity", name="any-attack-noise"),
+            Claim("cosine with the target", "pixels of the target", "higher", kind="sanity", name="any-attack-pixels"),
             Claim("cosine with the target", "no schedule", "higher", name="any-attack-schedule"),
-            Claim("cosine, other tower", "pixels of the target", "higher", name="any-attack-pixels-other"),
+            Claim(
+                "cosine, other tower", "pixels of the target", "higher", kind="sanity", name="any-attack-pixels-other"
+            ),
             Claim("cosine, other tower", "PGD", "higher", name="any-attack-pgd-other"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),

@@ -248,7 +248,7 @@ class MusicTwoTower(Method):
             Claim("top-1", "prompt chosen on validation sounds", "higher", name="music-prompt"),
             Claim("top-1", "untrained towers", "higher", kind="sanity", name="music-untrained"),
             Claim("top-1", "prototypes of spectrograms", "higher", kind="sanity", name="music-spectrogram"),
-            Claim("triplets", "prompts", "higher", name="music-triplets"),
+            Claim("triplets", "prompts", "higher", kind="sanity", name="music-triplets"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("CLAP", "zero-shot", "prototypes", "music", "evaluation"),
