@@ -360,7 +360,15 @@ size = sum(
 candidates = len(parts["test"]["caption"])
 budgets = Budgets(
     "groups",
-    {row: Spent(ROWS[row][4], size, ("rate",), len(RATES)) for row in ROWS},
+    {
+        row: Spent(
+            ROWS[row][4],
+            None if "depths" in row else size,
+            ("rate",) if ROWS[row][5] is None else (),
+            len(RATES) if ROWS[row][5] is None else 1,
+        )
+        for row in ROWS
+    },
 )
 table_over_seeds(
     scores,
