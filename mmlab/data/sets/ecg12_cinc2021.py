@@ -96,7 +96,7 @@ def ecg12_cinc2021() -> Ecg12:
     if len(table["record"]) != len(arrays["signal_uv"]) or table["record"] != list(range(len(table["record"]))):
         raise ValueError(
             f"{path} has {len(table['record'])} records for {len(arrays['signal_uv'])} signals, and they are counted "
-            f"from 0: put the right file there (check: mmlab data verify {name})."
+            f"from 0: put the right file there (check: mmlab data verify ecg12_cinc2021)."
         )
     return Ecg12(
         torch.from_numpy(arrays["signal_uv"].astype(np.float32)) / 1000,
