@@ -370,15 +370,22 @@ class GILL(Method):
             streamer: Has ``put``, which is given the tokens of each step, and ``end``.
 
         Raises:
-            ValueError: If words are to be drawn without ``rng``, or none at all.
+            ValueError: If words are to be drawn without ``rng``, or none at all, or there is no room for the prompt.
         """
         if max_new_tokens < 1 or (temperature > 0 and rng is None):
             raise ValueError("generate: max_new_tokens must be at least 1, and a temperature above 0 needs rng.")
         ends = self.language_model.config.eos_token_id if stop is None else list(stop)
         with self.evaluating():
+            prompt = self.read(batch)
+            room = getattr(self.language_model.config, "max_position_embeddings", None)
+            if room is not None and prompt.mask.shape[1] >= room:
+                raise ValueError(
+                    f"generate: a prompt has {prompt.mask.shape[1]} tokens, those of its pictures included, and the "
+                    f"language model has room for {room}: shorten it."
+                )
             return write_on(
                 self,
-                self.read(batch),
+                prompt,
                 ends,
                 max_new_tokens,
                 rng,

@@ -89,7 +89,7 @@ class Nlg2Choice(Method):
             **how: Arguments of the model's ``generate``.
         """
         with self.evaluating():
-            prompts = {key: batch[key] for key in ("input_ids", "length", "images")}
+            prompts = {key: batch[key] for key in ("input_ids", "length", "images") if key in batch}
             made = self.model.generate(prompts, rng, **{"max_new_tokens": self.words, "do_sample": False, **how})
         return torch.where(answer_mask(made, self.end), made, self.end)
 

@@ -140,13 +140,19 @@ class LayeredReader(nn.Module):
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, words)
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """Words (B, T) and pictures (B, M, C, H, W) as one sequence of vectors, (B, T', D), padded on the right."""
-        ids, images = batch["input_ids"], batch["images"]
+        """Words (B, T) and pictures (B, M, C, H, W) as one sequence of vectors, (B, T', D), padded on the right.
+
+        Raises:
+            ValueError: If a text is empty, or has more places for pictures than there are.
+        """
+        ids, images = batch["input_ids"], batch.get("images")
         if self.first:
+            if images is None:
+                raise ValueError("LayeredReader: every text begins with a picture, and the batch holds no images.")
             words = self.embedding(ids[:, 1:].clamp(min=0))
             return torch.cat([self.connector(self.tower(images[:, 0])), words], 1)
         seen = None
-        if images.shape[1]:
+        if images is not None and images.shape[1]:
             seen = self.connector(self.tower(images.flatten(0, 1))).unflatten(0, images.shape[:2])
         return splice(self.embedding, ids, batch["length"], seen).vectors
 
@@ -183,7 +189,7 @@ class LayeredReader(nn.Module):
         rows, made = torch.arange(len(ids), device=ids.device), []
         going = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
         for step in range(max_new_tokens):
-            scores = self.logits({"input_ids": ids, "length": length + step, "images": batch["images"]})
+            scores = self.logits({**batch, "input_ids": ids, "length": length + step})
             word = scores[rows, length + more + step - 1].argmax(-1) * going
             going = going & (word != 0)
             ids[rows, length + step] = word

@@ -46,14 +46,21 @@ class SmallReader(nn.Module):
         self.head = nn.Linear(width, words)
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """Words (B, T) and pictures (B, M, C, H, W) as one sequence of vectors (B, T, D)."""
+        """Words (B, T) and pictures (B, M, C, H, W) as one sequence of vectors (B, T, D).
+
+        Raises:
+            ValueError: If a text has nothing in it, or more places for pictures than there are.
+        """
         ids = batch["input_ids"]
+        if len(ids) and int(batch["length"].min()) < 1:
+            raise ValueError("SmallReader: a text has no token at all: give a prompt of at least one word or picture.")
         vectors: Tensor = self.embedding(ids.clamp(min=0))
         places = ids == IMAGE
         places = places & (torch.arange(ids.shape[1], device=ids.device) < batch["length"][:, None])
         if not places.any():
             return vectors
-        images = batch["images"]  # the first n of a row are in use
+        if (images := batch.get("images")) is None:  # the first n of a row are in use
+            raise ValueError("SmallReader: a text has places for pictures, but the batch holds no images.")
         held = torch.arange(images.shape[1], device=ids.device) < places.sum(1, keepdim=True)  # (B, M)
         if int(places.sum()) != int(held.sum()):
             raise ValueError("SmallReader: a text has more places for pictures than the batch holds pictures an item.")

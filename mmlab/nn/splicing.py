@@ -62,8 +62,10 @@ def splice(
             every row comes at the same place.
 
     Raises:
-        ValueError: If an item has more placeholders than there are pictures.
+        ValueError: If an item has more placeholders than there are pictures, or nothing in it at all.
     """
+    if len(length) and int(length.min()) < 1:
+        raise ValueError("A text has no token at all: give a prompt of at least one word or picture.")
     places = [(row[:end] == IMAGE).nonzero().flatten().tolist() for row, end in zip(input_ids, length, strict=True)]
     held = 0 if features is None else features.shape[1]
     if (most := max(map(len, places), default=0)) > held:
