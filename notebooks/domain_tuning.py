@@ -613,7 +613,7 @@ check_leak(leak)
 # - Networks of some twenty thousand values on drawn pictures. Nothing here is a medical device, and no system was run: cards are settings of theirs on our models, and what no source states is our reading.
 # - Rates were chosen in one world, by new answers first; whoever weighs old answers more may choose others. Three rates are few, and a row whose rate is the end of the range may have had too short a search.
 # - The low-rank change has one rank. The language model of our bases is one block, so most of what a low-rank change saves in a large model cannot be seen.
-# - General data are the base's own training items. Whoever tunes a published model rarely has these. With the low-rank change or the connector they were not tried.
+# - General data are the base's own training items. Whoever tunes a published model rarely has these. With the connector alone they were not tried.
 # - Verdict alone or with reasons is the question of [I-FAS](i_fas.ipynb). Panels, regions and polygenic risk, which some of the systems are about, are not measured here.
 # - Whether MedTrinity-25M itself holds test images was not checked; the page measures what that would do.
 #
