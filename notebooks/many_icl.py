@@ -223,7 +223,7 @@ def logistic(items, amount):
 
 
 def accuracy(scores, items):
-    return float((scores.argmax(-1) == items["label"]).double().mean())
+    return float((scores.argmax(-1) == items["right"]).double().mean())
 
 
 def mixed(items, seed):
@@ -487,11 +487,11 @@ for seed, world in worlds.items():
     for shots in (2, 4, 16):
         items = cut(world.test, shots)
         seen = items | {
-            "together": torch.ones(len(items["label"]), dtype=torch.bool)
+            "together": torch.ones(len(items["right"]), dtype=torch.bool)
         }
         for name, made in (("alone", items), ("eight together", seen)):
             p = models[seed].predict(made)
-            right = (p.argmax(-1) == items["label"]).double()
+            right = (p.argmax(-1) == items["right"]).double()
             grouped.append({
                 "way": name, "seed": seed, "demonstrations": shots,
                 "accuracy": float(right.mean()), "last question": float(right[:, -1].mean()),
@@ -591,9 +591,9 @@ for seed, world in worlds.items():
     for e in range(len(p)):
         text = written(p[e], rng)
         read += read_replies(text, 8, NAMES).read
-        right, seen = by_substring(text, items["label"][e].tolist())
+        right, seen = by_substring(text, items["right"][e].tolist())
         hits, count = hits + right, count + seen
-    scores = choice_scores(read, items["label"].flatten().tolist())
+    scores = choice_scores(read, items["right"].flatten().tolist())
     counted.append({
         "seed": seed, "a choice for every question": accuracy(p, items), "all answers": scores.accuracy,
         "readable answers only": scores.among_parsed, "substring, errors left out": hits / max(count, 1),

@@ -7,6 +7,7 @@ temperature, t the share of the training that is done.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -121,7 +122,7 @@ class AnyAttack(Method):
         self.encoder.requires_grad_(False)
         self.shape, self.radius, self.others = tuple(shape), radius, others
         self.start, self.end, self.share = start, end, share
-        size = int(torch.tensor(self.shape).prod())
+        size = math.prod(self.shape)
         self.generator = nn.Sequential(nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, size))
 
     def vectors(self, x: Tensor) -> Tensor:

@@ -138,8 +138,8 @@ class ManyICL(Method):
         family="vision and language",
         paper="jiang2024manyshot",
         summary="A model learns a new task from many demonstrations in its context, and answers several questions.",
-        inputs=("shown", "said", "asked", "label"),
-        outputs=("label",),
+        inputs=("shown", "said", "asked", "right"),
+        outputs=("right",),
         claims=(
             Claim("accuracy", "nearest class mean", "higher", kind="sanity", name="icl-nearest-mean"),
             Claim("accuracy", "nearest mean in a learnt metric", "higher", kind="sanity", name="icl-metric"),
@@ -209,7 +209,7 @@ class ManyICL(Method):
         """Cross-entropy of the questions' labels; different questions look at 2, 4, 8, ... demonstrations.
 
         Args:
-            batch: As for :meth:`forward`, with ``label`` (E, Q). In a set all demonstrations see each other, so that
+            batch: As for :meth:`forward`, with ``right`` (E, Q). In a set all demonstrations see each other, so that
                 there every question looks at all of them, and an episode is cut to one of the numbers.
             rng: Not used.
         """
@@ -217,14 +217,14 @@ class ManyICL(Method):
         powers = [2**k for k in range(1, n.bit_length()) if 2**k <= n]
         if self.order == "causal":
             shots = torch.tensor(powers, device=batch["asked"].device).repeat(q // len(powers) + 1)[:q]
-            return {"loss": F.cross_entropy(self(batch, shots).flatten(0, 1), batch["label"].flatten())}  # Eq. (5)
+            return {"loss": F.cross_entropy(self(batch, shots).flatten(0, 1), batch["right"].flatten())}  # Eq. (5)
         losses = []
         for place, count in enumerate(powers):  # a share of the episodes for each number
             part = {key: value[place :: len(powers)] for key, value in batch.items()}
-            if len(part["label"]):
+            if len(part["right"]):
                 part = part | {"shown": part["shown"][:, :count], "said": part["said"][:, :count]}
-                made = F.cross_entropy(self(part).flatten(0, 1), part["label"].flatten())
-                losses.append(made * len(part["label"]) / len(batch["label"]))
+                made = F.cross_entropy(self(part).flatten(0, 1), part["right"].flatten())
+                losses.append(made * len(part["right"]) / len(batch["right"]))
         return {"loss": torch.stack(losses).sum()}
 
     def predict(self, batch: Batch) -> Tensor:
@@ -258,7 +258,7 @@ class ManyICL(Method):
         said, label = torch.tensor([0, 1, 1, 0]).repeat(12, 1), torch.randint(2, (12, 4), generator=rng)
         items = [means.gather(1, y[..., None].expand(-1, -1, 3)) for y in (said, label)]
         shown, asked = (x + 0.3 * torch.randn(x.shape, generator=rng) for x in items)
-        batch = {"shown": shown, "said": said, "asked": asked, "label": label}
+        batch = {"shown": shown, "said": said, "asked": asked, "right": label}
         return cls.seeded(seed, features=3, width=16), batch | {"together": torch.arange(12) % 2 == 0}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -149,6 +150,8 @@ def test_two_widths_with_unsorted_ids_are_mapped_or_refused_with_a_remedy(tmp_pa
 
 
 def test_several_labels_in_an_item_are_refused_in_a_sentence() -> None:
-    sentence = fits("i2m2", "episode_world")
-    assert "labels in each item" in sentence
-    assert "I2M2 takes one" in sentence
+    data = load_data("dependency_world", ("items=60",))
+    label = torch.stack([data.train[n]["label"] for n in range(len(data.train))])
+    several = [{**data.train[n], "label": label[[n, n]]} for n in range(len(data.train))]
+    with pytest.raises(ValueError, match=r"has 2 labels in each item, of the shape \(2,\): I2M2 takes one"):
+        build("i2m2", dataclasses.replace(data, train=several), ["width=8"])

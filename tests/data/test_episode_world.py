@@ -35,7 +35,7 @@ def test_digits_of_the_parts_and_no_picture_twice_in_an_episode() -> None:
     features, digit = _digits()
     for part, wanted in ((world.train, range(6)), (world.validation, range(6)), (world.test, range(6, 10))):
         items = part.tensors
-        for shown, said, asked, label in zip(*(items[k] for k in ("shown", "said", "asked", "label")), strict=True):
+        for shown, said, asked, label in zip(*(items[k] for k in ("shown", "said", "asked", "right")), strict=True):
             rows = torch.cdist(torch.cat([shown, asked]), features).argmin(1)
             assert len(rows.unique()) == len(rows)
             kinds = digit[rows]

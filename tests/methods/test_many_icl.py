@@ -21,7 +21,7 @@ def drawn(seed: int = 0, count: int = 5, shots: int = 6, questions: int = 4) -> 
         "shown": torch.randn(count, shots, 3, generator=rng),
         "said": torch.tensor([0, 1] * (shots // 2)).repeat(count, 1),
         "asked": torch.randn(count, questions, 3, generator=rng),
-        "label": torch.randint(2, (count, questions), generator=rng),
+        "right": torch.randint(2, (count, questions), generator=rng),
     }
 
 
@@ -93,7 +93,7 @@ def test_the_loss_is_the_mean_over_numbers_of_demonstrations(order: str) -> None
             shots = (2, 4)[power]
             one = {k: v[e : e + 1] for k, v in batch.items()}
             one |= {"shown": one["shown"][:, :shots], "said": one["said"][:, :shots]}
-            total += -net(one)[0, place].log_softmax(-1)[one["label"][0, place]]
+            total += -net(one)[0, place].log_softmax(-1)[one["right"][0, place]]
     assert torch.allclose(found, total / 16, atol=1e-5)
 
 

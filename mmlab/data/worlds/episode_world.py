@@ -31,7 +31,7 @@ _SEEN = 6  # digits below it are of training
 
 @dataclass(frozen=True, eq=False)
 class EpisodeWorld:
-    """Episodes. Keys: ``shown`` (N, D) and ``said`` (N,), ``asked`` (Q, D) and ``label`` (Q,), ``together`` ().
+    """Episodes. Keys: ``shown`` (N, D) and ``said`` (N,), ``asked`` (Q, D) and ``right`` (Q,), ``together`` ().
 
     Demonstrations 2k and 2k + 1 are of different classes, so every even number of them is balanced.
 
@@ -171,7 +171,7 @@ def _balanced(count: int, shots: int, rng: torch.Generator) -> Tensor:
 
 def _episodes(shown: Tensor, said: Tensor, asked: Tensor, label: Tensor) -> TensorData:
     together = torch.zeros(len(shown), dtype=torch.bool)
-    return TensorData({"shown": shown, "said": said, "asked": asked, "label": label, "together": together})
+    return TensorData({"shown": shown, "said": said, "asked": asked, "right": label, "together": together})
 
 
 def _check(train: int, test: int, shots: tuple[int, int], questions: int) -> None:
