@@ -375,15 +375,19 @@ say(
                 undecided="Beyond the numbers of its training nothing can be told: {ours} with 64 demonstrations, {theirs} with 16.",
                 called="worlds",
             ),
-            claimed(
-                "icl-estimated-law-many",
-                values("ManyICL", 64),
-                values("estimated law", 64),
-                direction="higher",
-                better="With 64 demonstrations ManyICL is ahead of the estimated law: {ours} against {theirs}.",
-                worse="With 64 demonstrations ManyICL is behind the estimated law: {ours} against {theirs}.",
-                undecided="With 64 demonstrations ManyICL ({ours}) and the estimated law ({theirs}) cannot be told apart.",
-                called="worlds",
+            *(
+                claimed(
+                    f"icl-{name}-many",
+                    values("ManyICL", 64),
+                    values(rival, 64),
+                    direction="higher",
+                    better=f"With 64 demonstrations ManyICL is ahead of {told}: {{ours}} against {{theirs}}.",
+                    worse=f"With 64 demonstrations ManyICL is behind {told}: {{ours}} against {{theirs}}.",
+                    undecided=f"With 64 demonstrations ManyICL ({{ours}}) and {told} ({{theirs}}) cannot be told apart.",
+                    called="worlds",
+                )
+                for name, (rival, told) in RIVALS.items()
+                if name in ("estimated-law", "discriminant", "logistic")
             ),
         )
     )
@@ -391,7 +395,7 @@ say(
 
 # %% [markdown]
 # The rows come in two kinds: those that know how items scatter in *other* tasks, and those that know nothing but the demonstrations. Look at the curve for what this knowledge is worth at few demonstrations and at many, and from which number on a classifier that is fitted to the demonstrations alone has passed the model: that
-# number is this world's answer to the question at the top. The claims against such classifiers are about few demonstrations. Shuffled labels are the control: a model that answered
+# number is this world's answer to the question at the top. The claims against such classifiers are at few demonstrations and at many. Shuffled labels are the control: a model that answered
 # from its weights would not mind them. And a question to keep in mind is what a transformer adds to the two matrices of the estimated law, which were averaged from the same tasks: in a world that *is* Gaussian, and asked one question at a time, there is little left for it to add.
 #
 # ## What went wrong in practice

@@ -145,6 +145,8 @@ class ManyICL(Method):
             Claim("accuracy", "nearest mean in a learnt metric", "higher", kind="sanity", name="icl-metric"),
             Claim("accuracy", "estimated law", "higher", kind="sanity", name="icl-estimated-law"),
             Claim("accuracy", "logistic regression", "higher", kind="sanity", name="icl-logistic"),
+            Claim("accuracy", "discriminant analysis, few", "higher", kind="sanity", name="icl-discriminant"),
+            Claim("accuracy", "discriminant analysis, many", "higher", kind="sanity", name="icl-discriminant-many"),
             Claim("accuracy", "shuffled labels", "higher", kind="sanity", name="icl-shuffled-labels"),
             Claim("accuracy", "quarter of the demonstrations", "higher", name="icl-more-shots"),
         ),
