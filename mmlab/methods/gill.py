@@ -26,7 +26,7 @@ from mmlab.nn import from_transformers
 from mmlab.nn.from_transformers import Part, clip_pixels, has_plain_head, settings
 from mmlab.nn.mapper import Mapper
 from mmlab.nn.picture_words import keep_text, read_kept, write_on
-from mmlab.nn.splicing import Spliced, splice
+from mmlab.nn.splicing import Spliced, splice, with_room
 from mmlab.store.gill_layout import CLIP_L14, OPT_6_7B, OPT_WORDS, is_gill, load_gill
 
 __all__ = ["GILL", "rescale", "token_distance"]
@@ -376,13 +376,7 @@ class GILL(Method):
             raise ValueError("generate: max_new_tokens must be at least 1, and a temperature above 0 needs rng.")
         ends = self.language_model.config.eos_token_id if stop is None else list(stop)
         with self.evaluating():
-            prompt = self.read(batch)
-            room = getattr(self.language_model.config, "max_position_embeddings", None)
-            if room is not None and prompt.mask.shape[1] >= room:
-                raise ValueError(
-                    f"generate: a prompt has {prompt.mask.shape[1]} tokens, those of its pictures included, and the "
-                    f"language model has room for {room}: shorten it."
-                )
+            prompt = with_room(self.read(batch), getattr(self.language_model.config, "max_position_embeddings", None))
             return write_on(
                 self,
                 prompt,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-__all__ = ["IGNORE", "IMAGE", "Spliced", "splice"]
+__all__ = ["IGNORE", "IMAGE", "Spliced", "splice", "with_room"]
 
 IMAGE = -200
 """The id that stands where a picture goes, as in LLaVA."""
@@ -92,3 +92,21 @@ def splice(
     moved = None if labels is None else constant(labels, IGNORE).masked_fill(mask == 0, IGNORE)
     weighed = None if weights is None else constant(weights, 0)
     return Spliced(vectors, mask, moved, weighed)  # Eq. (1)
+
+
+def with_room(prompt: Spliced, room: int | None) -> Spliced:
+    """The same prompt, if a language model has room for it and a further word.
+
+    Args:
+        prompt: As :func:`splice` made it.
+        room: How many positions the model has learned; None if they have no end.
+
+    Raises:
+        ValueError: If there are not as many.
+    """
+    if room is not None and prompt.mask.shape[1] >= room:
+        raise ValueError(
+            f"A prompt has {prompt.mask.shape[1]} tokens, those of its pictures included, and the language model has "
+            f"room for {room}: shorten it."
+        )
+    return prompt
