@@ -20,7 +20,7 @@ from mmlab.wording import nearest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cell", "EvaluationMatrix", "Turn"]
+__all__ = ["Cell", "EvaluationMatrix", "Exchange"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Cell:
         return max(low, 0.0), min(high, 1.0)
 
 
-class Turn(NamedTuple):
+class Exchange(NamedTuple):
     """Two models that change places: ``first`` is better in one task and ``second`` in another."""
 
     first: str
@@ -164,7 +164,7 @@ class EvaluationMatrix:
                     found[place][first, second] = first if low > 0 else second
         return found
 
-    def turns(self, level: float = 0.95, corrected: bool = True) -> list[Turn]:
+    def turns(self, level: float = 0.95, corrected: bool = True) -> list[Exchange]:
         """All pairs of models that change places between two tasks or data, both times decided.
 
         Args:
@@ -177,7 +177,7 @@ class EvaluationMatrix:
             for pair, winner in by_place[one].items():
                 if by_place[other].get(pair, winner) != winner:
                     loser = pair[0] if winner == pair[1] else pair[1]
-                    found.append(Turn(winner, loser, one, other))
+                    found.append(Exchange(winner, loser, one, other))
         return found
 
     def frame(self, level: float = 0.95) -> pd.DataFrame:
