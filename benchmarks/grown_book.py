@@ -59,7 +59,8 @@ def grow(folder: Path, chapters: int) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "_toc.yml", "CITATION.cff", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
-    methods = sorted(path.stem for path in (folder / "mmlab" / "methods").glob("*.py") if path.stem != "__init__")
+    own = {path.stem for path in (folder / "notebooks").glob("*.py")}  # some methods share a chapter
+    methods = sorted(path.stem for path in (folder / "mmlab" / "methods").glob("*.py") if path.stem in own)
     there = len(list((folder / "notebooks").glob("*.py")))
     for number, stem in zip(range(chapters - there), cycle(methods), strict=False):
         _copy(folder, stem, f"{stem}_{number}")
