@@ -138,10 +138,13 @@ def read_benchmark(path: Path | str) -> list[Question]:
     found = []
     for at, entry in enumerate(json.loads(Path(path).read_text(encoding="utf-8"))):
         try:
-            task, answer = entry["problem_version"].removeprefix("task_"), entry["answer"]
-            told = str(answer).strip() if task != "grd" else tuple(float(number) for number in answer)
-            rest = (entry["source"], entry["metadata"]["level"], entry["question"], entry["image"], told)
-            found.append(Question(int(entry["sample_index"]), task, *rest))
+            task, told = entry["problem_version"].removeprefix("task_"), entry["answer"]
+            answer: str | Box = str(told).strip()
+            if task == "grd":
+                x1, y1, x2, y2 = map(float, told)
+                answer = (x1, y1, x2, y2)
+            level, text, image = entry["metadata"]["level"], entry["question"], entry["image"]
+            found.append(Question(int(entry["sample_index"]), task, entry["source"], level, text, image, answer))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}: entry {at} has no field {error}; it needs those of MathGlance.") from error
     return found
@@ -289,7 +292,7 @@ def one_by_one(facts: Tensor) -> Tensor:
         facts: (B, 18) as in :func:`write_structure`.
     """
     nothing = torch.full_like(facts[:, :3, None], -1)
-    boxes = torch.cat([nothing, facts[:, 3:15].unflatten(1, (3, 4))], 2)
+    boxes = torch.cat([nothing, facts[:, 3:15].reshape(-1, 3, 4)], 2)
     sides = torch.where(facts[:, 15:] < 0, -1, 1 - facts[:, 15:])
     letters = torch.cat([facts[:, :3], sides], 1)[..., None]
     return torch.cat([boxes, torch.cat([letters, nothing.repeat(1, 2, 4)], 2)], 1)
@@ -371,7 +374,7 @@ class MathGlance(Method):
             ask: Numbers of questions, (B, M).
         """
         scores: Tensor = self.answer(self.state(seen, ask))
-        return scores.unflatten(-1, (5, self.bins))
+        return scores.reshape(*ask.shape, 5, self.bins)
 
     def structure(self, seen: Tensor) -> Tensor:
         """Scores of the words of the structure, (B, 18, K).
@@ -381,7 +384,7 @@ class MathGlance(Method):
         """
         describe = torch.full((len(seen), 1), len(QUESTIONS), device=seen.device)
         scores: Tensor = self.description(self.state(seen, describe)[:, 0])
-        return scores.unflatten(-1, (18, self.bins))
+        return scores.reshape(-1, 18, self.bins)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Cross-entropy a word of the answers, plus that of the structure, weighed.
