@@ -38,10 +38,15 @@ import torch
 
 from mmlab.compare.budget import Budgets, Spent
 from mmlab.data.tensors import TensorData
-from mmlab.methods.mathglance import (
+from mmlab.data.worlds.diagram_world import (
+    PAINTS,
     PAIRS,
     PERCEIVED,
     QUESTIONS,
+    diagram_world,
+    profiles,
+)
+from mmlab.methods.mathglance import (
     THRESHOLD,
     MathGlance,
     Question,
@@ -49,9 +54,7 @@ from mmlab.methods.mathglance import (
     bin_of,
     box_said,
     middle_of,
-    one_by_one,
     overlap,
-    profiles,
     read_structure,
     score,
     write_structure,
@@ -148,35 +151,10 @@ say(
 #
 # $$k = \min(\lfloor K u \rfloor,\, K - 1), \qquad \hat u = (k + \tfrac12)/K . \tag{5}$$
 
-# %% tags=["hide-input"]
-# Code of the world
-SIDE, HIGH, BINS, NOISE, WIDTH = 20, 14, 10, 0.1, 64
-PAINT = torch.tensor([[1.0, 0.2, 0.2], [0.2, 0.8, 0.2], [0.2, 0.2, 1.0]])
-SCALE = max(size) / SIDE
-BAND = (max(size) - size[1]) / 2
-
-
-def diagrams(count, rng):
-    """Pictures (N, 3, S, S), shapes (N, 3) and boxes (N, 3, 4) in shares of the padded square."""
-    shape = torch.randint(3, (count, 3), generator=rng)
-    side, a, b = 6 + 6 * torch.rand(count, 3, generator=rng), torch.rand(count, 3, generator=rng), torch.rand(count, 3, generator=rng)  # fmt: skip
-    x, y = a * (SIDE - side), (SIDE - HIGH) / 2 + b * (HIGH - side)
-    at = torch.arange(SIDE) + 0.5
-    v, u = torch.meshgrid(at, at, indexing="ij")
-    r = (side / 2)[..., None, None]
-    u, v = (u - x[..., None, None]) / r - 1, (v - y[..., None, None]) / r - 1
-    outside = torch.stack([(u * u + v * v).sqrt() - 1, torch.maximum(u.abs(), v.abs()) - 1, torch.maximum(v - 1, (2 * u.abs() - v - 1) / 5**0.5)])  # fmt: skip
-    distance = outside.gather(0, shape[None, ..., None, None].expand(1, *r.shape[:2], SIDE, SIDE))[0] * r  # fmt: skip
-    ink = torch.exp(-(((distance + 0.6) / 0.6) ** 2))
-    image = torch.einsum("nkhw,kc->nchw", ink, PAINT)
-    image = image + NOISE * torch.randn(image.shape, generator=rng) - 0.1
-    return image, shape, torch.stack([x, y, x + side, y + side], -1) / SIDE
-
-
-def facts_of(shape, box):
-    middle = (box[..., 0] + box[..., 2]) / 2
-    left = torch.stack([middle[:, i] < middle[:, j] for i, j in PAIRS], 1).long()
-    return torch.cat([shape, bin_of(box, BINS).flatten(1), left], 1)
+# %%
+SIDE, BINS, WIDTH = 20, 10, 64
+world = diagram_world(BINS)
+PAINT, BAND = torch.tensor(PAINTS), (max(size) - size[1]) / 2
 
 
 def larger(area):
@@ -184,15 +162,8 @@ def larger(area):
     return torch.stack([area[:, i] < area[:, j] for i, j in PAIRS], 1).long()
 
 
-def all_words(shape, box):
-    """The right words of all twelve questions, (N, 12, 5)."""
-    areas = larger(area_of(shape, box))[..., None]
-    nothing = torch.full((len(shape), 3, 4), -1)
-    return torch.cat([one_by_one(facts_of(shape, box)), torch.cat([areas, nothing], 2)], 1)  # fmt: skip
-
-
-picture, some_shape, some_box = diagrams(1, torch.Generator().manual_seed(3))
-some_facts = facts_of(some_shape, some_box)[0].tolist()
+picture, some_shape, some_box = world.draw(1, torch.Generator().manual_seed(3))
+some_facts = world.facts(some_shape, some_box)[0].tolist()
 text = write_structure(some_facts)
 assert read_structure(text) == some_facts
 say(
@@ -204,7 +175,7 @@ say(
 
 # %%
 rng = torch.Generator().manual_seed(0)
-_, _, many = diagrams(300, rng)
+_, _, many = world.draw(300, rng)
 THRESHOLDS = (0.5, THRESHOLD, 0.8, 0.9)
 KS = (4, 6, 10)
 left_over = {}
@@ -268,8 +239,8 @@ def lessons(row, seen, shape, box, rng):
     """One question, or one structure, for each diagram."""
     n = len(seen)
     ask = torch.randint(len(QUESTIONS), (n,), generator=rng)
-    words = all_words(shape, box)[torch.arange(n), ask]
-    facts, described = facts_of(shape, box), torch.arange(n) % 2 == 0
+    words = world.words(shape, box)[torch.arange(n), ask]
+    facts, described = world.facts(shape, box), torch.arange(n) % 2 == 0
     if row in ("questions alone", LONG):
         described = torch.zeros(n, dtype=torch.bool)
     if row == OTHER:
@@ -285,9 +256,9 @@ def lessons(row, seen, shape, box, rng):
     )
 
 
-def taught(row, world, seed, rate):
+def taught(row, place, seed, rate):
     model = MathGlance.seeded(seed, SIDE, BINS, WIDTH, apart=row == ASKED)
-    data = lessons(row, *world["train"], torch.Generator().manual_seed(seed))
+    data = lessons(row, *place["train"], torch.Generator().manual_seed(seed))
     count = steps * (2 if row == LONG else 1)
     fit(model, data, steps=count, batch_size=48, lr=rate, warmup=min(10, steps), schedule="cosine", log_every=count, progress=False, seed=seed)  # fmt: skip
     return model
@@ -352,12 +323,12 @@ def total(mark):
 worlds = []
 for k in range(seeds + 1):
     rng = torch.Generator().manual_seed(700 + k)
-    parts = [diagrams(train // 4, rng) for _ in range(4)]  # pictures are not kept
+    parts = [world.draw(train // 4, rng) for _ in range(4)]  # pictures are not kept
     seen, shape, box = (torch.cat(part) for part in zip(*[(profiles(i), *rest) for i, *rest in parts], strict=True))  # fmt: skip
     worlds.append(
         {
             "train": (seen, shape, box),
-            "test": diagrams(3 * test if k == seeds else test, rng),
+            "test": world.draw(3 * test if k == seeds else test, rng),
         }
     )
 *worlds, pilot = worlds
@@ -366,12 +337,12 @@ rate_of = {row: max(RATES, key=lambda r: total(marks(answered(taught(row, pilot,
 tolerance = max(TOLERANCES, key=lambda t: total(marks(from_paint(pilot["test"][0], t), pilot_exam)))  # fmt: skip
 
 rows, unpadded = [], []
-for seed, world in enumerate(worlds):
-    image, shape, box = world["test"]
+for seed, place in enumerate(worlds):
+    image, shape, box = place["test"]
     asked = exam(shape, box)
     said = {}
     for row in TRAINED:
-        model = taught(row, world, seed, rate_of[row])
+        model = taught(row, place, seed, rate_of[row])
         said[row] = answered(model, image)
         if row == GEOPEP:
             said["its own description"] = from_description(model, image)
@@ -425,7 +396,7 @@ def values(row, task):
 def sentence(task, name, ours, theirs):
     what = {"grounding": "boxes", "area": "areas"}[task]
     return "- " + claimed(
-        f"{task}-{name}",
+        f"glance-{task}-{name}",
         values(ours, task),
         values(theirs, task),
         direction="higher",

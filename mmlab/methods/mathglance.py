@@ -19,15 +19,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mmlab.card import Budget, Card, Claim
+from mmlab.data.worlds.diagram_world import COLOURS, PAIRS, PERCEIVED, QUESTIONS, SHAPES, one_by_one
 from mmlab.method import Batch, Method
 from mmlab.metrics.multiple_choice import read_letter
 
 __all__ = [
-    "COLOURS",
-    "PAIRS",
-    "PERCEIVED",
-    "QUESTIONS",
-    "SHAPES",
     "THRESHOLD",
     "MathGlance",
     "Question",
@@ -35,10 +31,8 @@ __all__ = [
     "bin_of",
     "box_said",
     "middle_of",
-    "one_by_one",
     "overlap",
     "picture_at",
-    "profiles",
     "read_benchmark",
     "read_responses",
     "read_structure",
@@ -50,18 +44,6 @@ Convention = Literal["pixels", "grid", "padded"]
 Box = tuple[float, float, float, float]
 
 THRESHOLD = 0.65
-COLOURS = ("red", "green", "blue")
-SHAPES = ("circle", "square", "triangle")
-PAIRS = ((0, 1), (0, 2), (1, 2))
-QUESTIONS = (
-    *(f"Where is the {c} figure?" for c in COLOURS),
-    *(f"Which shape is {c}? A: circle B: square C: triangle" for c in COLOURS),
-    *(f"Is {COLOURS[i]} left of {COLOURS[j]}? A: yes B: no" for i, j in PAIRS),
-    *(f"Which has the larger area? A: {COLOURS[i]} B: {COLOURS[j]}" for i, j in PAIRS),
-)
-"""Grounding, class, relation, and the derived comparison of areas: three of each."""
-
-PERCEIVED = 9
 _NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)")
 
 
@@ -276,28 +258,6 @@ def read_structure(text: str) -> list[int]:
     return facts
 
 
-def profiles(images: Tensor) -> Tensor:
-    """The means of the rows and of the columns of diagrams, (B, 6 S).
-
-    Args:
-        images: (B, 3, S, S).
-    """
-    return torch.cat([images.mean(2), images.mean(3)], 1).flatten(1)
-
-
-def one_by_one(facts: Tensor) -> Tensor:
-    """The facts of a structure as answers to the first nine questions, (B, 9, 5): a letter and four bins, -1 for none.
-
-    Args:
-        facts: (B, 18) as in :func:`write_structure`.
-    """
-    nothing = torch.full_like(facts[:, :3, None], -1)
-    boxes = torch.cat([nothing, facts[:, 3:15].reshape(-1, 3, 4)], 2)
-    sides = torch.where(facts[:, 15:] < 0, -1, 1 - facts[:, 15:])
-    letters = torch.cat([facts[:, :3], sides], 1)[..., None]
-    return torch.cat([boxes, torch.cat([letters, nothing.repeat(1, 2, 4)], 2)], 1)
-
-
 def _words(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the cross-entropies of words (..., K) against targets (...), those of -1 left out; and how many it has."""
     total = cross_entropy(scores.flatten(0, -2), target.flatten(), ignore_index=-1, reduction="sum")
@@ -333,13 +293,15 @@ class MathGlance(Method):
         inputs=("profiles", "ask"),
         outputs=("words",),
         claims=(
-            Claim("grounding", "questions alone", "higher", name="grounding-questions-alone"),
-            Claim("grounding", "questions, twice the steps", "higher", name="grounding-twice-steps"),
-            Claim("grounding", "structure of another diagram", "higher", kind="sanity", name="grounding-shuffled"),
-            Claim("grounding", "structure as questions", "higher", name="grounding-as-questions"),
-            Claim("area", "questions alone", "higher", name="area-questions-alone"),
-            Claim("area", "structure of another diagram", "higher", kind="sanity", name="area-shuffled"),
-            Claim("grounding", "extent of the colour", "higher", kind="sanity", name="grounding-colour-extent"),
+            Claim("grounding", "questions alone", "higher", name="glance-grounding-questions-alone"),
+            Claim("grounding", "questions, twice the steps", "higher", name="glance-grounding-twice-steps"),
+            Claim(
+                "grounding", "structure of another diagram", "higher", kind="sanity", name="glance-grounding-shuffled"
+            ),
+            Claim("grounding", "structure as questions", "higher", name="glance-grounding-as-questions"),
+            Claim("area", "questions alone", "higher", name="glance-area-questions-alone"),
+            Claim("area", "structure of another diagram", "higher", kind="sanity", name="glance-area-shuffled"),
+            Claim("grounding", "extent of the colour", "higher", kind="sanity", name="glance-grounding-colour-extent"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         chapter="mathglance",
@@ -360,7 +322,7 @@ class MathGlance(Method):
         """What the network makes of diagrams and questions, (B, M, D).
 
         Args:
-            seen: (B, 6 S), of :func:`profiles`.
+            seen: (B, 6 S), of :func:`~mmlab.data.worlds.diagram_world.profiles`.
             ask: Numbers of questions, (B, M); one beyond the last asks for the structure.
         """
         made: Tensor = self.after(self.body(5 * seen)[:, None] * (1 + self.gate(ask)))
@@ -370,7 +332,7 @@ class MathGlance(Method):
         """Scores of the words of answers, (B, M, 5, K).
 
         Args:
-            seen: (B, 6 S), of :func:`profiles`.
+            seen: (B, 6 S), of :func:`~mmlab.data.worlds.diagram_world.profiles`.
             ask: Numbers of questions, (B, M).
         """
         scores: Tensor = self.answer(self.state(seen, ask))
@@ -380,7 +342,7 @@ class MathGlance(Method):
         """Scores of the words of the structure, (B, 18, K).
 
         Args:
-            seen: (B, 6 S), of :func:`profiles`.
+            seen: (B, 6 S), of :func:`~mmlab.data.worlds.diagram_world.profiles`.
         """
         describe = torch.full((len(seen), 1), len(QUESTIONS), device=seen.device)
         scores: Tensor = self.description(self.state(seen, describe)[:, 0])

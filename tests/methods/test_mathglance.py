@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from mmlab.data.worlds.diagram_world import QUESTIONS, diagram_world, one_by_one, profiles
 from mmlab.methods.mathglance import (
-    QUESTIONS,
     MathGlance,
     Question,
     area_of,
     bin_of,
     box_said,
     middle_of,
-    one_by_one,
     overlap,
     picture_at,
-    profiles,
     read_benchmark,
     read_responses,
     read_structure,
@@ -210,3 +208,21 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"sample_index": 0}]))
     with pytest.raises(ValueError, match="entry 0 has no field"):
         read_benchmark(tmp_path / "a.json")
+
+
+def test_words_of_the_world_are_those_of_its_figures():
+    world = diagram_world()
+    images, shape, box = world.draw(40, torch.Generator().manual_seed(0))
+    facts, words = world.facts(shape, box), world.words(shape, box)
+    assert torch.equal(facts[:, 3:15].reshape(-1, 3, 4), bin_of(box, 10))
+    area = area_of(shape, box)
+    assert torch.equal(words[:, 9, 0], (area[:, 0] < area[:, 1]).long())
+    assert (words[:, 9:, 1:] == -1).all()
+    ink = torch.einsum(
+        "nchw,ck->nkhw", images + 0.1, torch.linalg.inv(torch.tensor([[1, 0.2, 0.2], [0.2, 0.8, 0.2], [0.2, 0.2, 1]]))
+    )
+    columns = (ink > 0.6).any(2)
+    first = columns.float().argmax(2) / 20
+    assert ((first - box[..., 0]).abs() < 0.1).float().mean() > 0.9
+    with pytest.raises(ValueError, match="noise=-1"):
+        diagram_world(noise=-1.0)
