@@ -16,8 +16,18 @@ from torch import Tensor
 from mmlab.data.tensors import TensorData
 from mmlab.wording import require_at_least
 
-__all__ = ["COLOURS", "PAINTS", "PAIRS", "PERCEIVED", "QUESTIONS", "SHAPES", "DiagramWorld", "diagram_world", "one_by_one",
-           "profiles"]  # fmt: skip
+__all__ = [
+    "COLOURS",
+    "PAINTS",
+    "PAIRS",
+    "PERCEIVED",
+    "QUESTIONS",
+    "SHAPES",
+    "DiagramWorld",
+    "diagram_world",
+    "one_by_one",
+    "profiles",
+]
 
 COLOURS = ("red", "green", "blue")
 SHAPES = ("circle", "square", "triangle")
