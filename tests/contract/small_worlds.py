@@ -17,6 +17,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "dependency_world": ("items=60",),
     "described_connectomes": ("people=20",),
     "diagnosis_world": ("regions=4",),
+    "diagram_world": (),
     "mini_memes": ("items=30",),
     "omics_world": ("people=40",),
     "planar_world": (),
