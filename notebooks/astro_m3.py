@@ -18,13 +18,13 @@
 # A survey measures millions of stars, and astronomers have named the classes of a few. AstroM3 {cite}`rizhko2024astrom3` trains a tower for each of three modalities so that the three vectors of a star lie side by side: three pairs, three contrasts, and a scale of its own for each. Labels come afterwards. The authors report that
 # accuracy by photometry alone rises from 84.6 % to 91.5 % with pre-training, and gains of up to 12.6 % with fewer labels {cite}`rizhko2024astrom3`.
 #
-# Two dull things stand against it. A row of a catalogue is easy to read: a line on it needs no pre-training. And if the row is there for every star, one may train the curve's tower to *predict* it, without any contrast.
+# Three dull things stand against it. A row of a catalogue is easy to read: a line on it needs no pre-training. If the row is there for every star, one may train the curve's tower to *predict* it, without any contrast. And whoever knows that a folded curve may begin anywhere can tell that to a tower or to a line, without any other modality.
 #
 # **After this chapter you can**
 #
 # - write a contrast of three modalities with a scale for each pair, and say when a scale grows;
 # - compute what a star's class can be known by at all, from one modality or from several;
-# - say what pre-training brought with few labels, beside a power spectrum, a predicted row and shuffled pairs.
+# - say what pre-training brought with few labels, beside a power spectrum, views of the curve, a predicted row and shuffled pairs.
 #
 # You need InfoNCE, as in [MobileCLIP](mobile_clip.ipynb). Reading takes twenty minutes.
 
@@ -211,10 +211,10 @@ say(f"By hand and by the package (2) is {found.item():.4f} on the demo.")
 # | predicted metadata | curve's and spectrum's tower each predict the row, by squared error, then a line |
 # | shuffled pairs | (2) with each modality's stars in an order of its own, then a line |
 # | from scratch | the tower and a line, trained on the labels for as many steps as *AstroM3, tuned* had in all |
+# | from scratch, views | the same as *from scratch*, with a turned and noisier copy of the curves in each step, as *curves alone* has them |
 # | no training | a line on the tower as it starts |
-# | from scratch, views | the same, with a turned and noisier copy of the curves in each step, as *curves alone* has them |
 # | harmonics | a line on the logarithms of the power spectrum of the curve, of its first 4, 8 or 32 frequencies: phase does not show in it |
-# | harmonics and phases | a line on the sizes of the first six Fourier coefficients and on products $z_a z_b \bar z_{a+b}$ with $b \le 4$, which no turn of the curve changes |
+# | harmonics and phases | a line on the sizes of the first six Fourier coefficients and on products $z_a z_b \bar z_{a+b}$ with $a \le b \le 4$, which no turn of the curve changes, each brought to the size of one coefficient |
 #
 # **Budgets.** Pre-trainings have the same steps and batch. Each row that is trained tries two settings by validation accuracy with ten labels of each class and the first seed: the scale at the start for contrasts, the learning rate for the others. *Shuffled pairs* and *curve and metadata* take over what *AstroM3* chose. A line is least squares on the classes with a penalty that validation chooses among five. Validation has 300 labelled stars, more than the few; that is a luxury that all rows share.
 
@@ -524,13 +524,13 @@ show(
 )  # fmt: skip
 
 # %% [markdown]
-# *Shuffled pairs* have the towers, the loss and the curves, and hardly a star that belongs to itself. *Curve and metadata* asks what the spectrum adds for somebody who will only have curves. *Predicted metadata* asks whether it takes a contrast to let the other modalities speak. The list answers each for one number of labels. *Curves alone* was told what a view may change, the phase and the noise, and that is knowledge of curves which (2) is not given; it needs no other modality at all. Would (2) gain from the same views? That was not run. *From scratch* is not given them either; *from scratch, views* is.
+# *Shuffled pairs* have the towers, the loss and the curves, and hardly a star that belongs to itself. *Curve and metadata* asks what the spectrum adds for somebody who will only have curves. *Predicted metadata* asks whether it takes a contrast to let the other modalities speak. The list answers each for one number of labels. *Curves alone* was told what a view may change, the phase and the noise, and that is knowledge of curves which (2) is not given; it needs no other modality at all. Would (2) gain from the same views? That was not run. *From scratch* is not given them either; *from scratch, views* is: look at the two side by side before you lay the distance of *AstroM3* from *from scratch* to the other modalities.
 #
-# *Harmonics and phases* trains nothing but the line. It was told that a curve may begin anywhere, by way of products that do not change with it, and that few frequencies matter.
+# *Harmonics* and *harmonics and phases*, in the figure as well, have no tower, and train nothing but the line. The second was told that a curve may begin anywhere, by way of products that do not change with it, and that few frequencies matter.
 #
 # ## With all three at hand
 #
-# Now the test star has everything. The plainest rival reads the row. *Curves alone, spectrum, metadata* takes the curve's vector of the row *curves alone*, five times as long so that it counts beside the numbers, and the two others raw.
+# Now the test star has everything. The plainest rival reads the row. *Curves alone, spectrum, metadata* takes the curve's vector of the row *curves alone*, five times as long so that it counts beside the numbers, and the two others raw; the rows with *harmonics* have those numbers in the curve's place.
 
 
 # %%
@@ -679,7 +679,7 @@ say(f"- {scale_claim('temperature', 2, 0)}\n- {scale_claim('amplitude', 1, 0)}")
 #
 # - The released code starts all scales at their upper end, 100. In a trial of this chapter a start at 10 did more for few labels; so the start is searched, for every contrast alike.
 # - In trials, a tower that was tuned as a whole was right less often than a line on the same tower frozen; the list above says whether this run can tell them apart. The lines have a penalty from a search of five, the tuned towers none.
-# - A line on the raw curve sees nothing of the class in the mean: the phase is random. A power spectrum does not have this trouble, and belongs into any table about curves; so does the choice of its frequencies.
+# - A line on the raw curve sees nothing of the class in the mean: the phase is random. A power spectrum does not have this trouble, and belongs into any table about curves; so does the choice of its frequencies. It drops how the phases of the harmonics lie to each other, which is part of a shape; products that no turn changes keep it.
 #
 # ## Exercises
 #
@@ -801,12 +801,12 @@ say(
 # - A scale grows while a star's own cosine is, in the mean over the batch, above the softmax mean of its row and column.
 # - Labels come last: one line on the mean of unit vectors.
 # - Shuffle the pairs, predict the row, and leave a modality out, to see what the contrast brought.
-# - A line on the row and a power spectrum of the curve cost nothing: put them into the table.
+# - A line on the row, and on features of the curve that no turn changes, needs no pre-training, and views need no other modality: put them into the table.
 #
 # ## Limits, and what to read next
 #
 # - Drawn stars. Curves are folded and complete, which a survey's are not; the paper's transformer reads times and fluxes as they come, and this chapter's two convolutions do not.
-# - One training set, two settings at most tried for a training beside the penalties; intervals are over starts and draws of labels. The widths and the number of steps were not searched.
+# - One training set, two settings at most tried for a training beside the penalties; intervals are over starts and draws of labels. The widths and the number of steps were not searched, nor the learning rate of contrasts; of two settings each is an end, and another may lie beyond. All comparisons with *AstroM3* belong to these few steps. Each interval stands alone: comparisons are not counted together.
 # - With all three at hand, no rival learns from views of spectra, as *curves alone* does from views of curves: each modality by itself, with views, was not run.
 # - Validation had more labels than training. With few labels in all, the penalties could not have been chosen so well.
 # - Real tables of variable stars are public; nothing here was run on them.
