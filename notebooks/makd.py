@@ -196,20 +196,20 @@ say(
 # %% [markdown]
 # ## The rivals
 #
-# All students are one network, a perceptron on 16 × 16 pixels, with the same start, steps and rate. They differ in what they are given:
+# All students are one network, a perceptron on 16 × 16 pixels, with the same start of a draw, steps and rate. They differ in what they are given, and *classes alone* may smooth its labels, which no other row may:
 #
 # | row | the further outputs imitate | what it tells |
 # | --- | --- | --- |
-# | classes alone | nothing | where a student is without any answers; it may smooth its labels |
-# | answers shuffled | the answers to another training picture, any | what more outputs do, whatever they say |
-# | table of another class | each class has the mean answers of another class, by an order that is drawn once for all and leaves no class its own | what a fixed code of the classes does whose answers do not fit the pictures |
+# | classes alone | nothing | where a student is without any answers; it may smooth its labels, that is, spread a share of each target evenly over all classes |
+# | answers shuffled | the answers to a training picture drawn at random, each picture's once | what more outputs do, whatever they say |
+# | table of another class | each class has the mean answers of another class, by an order that is random in each draw and leaves no class its own | what a fixed code of the classes does whose answers do not fit the pictures |
 # | table of the classes | the mean answers over all pictures with the same label | whether the picture matters beyond its label |
-# | distilled classes | nothing; a second cross-entropy of the classes, with the law that the same answers give, flattened by a temperature of 1, 2, 4, 8 or 16 | distillation {cite}`hinton2015distilling` from the same teacher |
+# | distilled classes | nothing; a second cross-entropy of the classes, with the law that the same answers give, flattened by a temperature $T$ of 1, 2, 4, 8 or 16, and multiplied by $T^2$ beside its weight | distillation {cite}`hinton2015distilling` from the same teacher |
 # | MaKD | the answers to the picture itself | |
 #
 # And there are two kinds of labels: **right**, and **wrong**, where three in ten training labels are drawn anew. The teacher sees no label.
 #
-# Each row has nine settings to choose from, the weight α, which goes up to where a curve below is flat, for *classes alone* how much labels are smoothed, for *distilled classes* pairs of temperature and weight, by its accuracy on 640 pictures of one further draw. That is done for each kind of labels by itself.
+# Each row has nine settings to choose from, the weight α, by factors of four from 1 on, for *classes alone* how much labels are smoothed, for *distilled classes* pairs of temperature and weight, by its accuracy on 640 pictures of one further draw. That is done for each kind of labels by itself.
 
 # %%
 WRONG = 0.3
@@ -366,7 +366,7 @@ say(
 )
 flat = [100 * score for (row, kind, setting, _), score in tried.items() if (row, kind) == ("MaKD", "right labels") and setting >= 256]  # fmt: skip
 say(
-    f"Large weights are hard to tell apart by one student each: from 256 on, those of *MaKD* with right labels lie within {max(flat) - min(flat):.1f} points on the pictures that settings are chosen on."
+    f"Each setting was tried by one student. From the weight 256 on, those of *MaKD* with right labels lie within {max(flat) - min(flat):.1f} points on the pictures that settings are chosen on."
 )
 mean = runs.groupby(["labels", "method"])["accuracy"].mean()
 record(
@@ -416,7 +416,7 @@ show(
         + "."
         for kind in KINDS
     ),
-    caption=f"Right labels above, below with three in ten drawn anew. A point is a draw; the highest means are those of *{mean['right labels'].idxmax()}* and *{mean['wrong labels'].idxmax()}*.",
+    caption=f"Right labels above, below with three in ten drawn anew. A point is a draw. Highest mean with right labels: *{mean['right labels'].idxmax()}*; with wrong labels: *{mean['wrong labels'].idxmax()}*. Which rows *MaKD* can be told from, the sentences above say.",
 )
 search = pd.DataFrame(
     [
@@ -443,7 +443,11 @@ show(
 #
 # *Answers shuffled* has the same outputs and the same weights to choose from as MaKD, and lacks only that an answer belongs to its picture; *table of another class* keeps a fixed code for each label, whose answers do not fit what is seen. Its order is random, so both are taken away: that an answer fits, and which classes are alike. What is left between MaKD and *table of the classes* is what an answer says of a picture beyond its label. In this world a class fixes all twelve answers, so with right labels there is nothing to find but the teacher's doubts and errors. With wrong labels the answers are about the picture all the same, and the table is handed out by label.
 #
-# Hold *distilled classes* beside MaKD under either kind of labels. It uses the very same twelve numbers, put together to a law of the classes, and a student of the plain form. This teacher is sure: nearly all of its law is on one class. So with right labels the law as it is says little that the label does not, while the twelve answers, one by one, say which classes are alike. A *temperature* flattens laws until the other classes can be told apart, too {cite}`hinton2015distilling`, and the row may choose one. No row here tells what either is worth with a teacher that names classes badly, as those of the paper.
+# Hold *distilled classes* beside MaKD under either kind of labels. It uses the very same twelve numbers, put together to a law of the classes, and a student of the plain form. A teacher that is sure has nearly all of its law on one class. If it is right as well, its law as it is says little that a right label does not, while the twelve answers, one by one, say which classes are alike. A *temperature* flattens laws until the other classes can be told apart, too {cite}`hinton2015distilling`, and the row may choose one.
+#
+# With wrong labels the two differ in one thing more. The outputs that name the class in use learn from the labels alone in MaKD, wrong ones among them, however large α is; only the features below feel the answers. In *distilled classes* these very outputs learn from the teacher, too, and a large weight lets it outvote the labels. So this comparison does not say whether twelve answers or one law are the richer target: a MaKD that reads the class from its own twelve answers, by the rule that makes the law, was not tried. And whoever holds the answers of such a teacher could as well mend the labels by them; where all classes can be read from the answers, each row would then stand as with right labels.
+#
+# No row here tells what either is worth with a teacher that names classes badly, as those of the paper.
 #
 # ## Exercises
 #
@@ -578,7 +582,8 @@ check_table(table_error)
 # ## Limits, and what to read next
 #
 # - The teacher of this page was trained on this very world and is right nearly always; nothing here says what answers are worth that are often wrong, which is the case of the paper {cite}`makd`.
-# - *Distilled classes* chooses among nine pairs of temperature and weight, MaKD among nine weights. These lists were lengthened after a run in which a chosen weight was the largest; a finer search may move either.
+# - *Distilled classes* chooses among nine pairs of temperature and weight, MaKD among nine weights. These lists were lengthened after a run in which a chosen weight was the largest; a finer search may move either. The pairs are few for each temperature, so a chosen one may have the least or the largest weight of its temperature, or its only one. And probabilities of the law under a billionth are raised to that before they are flattened, so classes far from the teacher's may look alike to this row; the law without that floor was not tried.
+# - Weights begin at 1. A row of the further outputs that chose the least one may do so for want of smaller ones; where it stands beside *classes alone* is then no matter of the answers alone, for it cannot smooth its labels.
 # - One rate, 0.01, for all students, which came from trying *classes alone* in advance. Validation pictures are more than a user with four pictures a class would have.
 # - The published loss was used with fifty questions, a weight of 4 and long training on photographs. Our students are small, trained for a few seconds, and the weights tried reach further; at the largest of them the student's features are shaped nearly by the further outputs' loss alone, and only the outputs of the classes by the labels.
 # - Intervals are over draws of the training pictures and starts; there is one teacher.

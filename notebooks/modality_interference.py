@@ -23,7 +23,7 @@
 #
 # - measure interference by accuracy and by the share of decisions that change, and say how the two are tied;
 # - write an ascent that moves only the places of one modality;
-# - hold adversarial noise against random noise of the same size, and everything against changed copies alone;
+# - hold adversarial noise against random noise in the same box, and everything against changed copies alone;
 # - use the package's ablation to ask what a model looks at, before and after.
 #
 # You need [TinyLLaVA](tinyllava.ipynb) for models that see and write. Reading takes twenty minutes.
@@ -104,7 +104,7 @@ show(
 #
 # $$\delta \leftarrow m \odot \mathrm{clip}\big(\delta + a\, \nabla_\delta\, \mathrm{CE}(E + \delta),\; -\varepsilon, \varepsilon\big), \tag{2}$$
 #
-# with the raw gradient and not its sign. With $K = 0$ it is random noise of the same size. The **consistency** of the laws $p$ of an answer's words, before and after a change, is
+# with the raw gradient and not its sign. With $K = 0$ it is random noise in the same box. (Not of the same length: an ascent that ends in corners of the box has longer shifts than noise that is uniform in it.) The **consistency** of the laws $p$ of an answer's words, before and after a change, is
 #
 # $$D = \mathrm{KL}\big(p(\cdot \mid x') \,\Vert\, p(\cdot \mid x)\big), \tag{3}$$
 #
@@ -112,7 +112,7 @@ show(
 #
 # $$L = \tfrac12\big[\mathrm{CE}(E) + \mathrm{CE}(E')\big] + \lambda D + w\, \mathrm{CE}(E + \delta). \tag{4}$$
 #
-# The authors take $K = 2$, $a = 0.1$, $\varepsilon = 0.001$ and $\lambda = 0.01$ {cite}`cai2025interference`.
+# Without changed copies the bracket is $\mathrm{CE}(E)$ alone, and there is no $D$. The authors take $K = 2$, $a = 0.1$, $\varepsilon = 0.001$ and $\lambda = 0.01$ {cite}`cai2025interference`.
 
 # %%
 method, batch = ModalityInterference.demo()
@@ -127,7 +127,7 @@ say(
 # %% [markdown]
 # ## Three kinds of questions
 #
-# A small recurrent model reads words, and last a picture of a coloured shape. It is asked *which colour ?* or *where ?*, which is about the picture; what a sentence says, *the hat is red . which colour is the hat ?*, which is about the text and comes with a black picture; and *is it red ?*, which needs both. It never meets a distractor. Then the changes come:
+# A small recurrent model reads words, and last a picture of a coloured shape. It is asked *which colour ?* or *where ?*, which is about the picture; what a sentence says, *the hat is red . which colour is the hat ?*, which is about the text and comes with a black picture; and *is it red ?*, which needs both. In this first training it never meets a distractor. Then the changes come:
 #
 # | change | of questions about | what it does | used in tuning |
 # | --- | --- | --- | --- |
@@ -258,7 +258,7 @@ READER = {"words": len(WORDS), "picture": [3, 16, 16], "width": 48}
 # %% [markdown]
 # ## The rows
 #
-# All start from the same model of their world, and take the same steps on the same questions. The published $\varepsilon$ belongs to another model's vectors, so each row searches for itself: two settings, by the accuracy under the changes of tuning, in a further world. **No unseen change takes part in a choice.** *Noise* and *ascent* take the rate that *clean data* chose, all that is tuned with copies that of *augmentation*: so two rows that are held against each other for one term of (4) differ in nothing else. As published, $a$ is $100\,\varepsilon$. A question that needs both modalities has no place that may move, and its copy is itself.
+# All start from the same model of their world, and take the same steps on the same questions. The published $\varepsilon$ belongs to another model's vectors, so each row searches for itself: two settings, by the accuracy under the changes of tuning, in a further world. **No unseen change takes part in a choice.** *Noise* and *ascent* take the rate that *clean data* chose, all that is tuned with copies that of *augmentation*. So *noise of the same size* beside *clean data*, and *augmentation, consistency* beside *augmentation*, differ in one term of (4) and in nothing else; *masked ascent* beside *noise of the same size* differs in $K$, if both chose one $\varepsilon$. Rows with copies beside rows without may differ in the rate, too, if the line of choices below says so: then what lies between them is not the copies alone. And *all three* has two terms more than *augmentation*. As published, $a$ is $100\,\varepsilon$. A question that needs both modalities has no place that may move, and its copy is itself.
 #
 # | row | what it is tuned with | what is searched |
 # | --- | --- | --- |
@@ -274,7 +274,7 @@ READER = {"words": len(WORDS), "picture": [3, 16, 16], "width": 48}
 #
 # To the last two **every** change of a picture is of a family that tuning has not seen. If the ascent or the consistency carries over to other families, it should show there.
 #
-# *Noise of the same size* is that only where it chose the same $\varepsilon$ as *masked ascent*, which the line of choices below tells. With so few worlds intervals are wide: *cannot be told apart* beside a difference of many points says that the worlds are too few, and not that two rows are equal.
+# *Noise of the same size* has the box of *masked ascent* only where both chose the same $\varepsilon$, which the line of choices below tells. With so few worlds intervals are wide: *cannot be told apart* beside a difference of many points says that the worlds are too few, and not that two rows are equal.
 
 # %%
 RATES, RADII, AGREE = (3e-3, 1e-2), (0.5, 2.0), (0.1, 1.0)
@@ -519,13 +519,13 @@ show(
         + "."
         for part in ("seen", "unseen")
     ),
-    caption=f"Changes that *augmentation* and what builds on it were tuned with, and changes that none was; a point is a world. Highest mean under unseen changes: *{mean.loc[BOTH_SEEN, 'unseen'].idxmax()}*. The rows tuned with hints alone are in the tables.",
+    caption=f"Changes that *augmentation* and what builds on it were tuned with, and changes that none was; a point is a world. Highest mean under unseen changes, picture and text taken together: *{mean.loc[BOTH_SEEN, 'unseen'].idxmax()}*; which rows can be told apart, the sentences above say. The rows tuned with hints alone are in the tables.",
 )
 
 # %% [markdown]
 # ## What does the model look at?
 #
-# {py:func}`~mmlab.compare.ablation.ablate` asks a model about the same items with the right input, with blank and noisy ones, and with another item's, for every part of the input. Here the parts are the picture, the question and the hint, of questions about the picture with a wrong hint before them. The hint has the wording of the copies, so to the rows that were tuned with these it is a seen change. If the hint is ignored, a blank one should change nothing; the picture should not be ignored.
+# {py:func}`~mmlab.compare.ablation.ablate` asks a model about the same items with the right input, with blank and noisy ones, and with another item's, for every part of the input. A blank picture is the mean of all, a blank text is empty; the noise of a text is its own words in random order. Here the parts are the picture, the question and the hint, of questions about the picture with a wrong hint before them. The hint has the wording of the copies, so to the rows that were tuned with these it is a seen change. If the hint is ignored, a blank one should change nothing; the picture should not be ignored.
 
 # %%
 HINT = "hint : {} ."
@@ -587,7 +587,7 @@ say("\n".join(f"- {line}" for lines in looks for line in lines))
 
 
 # %% [markdown]
-# A model that follows hints can be right more often with the hint *blank* than as given, since ours are wrong. And since they *always* are, a model could also gain by them: it need only avoid the word that a hint names. That would show as fewer right answers under the *true hint* than without it (*picture*), in the tables above, and here as a loss by the blank hint.
+# A model that follows hints can be right more often with the hint *blank* than as given, since ours are wrong. And since they *always* are, a model could also gain by them: it need only avoid the word that a hint names. That would show as fewer right answers under the *true hint* than without it (*picture*), in the tables above, and here as fewer with a blank hint than as given. The sentence on the *true hint* above holds two rows against each other, and does not ask this.
 #
 # ## Exercises
 #
@@ -696,7 +696,7 @@ check_linear((masked, free))
 # ## Check yourself
 #
 # ```{dropdown} Adversarial training is ahead of training on clean data. Which row is missing?
-# Random noise of the same size, at the same places, with the same steps. Without it nothing says that the direction mattered.
+# Random noise of the same size, at the same places, with the same steps. Without it nothing says that the direction mattered. If the ascent ends in corners of its box, random corners are of the same length, too; uniform noise is shorter.
 # ```
 #
 # ```{dropdown} Why test on changes of another wording?
@@ -708,7 +708,7 @@ check_linear((masked, free))
 # - Interference is a change of the answer when only the irrelevant modality changes; (1) measures it without labels.
 # - Report it for each modality by itself, with accuracy beside it, and on changes that tuning has not seen.
 # - The ascent moves the places of one modality within a box; with no step it is noise, and noise is its control.
-# - Take remedies apart: each beside the row that has all but it.
+# - Take remedies apart: each beside the row that has all but it, at the same rate.
 # - An ablation says what a model ignores; after tuning it should be the distractor, and not the picture.
 #
 # ## Limits, and what to read next
@@ -718,8 +718,11 @@ check_linear((masked, free))
 # - A family here is a kind of change: words before or after the question, or what stands in the picture. Only that of pictures was held out whole, with settings that were chosen by rows that see it.
 # - For a question about the picture the mask covers all its words, also those that say what is asked. At the published $\varepsilon$ that hardly matters; a shift of the size of our words' vectors may hide whether colour or place is meant. A mask on the distractor alone, in the changed copy, was not tried.
 # - The picture comes last in our prompts; where it stands may decide which modality interferes.
-# - Two settings a row are few: each choice lies at an end of what was tried, and where it is the larger of two radii, larger ones are not known. The rates of the rows with noise or consistency are those of the rows that lack these terms. In a run in which they were not, verdicts turned with the rate. After a run with fewer worlds some were added, for most verdicts were undecided; this run's are on all of them. A first full run, with three settings and longer tuning, had the picture and the text taken together in each sentence; they were taken apart after it, for interference differs more between worlds on the text's side. Settings were chosen by the changes of tuning, which suits the rows that are tuned with them.
+# - *All three* is held against *augmentation*, so it says what the ascent and the consistency do together, with $\lambda = 1$; *augmentation, consistency* may have chosen another $\lambda$. Copies with the ascent and without the consistency were not tuned.
+# - *Clean data* chose its rate by changes that it is not tuned with, in one world. It was not run in the other worlds at the rate of *augmentation*, if that is another, so what its own rate does to questions without a change cannot be told from what the copies do.
+# - Noise that is uniform in a box is shorter than a shift in its corners. Random corners, which would be as long, were not tried.
+# - Two settings a row are few: each choice lies at an end of what was tried, and where it is the larger of two radii, larger ones are not known. The rates of the rows with noise or consistency are those of the rows that lack these terms. In a run in which they were not, verdicts turned with the rate. After a run with fewer worlds some were added, for most verdicts were undecided, and after a run with six one was left out again, with which the further world of the settings moved, too. This run's verdicts are on all of its own worlds. A first full run, with three settings and longer tuning, had the picture and the text taken together in each sentence; they were taken apart after it, for the two sides need not agree. Settings were chosen by the changes of tuning, which suits the rows that are tuned with them.
 # - Equal steps are not equal work: rows with copies read each question twice, and each step of the ascent costs a pass and a gradient.
-# - Intervals are over worlds, each with one model and 150 questions a kind.
+# - Intervals are over worlds, each with one model and 150 questions a kind. There are some thirty of them, each at its own level: one or two would leave out zero by chance alone, so a verdict whose interval ends near zero is weak.
 #
 # {cite:t}`cai2025interference` have the photographs and the large models, {cite:t}`madry2018towards` the ascent.

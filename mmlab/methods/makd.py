@@ -69,7 +69,7 @@ class MaKD(Method):
             Claim("accuracy", "classes alone", "higher", name="makd-classes-alone"),
             Claim("accuracy", "answers shuffled", "higher", kind="sanity", name="makd-shuffled"),
             Claim("accuracy", "table of the classes", "higher", kind="sanity", name="makd-table"),
-            Claim("accuracy", "distilled classes", "higher", name="makd-distilled"),
+            Claim("accuracy", "distilled classes", "higher", kind="sanity", name="makd-distilled"),
         ),
         budget=Budget(cpu_seconds=40, cpu_memory_gb=1.5),
         tags=("distillation", "knowledge distillation", "multi-task", "attributes"),
