@@ -520,7 +520,7 @@ show(
         f"{row}: " + ", ".join(f"{mean[row, n]:.1f} at {n}" for n in SHOTS) + "."
         for row in LINED
     ),
-    caption=f"A line on frozen vectors, means over seeds with 95 % intervals. The law of the curve is {law['light']:.1f} %.",
+    caption=f"A line on frozen vectors, or on features without a tower: means over seeds with 95 % intervals. The law of the curve is {law['light']:.1f} %.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -597,7 +597,9 @@ table_over_seeds(
         "AstroM3",
         {
             row: spent["AstroM3"]
-            if "AstroM3" in row or row == "shuffled pairs"
+            if "AstroM3" in row
+            else spent[row]
+            if row in ("shuffled pairs", "no training")
             else spent[
                 "curves alone"
                 if "curves" in row
@@ -621,6 +623,13 @@ FULL = [
         "AstroM3",
         "harmonics and phases, spectrum, metadata",
         40,
+    ),
+    ("pieced-three", "AstroM3", "curves alone, spectrum, metadata", 3),
+    (
+        "hand-phases-three",
+        "AstroM3",
+        "harmonics and phases, spectrum, metadata",
+        3,
     ),
     ("pieced", "AstroM3", "curves alone, spectrum, metadata", 10),
     ("pieced-forty", "AstroM3", "curves alone, spectrum, metadata", 40),

@@ -434,8 +434,6 @@ frames(
 # ## Who is better at what
 #
 # First, in each column, the reader against that simple rival which has the highest mean there, on the same items; and, in the last line, against itself without sight. Who is picked as the highest of three on the items of the test is flattered a little by that. Each line stands alone; comparisons are counted in the next section.
-#
-# One case is apart: a rival that answers every item rightly enters these intervals as a fixed number, as if it could not err on other pictures either. Then a single item that the reader misses is enough for a decision. How many items is the difference of such a line?
 
 # %%
 SIMPLE = ("nearest picture", "linear probe", "pixel rules")
@@ -705,7 +703,6 @@ say(
 # ## Limits, and what to read next
 #
 # - Drawn scenes and a reader of few parameters: the matrix shows how to read such tables, not which large model is good at what.
-# - A model that answers a whole column rightly may enter its comparisons as a fixed number, also where changes of place are counted. Decisions that stand on few items, as those of the diagnosis of clean pictures, owe something to this.
 # - One training of the reader. For statements about *a kind of* model, fill the matrix with several trainings of each.
 # - Templates are part of a task: another wording, another parser, another order. Here everybody has the same, but in detection the pixel rules may name several places.
 #

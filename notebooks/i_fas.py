@@ -343,7 +343,7 @@ runs = pd.DataFrame(runs)
 # %% tags=["hide-input"]
 # Code of the tables and claims
 count = sum(p.numel() for p in fresh("lopsided", 0).parameters())
-spent = {row: Spent(int(steps * (2 if "twice" in row else 1)), count, ("rate",), len(RATES)) for row in ALL}  # fmt: skip
+spent = {row: Spent(int(steps * (2 if "twice" in row else 1)), count, () if row in ("kind", "noise") else ("rate",), 1 if row in ("kind", "noise") else len(RATES)) for row in ALL}  # fmt: skip
 budgets = Budgets("lopsided", spent)
 columns = {"right, same": "right verdicts", "area, same": "area", "area, other domain": "area, other domain", "area, unseen texture": "area, unseen texture", "nats": "nats a word of reasons"}  # fmt: skip
 
@@ -428,7 +428,7 @@ told = "; ".join(
 show(
     lines(part, "learning rate", "right verdicts", log_x=True, references={"chance": 0.5}),
     alt=f"Right verdicts over the learning rate, means of two worlds. {told}.",
-    caption=f"The search: two worlds a point, so bands are wide. {told}.",
+    caption=f"The search: two worlds a point; where they part, the band is wide. {told}.",
 )  # fmt: skip
 
 # %% [markdown]

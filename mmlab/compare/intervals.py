@@ -97,7 +97,7 @@ def decide(
     if over == "seeds":
         found = _Interval(*paired_interval(a - b, level), len(a))
     else:
-        found = item_interval(a, b, clusters=clusters, level=level)
+        found = item_interval(a, b, clusters=clusters, level=level, constant=True if np.ndim(theirs) == 0 else None)
     low, high = (found.low, found.high) if direction == "higher" else (-found.high, -found.low)  # up is better
     outcome: Outcome = "undecided"
     if margin is not None and -margin <= low and high <= margin:
@@ -148,7 +148,12 @@ def paired_interval(differences: Sequence[float] | NDArray[np.float64], level: f
 
 
 def item_interval(
-    a: NDArray[np.float64], b: NDArray[np.float64], *, clusters: Any = None, level: float = 0.95
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    *,
+    clusters: Any = None,
+    level: float = 0.95,
+    constant: bool | None = None,
 ) -> _Interval:
     """Interval for the mean difference of two systems over items, or over clusters of items.
 
@@ -162,6 +167,8 @@ def item_interval(
         b: Values of the second on the same items, (N,); N times the same number for a constant.
         clusters: A name for each item, (N,); items of one name are drawn together.
         level: Coverage, in (0, 1).
+        constant: Whether b is a number that is known, such as chance, and no system. By default it is if all its values
+            are equal, and neither 0 nor 1: a system that is right on every item of a sample may yet be wrong on others.
 
     Returns:
         Lower and upper bound, and the number of independent units; the bounds are infinite for a single unit.
@@ -170,7 +177,8 @@ def item_interval(
         ValueError: If there are not as many names of clusters as items.
     """
     binary = bool(np.isin(a, (0.0, 1.0)).all())
-    constant = bool((b == b[0]).all())
+    if constant is None:
+        constant = bool((b == b[0]).all()) and float(b[0]) not in (0.0, 1.0)
     if clusters is not None:
         names = [str(name) for name in (clusters.tolist() if hasattr(clusters, "tolist") else clusters)]
         if len(names) != len(a):

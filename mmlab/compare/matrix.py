@@ -52,7 +52,7 @@ class Cell:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval of the mean over items: exact for right and wrong, else Student's."""
-        low, high = _interval(self.scores, np.zeros_like(self.scores), level)
+        low, high = _interval(self.scores, np.zeros_like(self.scores), level, constant=True)
         return max(low, 0.0), min(high, 1.0)
 
 
@@ -195,11 +195,13 @@ class EvaluationMatrix:
         return pd.DataFrame(rows)
 
 
-def _interval(a: NDArray[np.float64], b: NDArray[np.float64], level: float) -> tuple[float, float]:
+def _interval(
+    a: NDArray[np.float64], b: NDArray[np.float64], level: float, constant: bool | None = None
+) -> tuple[float, float]:
     """Interval of the mean difference over items, without a bootstrap where there are enough of them."""
     gaps = a - b
     binary = bool(np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all())
     if binary or (gaps == gaps[0]).all() or len(a) < 30:
-        found = item_interval(a, b, level=level)
+        found = item_interval(a, b, level=level, constant=constant)
         return found.low, found.high
     return paired_interval(gaps, level)

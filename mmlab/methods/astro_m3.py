@@ -135,6 +135,8 @@ class AstroM3(Method):
         claims=(
             Claim("accuracy", "from scratch, both tuned", "higher", name="astro-scratch-tuned"),
             Claim("accuracy", "from scratch", "higher", kind="sanity", name="astro-scratch"),
+            Claim("accuracy", "from scratch, views", "higher", kind="sanity", name="astro-scratch-views"),
+            Claim("accuracy", "harmonics and phases", "higher", kind="sanity", name="astro-phases"),
             Claim("accuracy", "light curves alone", "higher", kind="sanity", name="astro-one"),
             Claim("accuracy", "predicted metadata", "higher", kind="sanity", name="astro-predicted"),
             Claim("accuracy", "shuffled pairs", "higher", kind="sanity", name="astro-shuffled"),

@@ -160,3 +160,14 @@ def test_what_cannot_be_decided_is_refused(arguments, words) -> None:
     given = {"ours": [1.0, 2.0, 3.0], "theirs": [1.0, 2.0, 2.5], "direction": "higher"} | arguments
     with pytest.raises((ValueError, TypeError), match=words):
         decide(**given)
+
+
+def test_a_system_that_is_always_right_is_no_constant() -> None:
+    """Which of two systems comes first changes the sign and nothing else; one miss of 240 decides nothing."""
+    one_miss, always = np.ones(240), np.ones(240)
+    one_miss[0] = 0.0
+    forth, back = item_interval(one_miss, always), item_interval(always, one_miss)
+    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
+    assert forth.low < 0 < forth.high
+    assert decide(one_miss, always, direction="higher", over="items").outcome == "undecided"
+    assert decide(one_miss, 1.0, direction="higher", over="items").outcome == "worse", "a number is known"
