@@ -105,7 +105,7 @@ show(
 #
 # $$\mathbb{E}_\text{forget}\, s + \gamma\, \mathbb{E}_\text{retain}\, \mathrm{KL}(\pi_\text{ref} \Vert \pi). \tag{3}$$
 #
-# **NPO**, negative preference optimisation {cite}`zhang2024npo`, replaces $s$ in (2) by
+# **NPO**, negative preference optimisation {cite}`zhang2024npo`, replaces the $s$ of what is to be forgotten in (2) by
 #
 # $$\frac{2}{\beta} \log\!\Big(1 + \Big(\frac{p}{p_\text{ref}}\Big)^{\beta}\Big) = \frac2\beta \log\big(1 + e^{\beta (s - s_\text{ref})}\big). \tag{4}$$
 #
@@ -118,17 +118,17 @@ show(
 #
 # $$\mathbb{E}_\text{forget} \lVert h - c\, u \rVert^2 + \gamma\, \mathbb{E}_\text{retain} \lVert h - h_\text{ref} \rVert^2. \tag{6}$$
 #
-# Its authors do so at an inner layer; our model has one layer, and $h$ is what enters its head. (The package takes the mean over the entries of $h$, which divides both terms alike.) In NPO and SimNPO $\gamma$ is 1 throughout; gradient difference is tried with 1 and a larger one, KL and RMU with larger ones. So NPO differs from gradient ascent in two things, the fading push and the records it retains. Gradient difference with $\gamma = 1$ has the second without the first; where it chose the larger one, it differs from NPO in two things as well.
+# Its authors do so at an inner layer; our model has one layer, and $h$ is what enters its head. (The package takes the mean over the entries of $h$, which divides both terms alike.) In NPO and SimNPO $\gamma$ is 1 throughout; gradient difference is tried with 1 and a larger one, KL and RMU with larger ones. So, at one rate, NPO differs from gradient ascent in two things, the fading push and the records it retains. Gradient difference with $\gamma = 1$ has the second without the first; where it chose the larger one, it differs from NPO in two things as well.
 #
-# **CHIP**, MedForget's own proposal, takes no step. A linear layer gives out $Wx + b$. Of its neurons $j$, the outputs $a_j$, a share $S$ is taken, those with the largest
+# **CHIP**, MedForget's own proposal from the second version of the paper on, takes no step. It holds a patient's studies, each a picture with its records, against those of her **siblings**, here the other patients of her institution. A linear layer gives out $Wx + b$. Of its neurons $j$, the outputs $a_j$, a share $S$ is taken, those with the largest
 #
 # $$\mathbb{E}_\text{forget} |a_j| - \mathbb{E}_\text{siblings} |a_j| . \tag{7}$$
 #
-# For each study of the patient there is a direction in the space of these neurons, from the siblings' mean output to the study's. $Q$ is an orthonormal basis of the directions; of the singular vectors as few are kept as hold 95 % of the energy, which are the directions' squares. The rows $W_S$ become
+# For each study of the patient there is a direction in the space of these neurons, of length 1, from the siblings' mean output to the study's. The columns of $Q$ are the first right singular vectors of the matrix whose rows are these directions, as few as hold 95 % of the energy, the sum of the squared singular values. The rows $W_S$ become
 #
 # $$W_S' = (I - Q Q^\top)\, W_S . \tag{8}$$
 #
-# Then $Q^\top W_S' x = Q^\top W_S x - Q^\top Q\, Q^\top W_S x = 0$ for every input $x$: along $Q$ nothing gets through any more. No change of $W_S$ that reaches this is smaller, for what is added to $W_S$ has the part $-QQ^\top W_S$ in any case, and any further part is orthogonal to it. If $S$ is the whole layer and $Q$ holds all directions, each study's mean output becomes the siblings'. But (8) takes these directions from *every* picture, those of siblings too: nothing in it weighs what they lose.
+# Then $Q^\top W_S' x = Q^\top W_S x - Q^\top Q\, Q^\top W_S x = 0$ for every input $x$: along $Q$ nothing of the input gets through any more, and what the layer gives out there is the constant $Q^\top b_S$. No change of $W_S$ that reaches this for every $x$ has a smaller sum of squares, for what is added to $W_S$ has the part $-QQ^\top W_S$ in any case, and any further part is orthogonal to it. If $S$ is the whole layer and $Q$ holds all directions, each study's mean output becomes the siblings'. A study here has one picture, so in the connector, the part that makes a vector of a picture, all of her pictures then become one and the same vector. Asked for the same section of two studies, the model has one answer for both: where their secrets differ, one of the two at least is lost by picture, by algebra and whatever else the layer holds. But (8) takes these directions from *every* picture, those of siblings too: nothing in it weighs what they lose.
 
 
 # %%
@@ -229,7 +229,7 @@ say(
 #
 # Each rule has four tries: two rates times two values of one setting of its own (gradient ascent has four rates). They are scored on **another patient** than those of the test, after the same number of steps: of the tries that leave at most a tenth of the secrets, the one that keeps most (siblings, others and public questions, added up); if none does, the one that leaves fewest. A patient has so few secrets that *at most a tenth* means none. For the test each tree has a patient of its own.
 #
-# CHIP has four tries as well: the published share of a tenth of the neurons, or all, of the connector's linear layer, or of that and the head. Our recurrent network has no other linear layers.
+# CHIP has four tries as well: the published share of a tenth of the neurons, or all, of the connector's linear layer, or of that and the head, which scores the next word. With both, the head is measured after the connector has been projected. Our recurrent network has no other linear layers. CHIP is shown the siblings alone, where the rules are shown all that is retained.
 
 # %% tags=["hide-input"]
 # Code of the tries and the training
@@ -340,7 +340,7 @@ say(
 # ## Against retraining
 #
 # Two models were trained without the patient: one from the same initial weights, the *oracle*, and one from others. What the second is off the first by is noise: no rule can be asked to come nearer. The column *distance* is by how much the log-likelihoods of the forgotten secrets, by picture, differ from the oracle's, in the mean over secrets; the column *log-likelihood* tells on which side their mean lies, whether too little has been pushed out or too much. A secret that has become much *less* probable than to
-# somebody who never saw it is not forgotten either: its absence tells that it was there.
+# somebody who never saw it is not forgotten either: its absence tells that it was there. The sentences on siblings do not look at what is left of the secrets: a method that leaves some of them has not yet paid in siblings for the rest, so read both columns.
 
 
 # %%
@@ -477,9 +477,9 @@ say(
 )
 
 # %% [markdown]
-# ## Not one number of steps, but all
+# ## Not one number of steps, but several
 #
-# A table at one number of steps says little: a rule that forgets sooner can be stopped sooner. The curves show what each has forgotten and kept on the way. Each rule is looked at after a few numbers of steps, with the settings that were chosen for the last. The caption stops all trees together, where the mean over them has at most a tenth of the secrets left; the sentences below stop each tree by itself, and one in which more is left at all steps counts with its last.
+# A table at one number of steps says little: a rule that forgets sooner can be stopped sooner. The curves show what each has forgotten and kept on the way. Each rule is looked at after a few numbers of steps, with the settings that were chosen for the last. The caption stops all trees together, where the mean over them has at most a tenth of the secrets left; the sentences below stop each tree by itself, and one in which more is left at all steps counts with its last, though it has forgotten less.
 
 # %% tags=["hide-input"]
 # Code of the figure: forget and retain over steps
@@ -551,7 +551,7 @@ say(
 # %% [markdown]
 # ## Reconstruction by context
 #
-# MedForget's attack adds the names of the path to the question, one by one. Ours ends with a question without the study's picture: names and a blank, the second way in which the model was taught the secrets, and one that no rule was given to forget. Beside the models from above stand three more. *NPO, both ways* has the same settings and as many steps, but it was also given the questions by names, so each question is asked half as often. The other two tune a part of the model by NPO, as one does with large ones: the **connector** alone, which makes a vector of a picture, or **adapters**, updates of low rank {cite}`hu2022lora` on the matrices of the language model, those of the recurrent network and of the head. Each has four tries of its own, with two values of β and higher rates than all weights, as fewer values move.
+# MedForget's attack adds the names of the path to the question, one by one. Ours ends with a question without the study's picture: names and a blank, the second way in which the model was taught the secrets, and one that no rule was given to forget. Beside the models from above stand three more. *NPO, both ways* has the same settings and as many steps, but it was also given the questions by names, so each question is asked half as often. The other two tune a part of the model by NPO, as one does with large ones: the **connector** alone, which makes a vector of a picture, or **adapters**, updates of low rank {cite}`hu2022lora` on matrices of the language model, those of the recurrent network and of the head; its biases and the vectors of its words stay as they are. Each has four tries of its own, with two values of β and higher rates than all weights, as fewer values move.
 
 # %%
 LANGUAGE = ["reader.weight_ih_l0", "reader.weight_hh_l0", "head.weight"]
@@ -873,9 +873,11 @@ check_fall(fall)
 #
 # - One kind of small recurrent model that was taught its secrets by heart; trees of a few dozen records, and a single secret is a sixth of a patient. Intervals are over trees, each with one patient.
 # - **The rule that chooses settings was changed after a full run on the test patients had been seen.** Under the rule before, NPO's lead over gradient difference on siblings was decided in its favour; what the present rule says of the two is in the list above. So a verdict here may depend on how settings are chosen, and none was planned beforehand: they want new trees to confirm them.
-# - CHIP was made for the inner layers of large models, and pools pictures' and words' outputs by weights of its own {cite}`wu2025medforget`; here it has one linear layer of a connector and one of a head, and all places count alike. What it does here says little of what it does there.
+# - CHIP was made for the inner layers of large models, and pools pictures' and words' outputs by weights of its own {cite}`wu2025medforget`; here it has one linear layer of a connector and one of a head, and all places count alike. The released code scores neurons against all that is retained, and takes the siblings for the directions alone; here (7), too, has the siblings. What it does here says little of what it does there. **No run takes the directions of another patient, or random ones:** how far what CHIP makes the model lose by picture is owed to her own directions, and how far to any projection of that layer, is open.
 # - Settings were chosen on one patient of the first tree, whose other records and public questions are in the test too. Four tries are few: with two values of a setting every choice lies at an edge of what was tried, and what lies beyond is not known. They were chosen by answers, and the distance from the oracle had no part in it: a choice may push no further than until the answers are wrong, or much further, as the column *log-likelihood* tells, and other settings of the same rule may be nearer. How the distance goes over the steps is not shown.
 # - KL and RMU were tried with two values of $\gamma$, which RMU's authors set far higher still {cite}`li2024wmdp`, and RMU with one length of its vector. **These values were taken after a probe of RMU with a heavier $\gamma$ on such trees;** NPO and SimNPO searched β instead and have $\gamma = 1$. So a verdict between them is one on these values.
+# - NPO and SimNPO were tried with the same β, which is not the same push. In (5) β acts on the mean over the words, so in $s$ the push of SimNPO begins at about $1/|o|$ of that of (4), and takes $|o|$ times the fall to fade. With β times $|o|$ the two would fade alike, and that was not tried: how far SimNPO pushes past the oracle, and every sentence above on NPO and SimNPO, may turn on this.
+# - The two smallest rates were offered to gradient ascent alone. Gradient difference and KL, whose push does not fade either, had to do with the larger ones: where they lose more siblings than NPO, or push further past the oracle, that may be owed to the rates. Adapters and the connector were offered a rate that all weights were not.
 # - Retraining is an oracle up to its seed. That a model is near to it on these questions does not prove that nothing is left: other questions, or its weights, may tell.
 # - The unlearner here may use all retained records. With a part of them, or none, the order of the rules may be another.
 # - The pictures are drawn blocks; nothing here is a medical device or legal advice.

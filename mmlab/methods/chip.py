@@ -81,8 +81,8 @@ class Chip(Method):
         inputs=("input_ids", "length", "images", "completions"),
         outputs=("tokens",),
         claims=(
-            Claim("forgotten secrets by picture", "before", "lower", name="forgets-chip-before"),
-            Claim("siblings kept", "NPO", "higher", name="kept-chip-npo"),
+            Claim("forgotten secrets by picture", "before", "lower", kind="sanity", name="forgets-chip-before"),
+            Claim("siblings kept", "NPO", "higher", kind="sanity", name="kept-chip-npo"),
         ),
         chapter="unlearning",
         tags=("machine unlearning", "MedForget", "training-free"),
@@ -108,7 +108,9 @@ class Chip(Method):
 
     @torch.no_grad()
     def solve(self, dataset: Any) -> Self:
-        """Project the layers of the model as it is; a second time it goes on from there.
+        """Project the layers of the model as it is, one after the other; a second time it goes on from there.
+
+        What a layer gives out is measured after those named before it have been projected.
 
         Args:
             dataset: Items with what is to be forgotten and, with ``retain_`` before each name, what is to stay, else
