@@ -227,9 +227,9 @@ say(
 # %% [markdown]
 # What is *below* a node is to be forgotten; its **siblings** are what else lies below its parent, and look most like it. We forget a patient, asked for **by picture only**, as somebody would who deletes what is on file. Retained are all others, in both ways, and the public questions.
 #
-# Each rule has four tries: two rates times two values of one setting of its own (gradient ascent has four rates). They are scored on **another patient** than those of the test, after the same number of steps: of the tries that leave at most a tenth of the secrets, the one that keeps most (siblings, others and public questions, added up); if none does, the one that leaves fewest. A patient has so few secrets that *at most a tenth* means none. For the test each tree has a patient of its own.
+# Each rule has six tries: three rates times two values of one setting of its own (gradient ascent has six rates). SimNPO has three times the β of NPO, since it acts on the mean of three words. They are scored on **another patient** than those of the test, after the same number of steps: of the tries that leave at most a tenth of the secrets, the one that keeps most (siblings, others and public questions, added up); if none does, the one that leaves fewest. A patient has so few secrets that *at most a tenth* means none. For the test each tree has a patient of its own.
 #
-# CHIP has four tries as well: the published share of a tenth of the neurons, or all, of the connector's linear layer, or of that and the head, which scores the next word. With both, the head is measured after the connector has been projected. Our recurrent network has no other linear layers. CHIP is shown the siblings alone, where the rules are shown all that is retained.
+# CHIP has four tries: the published share of a tenth of the neurons, or all, of the connector's linear layer, or of that and the head, which scores the next word. With both, the head is measured after the connector has been projected. Our recurrent network has no other linear layers. CHIP is shown the siblings alone, where the rules are shown all that is retained.
 
 # %% tags=["hide-input"]
 # Code of the tries and the training
@@ -241,13 +241,14 @@ HEAVY = [
     {"retain": 10.0},
 ]  # KL and RMU hold what was, and are small at the start
 BETA = [{"beta": 0.1}, {"beta": 0.5}]
+SLOW = (6e-4, 1e-3, 3e-3)
 TRIES = {
-    "ascent": list(itertools.product((3e-4, 6e-4, 1e-3, 3e-3), [{}])),
-    "difference": list(itertools.product((1e-3, 3e-3), KEEP)),
-    "kl": list(itertools.product((1e-3, 3e-3), HEAVY)),
-    "npo": list(itertools.product((1e-3, 3e-3), BETA)),
-    "simnpo": list(itertools.product((1e-3, 3e-3), BETA)),
-    "rmu": list(itertools.product((1e-3, 3e-3), [{"steer": 3.0, **how} for how in HEAVY])),
+    "ascent": list(itertools.product((1e-4, 2e-4, 3e-4, *SLOW), [{}])),
+    "difference": list(itertools.product(SLOW, KEEP)),
+    "kl": list(itertools.product(SLOW, HEAVY)),
+    "npo": list(itertools.product(SLOW, BETA)),
+    "simnpo": list(itertools.product(SLOW, [{"beta": 3 * b["beta"]} for b in BETA])),
+    "rmu": list(itertools.product(SLOW, [{"steer": 3.0, **how} for how in HEAVY])),
 }  # fmt: skip
 CHIPS = list(itertools.product((["encoder.3"], ["encoder.3", "head"]), (0.1, 1.0)))
 
@@ -293,10 +294,11 @@ def forgotten(rule, k, node, rate, how, at=(), only=("",), **data):
     return model
 
 
-def chipped(k, node, layers, share):
-    """CHIP with the siblings as what is to stay; a study is a child of the patient."""
+def chipped(k, node, layers, share, of=None):
+    """CHIP with the siblings as what is to stay; a study is a child of the patient. ``of``: another's directions."""
     world, policy = worlds[k], SmallReader(**READER)
     policy.load_state_dict(memory[k])
+    node = of or node
     own = world.below(*node)
     stay = world.asked(world.siblings(*node)).tensors
     go = {**world.asked(own).tensors, "child": world.where[own, 2]}
@@ -358,7 +360,7 @@ NAMES = {
     "simnpo": "SimNPO",
     "rmu": "RMU",
 }
-CHIP = "CHIP"
+CHIP, OTHER = "CHIP", "CHIP, another patient's directions"
 AT = sorted({steps * n // 8 for n in (1, 2, 4, 6, 8)} - {0})
 rows, curves, models = [], [], {}
 for k in ALL:
@@ -375,6 +377,8 @@ for k in ALL:
             found = measured(model_of(weights), k, NODE[k])
             curves.append({"method": NAMES[rule], "step": step, "seed": k, **found})
     models[CHIP, k] = chipped(k, NODE[k], *chosen["chip"])
+    another = ("patient", (NODE[k][1] + 3) % 9)
+    models[OTHER, k] = chipped(k, NODE[k], *chosen["chip"], of=another)
     oracle = likelihoods(models["retrained", k], k, NODE[k])
     for (row, other), model in models.items():
         if other == k:
@@ -382,7 +386,14 @@ for k in ALL:
             away = {"log-likelihood": float(s.mean()), "distance": float((s - oracle).abs().mean())}  # fmt: skip
             rows.append({"method": row, "seed": k, **measured(model, k, NODE[k]), **away})  # fmt: skip
 rows, curves = pd.DataFrame(rows), pd.DataFrame(curves)
-ORDER = ["before", *NAMES.values(), CHIP, "retrained, other seed", "retrained"]
+ORDER = [
+    "before",
+    *NAMES.values(),
+    CHIP,
+    OTHER,
+    "retrained, other seed",
+    "retrained",
+]
 table_over_seeds(
     rows,
     f"Share of right answers after {steps} steps, {seeds} trees, by picture where nothing else is said; then the log-likelihood of the forgotten secrets, and how far it is from the oracle's. Retraining is the ruler.",
@@ -390,7 +401,7 @@ table_over_seeds(
     reference=["before", "retrained, other seed", "retrained"],
     digits=2,
 )
-budgets = Budgets("NPO", {NAMES[r]: Spent(steps, tuned=("rate", "setting"), tries=4) for r in RULES})  # fmt: skip
+budgets = Budgets("NPO", {NAMES[r]: Spent(steps, tuned=("rate", "setting"), tries=6) for r in RULES})  # fmt: skip
 layers, share = chosen["chip"]
 table(
     pd.DataFrame(
@@ -398,7 +409,7 @@ table(
             "rate": {NAMES[r]: f"{chosen[r][0]:g}" for r in RULES} | {CHIP: ""},
             "setting": {NAMES[r]: ", ".join(f"{a} {b:g}" for a, b in chosen[r][1].items()) for r in RULES}
             | {CHIP: f"{' and '.join('head' if n == 'head' else 'connector' for n in layers)}, share {share:g}"},
-            "tries": {NAMES[r]: 4 for r in RULES} | {CHIP: len(CHIPS)},
+            "tries": {NAMES[r]: 6 for r in RULES} | {CHIP: len(CHIPS)},
         }
     ),
     "What was chosen on the other patient.",
@@ -464,6 +475,17 @@ say(
                 better="*CHIP* leaves fewer secrets than there were *before*, {ours} against {theirs}.",
                 worse="*CHIP* leaves more secrets than there were *before*, {ours} against {theirs}.",
                 undecided="The secrets that *CHIP* leaves ({ours}) and those *before* ({theirs}) cannot be told apart.",
+            ),
+            claimed(
+                "chip-own-other",
+                of("forgotten, by picture", CHIP),
+                of("forgotten, by picture", OTHER),
+                direction="lower",
+                called="trees",
+                unit="%",
+                better="*CHIP* leaves fewer of the patient's secrets than with another patient's directions, {ours} against {theirs}.",
+                worse="*CHIP* leaves more of the patient's secrets than with another patient's directions, {ours} against {theirs}.",
+                undecided="The secrets that *CHIP* leaves with her own directions ({ours}) and with another patient's ({theirs}) cannot be told apart.",
             ),
             kept("CHIP", "NPO", "chip-npo"),
             nearer("CHIP", "NPO", "chip-npo"),
@@ -873,11 +895,10 @@ check_fall(fall)
 #
 # - One kind of small recurrent model that was taught its secrets by heart; trees of a few dozen records, and a single secret is a sixth of a patient. Intervals are over trees, each with one patient.
 # - **The rule that chooses settings was changed after a full run on the test patients had been seen.** Under the rule before, NPO's lead over gradient difference on siblings was decided in its favour; what the present rule says of the two is in the list above. So a verdict here may depend on how settings are chosen, and none was planned beforehand: they want new trees to confirm them.
-# - CHIP was made for the inner layers of large models, and pools pictures' and words' outputs by weights of its own {cite}`wu2025medforget`; here it has one linear layer of a connector and one of a head, and all places count alike. The released code scores neurons against all that is retained, and takes the siblings for the directions alone; here (7), too, has the siblings. What it does here says little of what it does there. **No run takes the directions of another patient, or random ones:** how far what CHIP makes the model lose by picture is owed to her own directions, and how far to any projection of that layer, is open.
-# - Settings were chosen on one patient of the first tree, whose other records and public questions are in the test too. Four tries are few: with two values of a setting every choice lies at an edge of what was tried, and what lies beyond is not known. They were chosen by answers, and the distance from the oracle had no part in it: a choice may push no further than until the answers are wrong, or much further, as the column *log-likelihood* tells, and other settings of the same rule may be nearer. How the distance goes over the steps is not shown.
+# - CHIP was made for the inner layers of large models, and pools pictures' and words' outputs by weights of its own {cite}`wu2025medforget`; here it has one linear layer of a connector and one of a head, and all places count alike. The released code scores neurons against all that is retained, and takes the siblings for the directions alone; here (7), too, has the siblings. What it does here says little of what it does there. Random directions were not taken.
+# - Settings were chosen on one patient of the first tree, whose other records and public questions are in the test too. Six tries are few: with two values of a setting every choice lies at an edge of what was tried, and what lies beyond is not known. They were chosen by answers, and the distance from the oracle had no part in it: a choice may push no further than until the answers are wrong, or much further, as the column *log-likelihood* tells, and other settings of the same rule may be nearer. How the distance goes over the steps is not shown.
 # - KL and RMU were tried with two values of $\gamma$, which RMU's authors set far higher still {cite}`li2024wmdp`, and RMU with one length of its vector. **These values were taken after a probe of RMU with a heavier $\gamma$ on such trees;** NPO and SimNPO searched β instead and have $\gamma = 1$. So a verdict between them is one on these values.
-# - NPO and SimNPO were tried with the same β, which is not the same push. In (5) β acts on the mean over the words, so in $s$ the push of SimNPO begins at about $1/|o|$ of that of (4), and takes $|o|$ times the fall to fade. With β times $|o|$ the two would fade alike, and that was not tried: how far SimNPO pushes past the oracle, and every sentence above on NPO and SimNPO, may turn on this.
-# - The two smallest rates were offered to gradient ascent alone. Gradient difference and KL, whose push does not fade either, had to do with the larger ones: where they lose more siblings than NPO, or push further past the oracle, that may be owed to the rates. Adapters and the connector were offered a rate that all weights were not.
+# - Adapters and the connector were offered a rate that all weights were not.
 # - Retraining is an oracle up to its seed. That a model is near to it on these questions does not prove that nothing is left: other questions, or its weights, may tell.
 # - The unlearner here may use all retained records. With a part of them, or none, the order of the rules may be another.
 # - The pictures are drawn blocks; nothing here is a medical device or legal advice.
