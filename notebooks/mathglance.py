@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Reading diagrams: MathGlance, and tuning on structure
 #
-# **A model that cannot say where the circle of a drawing is will hardly compare two areas. Is it better taught by more questions, or by the whole structure of the drawing, written down? And how many of its boxes does the scorer misread?**
+# **Can a model compare two areas if it cannot say where the circle of a drawing is? Is it better taught by more questions, or by the whole structure of the drawing, written down? And how many of its boxes does the scorer misread?**
 #
 # MathGlance {cite}`mathglance` asks of diagrams only what is seen at a glance: which shape, how many, how do two stand to each other, where. Its authors tune models on GeoPeP, diagrams with their primitives, relations and boxes as text, and report that both perception and reasoning rise {cite}`mathglance`. Structure says much more about a picture than one question does. So what is it that teaches: the facts, or the form in which they are written?
 #
@@ -105,7 +105,9 @@ show(
 #
 # $$x = u\, m - \frac{m - w}{2} , \tag{2}$$
 #
-# and the same for $y$ with $h$. What then lies left of or above the picture is cut off at zero. The repository's scorer for its own model does this {cite}`mathglance_repository`, with the half of the padding rounded down. One text has three meanings, and nothing in it says which.
+# and the same for $y$ with $h$. What then lies left of or above the picture is cut off at zero. The repository's scorer for its own model does this {cite}`mathglance_repository`, with the half of the padding rounded down. Whole numbers may be pixels or a grid, shares may be of the picture or of the square, and nothing in the text says which. (The chapter on [regions](regions.ipynb) writes the grid by cutting a side into 1,000 cells; (1) reads such a number at most one cell off.)
+#
+# Take the true box of a wide picture, written in shares of the square, for shares of the picture: its width stays, and its height shrinks by $h/w$. So its overlap with the true box is at most $h/w$, and is $h/w$ where the shrunken box lies within the true one.
 
 # %%
 size = (400, 280)  # width and height of our pictures, in pixels
@@ -134,7 +136,7 @@ say(
 #
 # $$\mathrm{IoU}(P, G) \ge 0.65 . \tag{4}$$
 #
-# Fewer than four numbers, or ends in the wrong order, are *unreadable*: wrong, counted, and shown. `read_benchmark`, `read_responses` and `picture_at` read files of the benchmark's layout, a list of questions and one answer a line; its annotations say `visual_distractors/aux` where the tree has `_aux`. The repository has no licence file, so nothing of it is here: the tests make up files of the same layout.
+# Fewer than four numbers, or ends in the wrong order, are *unreadable*: wrong, counted, and shown; so is an answer with two different letters. In our pictures $h/w$ lies above the threshold, so a box whose padding was forgotten may still count as right; in longer pictures, with $h/w$ below it, no exact box could. `read_benchmark`, `read_responses` and `picture_at` read files of the benchmark's layout, a list of questions and one answer a line; its annotations say `visual_distractors/aux` where the tree has `_aux`. The repository has no licence file, so nothing of it is here: the tests make up files of the same layout.
 #
 # ## Diagrams, and what is asked of them
 #
@@ -147,7 +149,7 @@ say(
 # | is one left of another: 3 | letter | yes |
 # | which has the larger area: 3 | letter | **no**: it follows from shapes and boxes |
 #
-# Writing 10 or 1,000 different numbers is one of the things that small models learn late. So a number of a box is one of $K$ bins of the padded square, read as its middle,
+# *Left* goes by the middles of the boxes. To keep answers short and their words few, a number of a box is one of $K$ bins of the padded square, read as its middle,
 #
 # $$k = \min(\lfloor K u \rfloor,\, K - 1), \qquad \hat u = (k + \tfrac12)/K . \tag{5}$$
 
@@ -207,7 +209,7 @@ frames(
 # %% [markdown]
 # ## Lessons
 #
-# The network sees the means of the rows and columns of a picture, in three colours, and passes them through two layers. A question, or *describe*, gates the result; a third layer follows, and each word of the answer is one softmax over $K$. So the structure is written at once, and not word by word. The loss is the mean over the words of answers plus the mean over the words of structures,
+# The network sees the means of the rows and columns of a picture, in three colours, and passes them through two layers. Each question, and *describe*, has a learned vector $g$: the result is multiplied by $1 + g$, number by number (a *gate*). A third layer follows. Then answers and structure have an output layer each, where each word is one softmax over $K$. So the structure is written at once, and not word by word. The loss is the mean over the words of answers plus the mean over the words of structures,
 #
 # $$L = L_{\text{answers}} + \lambda\, L_{\text{structure}}, \qquad \lambda = 1 . \tag{6}$$
 #
@@ -216,13 +218,13 @@ frames(
 # | questions alone | each diagram has one question of the twelve |
 # | questions, twice the steps | the same, for twice as long |
 # | structure and questions | every second diagram has its structure in place of a question, as in GeoPeP |
-# | structure of another diagram | the same, with the structure of the next described diagram |
+# | structure of another diagram | the same, with the structure of the described diagram before it |
 # | structure as questions | the 18 facts of every second diagram, asked as its nine questions of perception, with the same weight |
 # | its own description | no more lessons: the model of *structure and questions* describes the picture, and the text is read; areas are computed |
-# | extent of the colour | no lessons: the box around what is left of the picture in that paint; the area is that of the box |
+# | extent of the colour | no lessons, but the three paints are known: the box around what is left of the picture in that paint; the area is that of the box |
 # | true box in bins | the ceiling of boxes in bins; areas from these boxes and the true shapes |
 #
-# The row *structure as questions* tells the facts from their form: same diagrams, same facts, same weights, same steps. Areas follow from
+# The row *structure as questions* sets the facts apart from their form: same diagrams, same facts, same weights, same steps. It also asks more questions, nine for each described diagram. Areas follow from
 #
 # $$A = c\,(x_2 - x_1)(y_2 - y_1), \qquad c = \tfrac{\pi}{4},\; 1,\; \tfrac12 \tag{7}$$
 #
@@ -473,13 +475,13 @@ record(
 )
 
 # %% [markdown]
-# How to read it: *structure and questions* and *structure as questions* differ in nothing but the form of the facts; the second form is also that of the exam. Whatever lies between them is not due to more facts, more steps or fewer questions. In both, as in *structure of another diagram*, half of the questions about areas are gone, since a described diagram has no question; so areas are to be compared among these three. Where all of them lie near one half, nothing was learned that could differ. What their common facts give, against none, is seen between *structure as questions* and *questions alone*; but there every second diagram has 18 facts in place of one answer. And *its own description* shows what the form has taught: the boxes that were learnt as text, whether or not the questions can reach them. In a large language model both forms are words of one writer; here two output layers stand on one body. Whether a writer of words would carry more over from one form to the other is not measured.
+# How to read it: *structure and questions* and *structure as questions* have the same facts, steps and weights. What differs is the form, and the second form is that of the exam: it trains the output layer that is examined on nine questions of each described diagram, where the first has none. So what lies between them is not due to more facts or steps; it may be due to practice in the questions of the exam. In both, as in *structure of another diagram*, half of the questions about areas are gone, since a described diagram has no question; so areas are to be compared among these three; the sentences that set one of them against a row of questions compare unequal practice. Where all three lie within a few hundredths of one half, little was learned that could differ, and *undecided* says little about structure. Whether rows with more boxes right have more areas right as well can be read off the figure; it would not show that one comes from the other. What their common facts give, against none, is seen between *structure as questions* and *questions alone*; but there every second diagram has 18 facts in place of one answer. Whether such facts give what more steps on single questions do not is asked by the comparison with *questions, twice the steps*; no row with structure has twice the steps. And *its own description* shows what the form has taught: the boxes that were learnt as text, whether or not the questions can reach them. In a large language model both forms are words of one writer; here two output layers stand on one body. Whether a writer of words would carry more over from one form to the other is not measured.
 #
 # ## What went wrong in practice
 #
-# - In trials before this run, a network on the pixels themselves learned boxes more slowly. The means of rows and columns keep where a figure ends and blur its shape; this world is made so that boxes can be learned at all.
+# - In trials before this run, which are not shown, a network on the pixels themselves learned boxes more slowly. The means of rows and columns keep where a figure ends and blur its shape; this world is made so that boxes can be learned at all.
 # - Numbers of many digits were not tried: bins were our way around what the chapter on [regions](regions.ipynb) leaves open.
-# - A description is easily scored by whether its words are right. Its areas then follow from products of two differences and a factor of a shape: small errors of each add up.
+# - A description is easily scored by whether its words are right. Its areas then follow from products of two differences and a factor of a shape: errors of each may add up. How much is due to boxes and how much to shapes is not measured.
 #
 # ## Exercises
 #
@@ -559,11 +561,11 @@ check_shift(room)
 # ## Check yourself
 #
 # ```{dropdown} A model writes shares of the padded square, and all its pictures are square. What does a scorer that forgets (2) lose?
-# Nothing: m = w = h, and nothing was padded. The error shows on wide and on high pictures alone, and grows with their difference.
+# Nothing: m = w = h, and nothing was padded. The error shows on wide and on high pictures alone, and grows with the share of the square that is padding.
 # ```
 #
 # ```{dropdown} Why does the row with the structure of another diagram belong in the table?
-# It costs the same and has the same words as often. What it lacks is that the words belong to the picture. Whatever it gives is due to frequencies of words, or to training at all.
+# It costs the same and has the same words as often. What it lacks is that the words belong to the picture. Whatever it gives is due to frequencies of words, or to training at all. It may also take away: wrong words pull at the layers that questions share. So the gap between it and the row with the right structure need not all be due to right facts; the row of questions alone is needed beside it.
 # ```
 #
 # ```{dropdown} Unreadable answers are taken out of the denominator. Which model profits?
@@ -575,14 +577,15 @@ check_shift(room)
 # - Questions of perception ask what is seen, and a derived question what follows from it.
 # - A box is read by its convention: pixels, a grid, or shares of a padded square, whose padding has to be undone.
 # - A box counts from an overlap of 0.65 on; what cannot be read stays in the denominator, and is shown.
-# - Structure has many facts a picture. To tell facts from their form, ask the same facts one by one.
+# - Structure has many facts a picture. To set facts apart from their form, ask the same facts one by one; that is also practice for an exam of questions.
 # - A model's own description can be read and computed with; compare it with the model's answers.
 #
 # ## Limits, and what to read next
 #
 # - Drawn outlines in three paints, which a threshold finds; the network sees means of rows and columns. The benchmark's pictures and models of billions of parameters are another matter.
-# - Counting, one of the benchmark's four tasks, is not asked here. The weight in (6) is not searched, and of learning rates two are tried.
-# - All rows are stopped early, far below their ceiling. What more diagrams and many more steps would leave of the differences is open.
+# - Counting, one of the benchmark's four tasks, is not asked here. Shapes and relations are taught but not scored: of perception, the exam has boxes alone. The rule about unreadable answers matters only where the table's column is not zero: these networks write four numbers or a letter always.
+# - The weight in (6) is not searched, and of learning rates two are tried, once each in one world: every choice lies at an edge of the search.
+# - All trained rows end far below the ceiling. What more diagrams and many more steps, for questions and for structure, would leave of the differences is open.
 # - Draws differ in diagrams and in the network's start.
 #
 # [Regions](regions.ipynb) has lists of boxes and looking closer; [vision chains](vision_chains.ipynb) find boxes by questions alone.

@@ -294,11 +294,13 @@ class MathGlance(Method):
         outputs=("words",),
         claims=(
             Claim("grounding", "questions alone", "higher", name="glance-grounding-questions-alone"),
-            Claim("grounding", "questions, twice the steps", "higher", name="glance-grounding-twice-steps"),
+            Claim(
+                "grounding", "questions, twice the steps", "higher", kind="sanity", name="glance-grounding-twice-steps"
+            ),
             Claim(
                 "grounding", "structure of another diagram", "higher", kind="sanity", name="glance-grounding-shuffled"
             ),
-            Claim("grounding", "structure as questions", "higher", name="glance-grounding-as-questions"),
+            Claim("grounding", "structure as questions", "higher", kind="sanity", name="glance-grounding-as-questions"),
             Claim("area", "questions alone", "higher", name="glance-area-questions-alone"),
             Claim("area", "structure of another diagram", "higher", kind="sanity", name="glance-area-shuffled"),
             Claim("grounding", "extent of the colour", "higher", kind="sanity", name="glance-grounding-colour-extent"),
