@@ -61,6 +61,6 @@ def check_shift(answer: Callable[[float, float], tuple[Any, Any]]) -> Verdict:
         right,
         [(8.0, 0.65), (0.3, 0.5)],
         parts=["the largest shift", "the largest growth"],
-        right="At the threshold of the benchmark a square may shift by about a fifth of its side, or grow by a quarter.",
+        right="At the benchmark's threshold a square may shift by about a fifth of its side, or grow by almost 1/4.",
         mistakes=mistakes,
     )
