@@ -441,6 +441,9 @@ say(
             sentence("area", "asked-twice-steps", ASKED, LONG),
             sentence("grounding", "own-answers", OWN, GEOPEP),
             sentence("grounding", "own-questions-alone", OWN, PLAIN),
+            sentence("grounding", "own-asked", OWN, ASKED),
+            sentence("grounding", "own-twice-steps", OWN, LONG),
+            sentence("grounding", "other-questions-alone", OTHER, PLAIN),
             sentence("area", "own-answers", OWN, GEOPEP),
         ]
     )
